@@ -1,0 +1,124 @@
+"""The impact of an item, dimension by dimension, held against one row of the decision-rights table."""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+
+from shared.domain.governance import DecisionRight, ExecutableCharter, LimitKind
+from shared.domain.refusal import Refusal
+
+ImpactValue = Decimal | int | str
+Impact = Mapping[str, ImpactValue]
+
+_NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,10})?")
+_NUMERIC = (LimitKind.at_most, LimitKind.below)
+# How an amount reads, by the way charters name dimensions; the first fit counts.
+_UNITS = (("percent", "{} %"), ("days", "{} business days"), ("hours", "{} hours"), ("cost", "${}"))
+
+
+def known_dimensions(content: ExecutableCharter) -> tuple[str, ...]:
+    """Every dimension the charter has a rule or a requirement for, in the charter's order."""
+    named = (right.dimension for right in content.decision_rights)
+    return tuple(dict.fromkeys((*content.required_dimensions, *named)))
+
+
+def missing_dimensions(content: ExecutableCharter, impact: Impact) -> tuple[str, ...]:
+    """The required dimensions nobody has assessed yet."""
+    return tuple(dimension for dimension in content.required_dimensions if dimension not in impact)
+
+
+def check_impact(content: ExecutableCharter, impact: Impact) -> None:
+    """Refuses `unknown_dimension` and `impact_not_a_number`, each with a pointer to the value."""
+    known = known_dimensions(content)
+    numeric = {right.dimension for right in content.decision_rights if right.kind in _NUMERIC}
+    for dimension, value in impact.items():
+        if dimension not in known:
+            raise Refusal(
+                "unknown_dimension",
+                f"The charter has no rule for {dimension}; it knows {', '.join(known)}.",
+                pointer(dimension),
+            )
+        if dimension in numeric:
+            as_number(dimension, value)
+
+
+def as_number(dimension: str, value: ImpactValue) -> Fraction:
+    """The exact number of a value; refuses `impact_not_a_number`, also for exponents and NaN."""
+    text = format(value, "f") if isinstance(value, Decimal) else str(value)
+    if not _NUMBER.fullmatch(text):
+        raise Refusal(
+            "impact_not_a_number",
+            f"{dimension} is limited by an amount; give a plain number such as 180000.00.",
+            pointer(dimension),
+        )
+    return Fraction(text)
+
+
+def bound(content: ExecutableCharter, right: DecisionRight) -> Fraction:
+    """The row's amount in the dimension's unit; a percentage is taken of its reference amount, exactly."""
+    if right.amount is None:
+        raise Refusal("limit_without_amount", f"Rule {right.id} of the charter has no amount.")
+    if right.percent_of is None:
+        return Fraction(right.amount)
+    reference = (content.reference_amounts or {}).get(right.percent_of)
+    if reference is None:
+        raise Refusal(
+            "reference_amount_missing",
+            f"Rule {right.id} is a percentage of {right.percent_of}, which the charter does not state.",
+        )
+    return Fraction(right.amount) * Fraction(reference) / 100
+
+
+def is_within(content: ExecutableCharter, right: DecisionRight, value: ImpactValue) -> bool:
+    """Whether the row grants that value: `at_most` includes its bound, `below` does not."""
+    match right.kind:
+        case LimitKind.any:
+            return True
+        case LimitKind.none:
+            return False
+        case LimitKind.one_of:
+            return str(value) in right.levels
+        case LimitKind.at_most:
+            return as_number(right.dimension, value) <= bound(content, right)
+        case LimitKind.below:
+            return as_number(right.dimension, value) < bound(content, right)
+
+
+def limit_in_words(content: ExecutableCharter, right: DecisionRight) -> str:
+    """The row's limit for people, for example `up to and including $250,000`."""
+    match right.kind:
+        case LimitKind.any:
+            return "without limit"
+        case LimitKind.none:
+            return "not at all"
+        case LimitKind.one_of:
+            return "when it is " + " or ".join(level.replace("_", " ") for level in right.levels)
+        case LimitKind.at_most:
+            return f"up to and including {_amount_in_words(content, right)}"
+        case LimitKind.below:
+            return f"below {_amount_in_words(content, right)}"
+
+
+def value_in_words(dimension: str, value: ImpactValue) -> str:
+    """A value with its unit: `$180,000`, `15 business days`, `target change`."""
+    text = format(value, "f") if isinstance(value, Decimal) else str(value)
+    if not _NUMBER.fullmatch(text):
+        return text.replace("_", " ")
+    grouped = f"{Decimal(text):,f}"
+    words = dimension.split("_")
+    return next((form.format(grouped) for word, form in _UNITS if word in words), grouped)
+
+
+def pointer(dimension: str) -> str:
+    """The RFC 6901 pointer to a dimension of the request body."""
+    return "/impact/" + dimension.replace("~", "~0").replace("/", "~1")
+
+
+def _amount_in_words(content: ExecutableCharter, right: DecisionRight) -> str:
+    amount = bound(content, right)
+    exact = Decimal(amount.numerator) / Decimal(amount.denominator)
+    words = value_in_words(right.dimension, exact.normalize() if exact % 1 else Decimal(int(exact)))
+    if right.percent_of is None:
+        return words
+    return f"{right.amount} % of {right.percent_of.replace('_', ' ')} ({words})"

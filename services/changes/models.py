@@ -1,0 +1,216 @@
+"""The tables of the change-request log: requests, ballots, timeline, decisions and escalations."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from services.changes.domain.ballot import Vote
+from services.changes.domain.escalation import Cause, EscalationState
+from services.changes.domain.priority import PriorityLevel
+from services.changes.domain.record import BallotStatus, ChangeCategory, ChangeType
+from services.changes.domain.routing import RequestReason
+from services.changes.domain.states import ChangeState
+from shared.db import TYPE_MAP, EnumText, Governed, new_metadata
+from shared.domain.governance import Party, Severity
+
+
+class Base(DeclarativeBase):
+    metadata = new_metadata()
+    type_annotation_map = TYPE_MAP
+
+
+class ChangeRequest(Governed, Base):
+    """One row of the log. `rung` counts the stays at a body: a new stay means new votes and a new clock."""
+
+    __tablename__ = "change_request"
+    __table_args__ = (
+        UniqueConstraint("charter_id", "number"),
+        Index(
+            "ix_change_request_running_clock",
+            "clock_ends_at",
+            "clock_warns_at",
+            postgresql_where=text("state = 'pending_decision'"),
+        ),
+        Index("ix_change_request_updated_at", "updated_at"),
+    )
+
+    number: Mapped[str]
+    title: Mapped[str]
+    type: Mapped[ChangeType] = mapped_column(EnumText(ChangeType))
+    category: Mapped[ChangeCategory] = mapped_column(EnumText(ChangeCategory))
+    description: Mapped[str]
+    justification: Mapped[str]
+    consequence_of_not_doing: Mapped[str]
+    back_out_plan: Mapped[str]
+    priority_impact: Mapped[PriorityLevel] = mapped_column(EnumText(PriorityLevel))
+    priority_urgency: Mapped[PriorityLevel] = mapped_column(EnumText(PriorityLevel))
+    severity: Mapped[Severity] = mapped_column(EnumText(Severity))
+    origin: Mapped[Party] = mapped_column(EnumText(Party))
+    requester_id: Mapped[UUID]
+    requester_name: Mapped[str]
+    charter_version: Mapped[int]
+    impact: Mapped[dict[str, str]] = mapped_column(JSONB)
+    requested_body: Mapped[str | None]
+    reason_code: Mapped[RequestReason | None] = mapped_column(EnumText(RequestReason))
+    state: Mapped[ChangeState] = mapped_column(EnumText(ChangeState))
+    required_missing: Mapped[list[str]]
+    body: Mapped[str | None]
+    body_name: Mapped[str | None]
+    tier: Mapped[int | None]
+    computed_body: Mapped[str | None]
+    explanation: Mapped[list[dict[str, str]]] = mapped_column(JSONB)
+    rung: Mapped[int]
+    clock_starts_at: Mapped[datetime | None]
+    clock_warns_at: Mapped[datetime | None]
+    clock_ends_at: Mapped[datetime | None]
+    clock_rule: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    clock_warned_at: Mapped[datetime | None]
+    clock_expired_at: Mapped[datetime | None]
+    escalation_id: Mapped[UUID | None]
+    decision_id: Mapped[UUID | None]
+    decided_at: Mapped[datetime | None]
+
+    votes: Mapped[list["BallotRow"]] = relationship(
+        lazy="raise", viewonly=True, order_by="BallotRow.id", primaryjoin="ChangeRequest.id == BallotRow.change_id"
+    )
+    timeline: Mapped[list["TimelineEntry"]] = relationship(lazy="raise", viewonly=True, order_by="TimelineEntry.seq")
+
+    @property
+    def rules(self) -> dict[str, str]:
+        """The charter's row that grants each dimension to the present body."""
+        return {line["dimension"]: line["rule"] for line in self.explanation}
+
+    @property
+    def clock(self) -> dict[str, object] | None:
+        """The running clock with the rule that set it; None while nothing is timed."""
+        if self.state is not ChangeState.pending_decision or self.clock_rule is None:
+            return None
+        return {
+            "starts_at": self.clock_starts_at,
+            "warns_at": self.clock_warns_at,
+            "ends_at": self.clock_ends_at,
+            "warned_at": self.clock_warned_at,
+            "expired_at": self.clock_expired_at,
+            **self.clock_rule,
+        }
+
+    @property
+    def priority(self) -> dict[str, PriorityLevel]:
+        return {"impact": self.priority_impact, "urgency": self.priority_urgency}
+
+
+class BallotRow(Governed, Base):
+    """One vote as cast. Votes are kept for ever; `status` says which of them count."""
+
+    __tablename__ = "ballot"
+    __table_args__ = (
+        Index(
+            "uq_ballot_standing",
+            "change_id",
+            "party",
+            unique=True,
+            postgresql_where=text("status = 'standing'"),
+        ),
+    )
+
+    change_id: Mapped[UUID] = mapped_column(ForeignKey("change_request.id"), index=True)
+    rung: Mapped[int]
+    body: Mapped[str]
+    party: Mapped[Party] = mapped_column(EnumText(Party))
+    member_id: Mapped[UUID]
+    member_name: Mapped[str]
+    member_roles: Mapped[list[str]]
+    vote: Mapped[Vote] = mapped_column(EnumText(Vote))
+    rationale: Mapped[str]
+    conditions: Mapped[str]
+    dissent: Mapped[str]
+    status: Mapped[BallotStatus] = mapped_column(EnumText(BallotStatus))
+
+
+class TimelineEntry(Governed, Base):
+    """What happened to a change request, in the order of its versions."""
+
+    __tablename__ = "timeline_entry"
+    __table_args__ = (UniqueConstraint("change_id", "seq"),)
+
+    change_id: Mapped[UUID] = mapped_column(ForeignKey("change_request.id"))
+    seq: Mapped[int]
+    action: Mapped[str]
+    actor_name: Mapped[str]
+    actor_id: Mapped[UUID | None]
+    state: Mapped[ChangeState] = mapped_column(EnumText(ChangeState))
+    body: Mapped[str | None]
+    note: Mapped[str]
+
+
+class Decision(Governed, Base):
+    """What both parties decided, over which text and by which right. Never changed once written."""
+
+    __tablename__ = "decision"
+    __table_args__ = (UniqueConstraint("charter_id", "number"),)
+
+    number: Mapped[str]
+    decision_class: Mapped[str]
+    subject_kind: Mapped[str]
+    subject_id: Mapped[UUID] = mapped_column(index=True)
+    subject_number: Mapped[str]
+    question: Mapped[str]
+    outcome: Mapped[str]
+    conditions: Mapped[str]
+    rationale: Mapped[str]
+    dissent: Mapped[str]
+    votes: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    body: Mapped[str]
+    body_name: Mapped[str]
+    tier: Mapped[int]
+    charter_version: Mapped[int]
+    charter_content_hash: Mapped[str]
+    rules: Mapped[dict[str, str]] = mapped_column(JSONB)
+    subject_snapshot: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    subject_hash: Mapped[str]
+
+
+class Escalation(Governed, Base):
+    """One journey of an item up the bodies, from the first rung it left until it was decided."""
+
+    __tablename__ = "escalation"
+    __table_args__ = (UniqueConstraint("charter_id", "number"),)
+
+    number: Mapped[str]
+    subject_kind: Mapped[str]
+    subject_id: Mapped[UUID] = mapped_column(index=True)
+    subject_number: Mapped[str]
+    title: Mapped[str]
+    severity: Mapped[Severity] = mapped_column(EnumText(Severity))
+    state: Mapped[EscalationState] = mapped_column(EnumText(EscalationState))
+    from_body: Mapped[str]
+    body: Mapped[str]
+    cause: Mapped[Cause] = mapped_column(EnumText(Cause))
+    reason_code: Mapped[str]
+    clock_ends_at: Mapped[datetime | None]
+    outcome: Mapped[str | None]
+    closed_at: Mapped[datetime | None]
+
+    steps: Mapped[list["EscalationStep"]] = relationship(lazy="raise", viewonly=True, order_by="EscalationStep.seq")
+
+
+class EscalationStep(Governed, Base):
+    """One rung of an escalation: who or what took it up, and why."""
+
+    __tablename__ = "escalation_step"
+    __table_args__ = (UniqueConstraint("escalation_id", "seq"),)
+
+    escalation_id: Mapped[UUID] = mapped_column(ForeignKey("escalation.id"))
+    seq: Mapped[int]
+    from_body: Mapped[str]
+    to_body: Mapped[str]
+    cause: Mapped[Cause] = mapped_column(EnumText(Cause))
+    reason_code: Mapped[str]
+    what_was_tried: Mapped[str]
+    actor_name: Mapped[str]
+    actor_id: Mapped[UUID | None]
+    clock_ends_at: Mapped[datetime | None]

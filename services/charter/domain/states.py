@@ -1,0 +1,32 @@
+"""The life of a charter: drafted together, frozen, signed by both parties, in force."""
+
+from enum import StrEnum
+
+from shared.domain.transitions import Transitions
+
+
+class CharterState(StrEnum):
+    """`ratification` lasts from the frozen text until it is signed by all and in effect."""
+
+    draft = "draft"
+    ratification = "ratification"
+    active = "active"
+
+
+class CharterAction(StrEnum):
+    edit = "edit"
+    freeze = "freeze"
+    sign = "sign"
+    decline = "decline"
+    activate = "activate"
+
+
+CHARTER = Transitions(
+    {
+        (CharterState.draft, CharterAction.edit): CharterState.draft,
+        (CharterState.draft, CharterAction.freeze): CharterState.ratification,
+        (CharterState.ratification, CharterAction.sign): CharterState.ratification,
+        (CharterState.ratification, CharterAction.decline): CharterState.draft,
+        (CharterState.ratification, CharterAction.activate): CharterState.active,
+    }
+)

@@ -1,0 +1,1 @@
+"""What the charter service reads and answers."""

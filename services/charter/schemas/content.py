@@ -1,0 +1,156 @@
+"""The executable charter as a request: strict forms of the shapes in `shared.domain.governance`."""
+
+from datetime import date, time
+from decimal import Decimal
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, StrictBool
+
+from shared.directory import CONTENT
+from shared.domain.governance import (
+    BodyKind,
+    ClockUnit,
+    ExecutableCharter,
+    LimitKind,
+    Party,
+    Role,
+    Severity,
+)
+from shared.schemas import Exact, In, Key, LongText, Text
+
+MOST_ROWS = 1000
+
+
+def _local(value: time) -> time:
+    if value.tzinfo is not None:
+        raise ValueError("hours are local to the calendar's zone; leave the offset out")
+    return value
+
+
+Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2140, 12, 31), examples=["2026-10-01"])]
+LocalTime = Annotated[time, AfterValidator(_local), Field(examples=["08:00:00"])]
+Tier = Annotated[int, Field(strict=True, ge=1, le=9)]
+Seats = Annotated[int, Field(strict=True, ge=0, le=100)]
+Days = Annotated[int, Field(strict=True, ge=0, le=3660)]
+RowId = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_./\-]{0,99}$")]
+Cadence = Annotated[str, Field(strict=True, max_length=200, pattern=r"^[\x20-\x7e]*$")]
+
+
+class SeatIn(In):
+    party: Party
+    role: Role
+    voting: StrictBool = True
+    member_id: UUID | None = None
+    alternate_id: UUID | None = None
+
+
+class QuorumIn(In):
+    customer: Seats
+    provider: Seats
+
+
+class BodyIn(In):
+    key: Key
+    name: Text
+    tier: Tier
+    kind: BodyKind = BodyKind.standing
+    parent: Key | None = None
+    seats: Annotated[list[SeatIn], Field(max_length=100)]
+    quorum: QuorumIn
+    chair: Party | None = None
+    cadence_stabilization: Cadence = ""
+    cadence_steady: Cadence = ""
+    calendar: Key = "federal"
+
+
+class DecisionRightIn(In):
+    id: RowId
+    dimension: Key
+    body: Key
+    kind: LimitKind
+    amount: Exact | None = None
+    percent_of: Key | None = None
+    levels: Annotated[list[Key], Field(max_length=100)] = []
+
+
+class RungIn(In):
+    body: Key
+    severity: Severity
+    limit: Days | None
+    unit: ClockUnit = ClockUnit.business_days
+
+
+class FinalAuthorityIn(In):
+    party: Party
+    role: Role
+    member_id: UUID | None = None
+
+
+class OpenHoursIn(In):
+    weekday: Annotated[int, Field(strict=True, ge=0, le=6)]
+    opens: LocalTime
+    closes: LocalTime
+
+
+class ClosureIn(In):
+    day: Day
+    reason: Text
+
+
+class CalendarRulesIn(In):
+    key: Key
+    zone: Text
+    hours: Annotated[list[OpenHoursIn], Field(max_length=100)]
+    federal_holidays: StrictBool = True
+    closures: Annotated[list[ClosureIn], Field(max_length=MOST_ROWS)] = []
+    version: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 1
+
+
+class PauseIn(In):
+    reason: Key
+    max_business_days: Days = 5
+
+
+class ReportingObligationIn(In):
+    key: Key
+    name: Text
+    producer: Party
+    due_business_day: Days
+    acknowledge_within_business_days: Days = 10
+
+
+class ExecutableCharterIn(In):
+    """The whole text of a charter. `validate` names every rule it breaks; `freeze` refuses while there are any."""
+
+    title: Text
+    services_in_scope: Annotated[list[Text], Field(max_length=MOST_ROWS)]
+    outcomes: Annotated[list[LongText], Field(max_length=MOST_ROWS)]
+    authority: LongText
+    effective_date: Day
+    next_review_due: Day
+    bodies: Annotated[list[BodyIn], Field(max_length=100)]
+    decision_rights: Annotated[list[DecisionRightIn], Field(max_length=MOST_ROWS)]
+    ladder: Annotated[list[RungIn], Field(max_length=MOST_ROWS)]
+    final_authorities: Annotated[list[FinalAuthorityIn], Field(max_length=10)]
+    calendars: Annotated[list[CalendarRulesIn], Field(max_length=20)]
+    pauses: Annotated[list[PauseIn], Field(max_length=100)] = []
+    reporting: Annotated[list[ReportingObligationIn], Field(max_length=100)] = []
+    reference_amounts: Annotated[dict[Key, Exact], Field(max_length=100)] | None = None
+    required_dimensions: Annotated[list[Key], Field(max_length=100)] = []
+    remediation_policy: LongText = ""
+    emergency_review_business_days: Days = 5
+    termination_notice_days: Days = 180
+
+    def as_domain(self) -> ExecutableCharter:
+        """The same text as the domain's data."""
+        return CONTENT.validate_python(self.model_dump(mode="json"))
+
+
+class ModelCharterIn(In):
+    """What the model charter needs to know; everything else can be edited in the draft."""
+
+    title: Text
+    services: Annotated[list[Text], Field(min_length=1, max_length=100)]
+    effective_date: Day
+    annual_order_value: Annotated[Exact, Field(gt=Decimal(0))]

@@ -1,0 +1,159 @@
+"""Drafting a charter together: create, replace the text, validate, freeze."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.charter import policy, queries
+from services.charter.domain import findings
+from services.charter.domain.model_charter import model_charter
+from services.charter.domain.states import CHARTER, CharterAction, CharterState
+from services.charter.domain.text import as_document
+from services.charter.domain.validator import validate
+from services.charter.models import Charter, Organization
+from services.charter.schemas.charters import CharterCreate
+from shared.authz import NOBODY, Principal, require
+from shared.contracts.charter import CharterDrafted, CharterEdited, CharterRatificationOpened
+from shared.db import load, load_for_update
+from shared.directory import CONTENT, keep_parties
+from shared.domain.canonical import content_hash
+from shared.domain.governance import ExecutableCharter
+from shared.errors import Finding, Invalid
+from shared.ids import uuid7
+from shared.numbers import next_number
+from shared.recording import record
+
+
+async def load_charter(session: AsyncSession, charter_id: UUID) -> Charter:
+    """The charter with its signatures."""
+    return await with_signatures(session, await load(session, Charter, charter_id))
+
+
+async def with_signatures(session: AsyncSession, row: Charter) -> Charter:
+    await session.refresh(row, ["signatures"])
+    return row
+
+
+async def draft(session: AsyncSession, caller: Principal, form: CharterCreate, now: datetime) -> Charter:
+    """Start a charter between two organizations, one of them the caller's."""
+    observers = list(dict.fromkeys(form.observer_org_ids))
+    _check_sides(form.customer_org_id, form.provider_org_id, observers)
+    charter_id = uuid7()
+    row = Charter(
+        id=charter_id,
+        charter_id=charter_id,
+        customer_org_id=form.customer_org_id,
+        provider_org_id=form.provider_org_id,
+        observer_org_ids=observers,
+        state=CharterState.draft,
+        charter_version=1,
+    )
+    require_party(caller, row)
+    await keep_parties(session, row.id, row.customer_org_id, row.provider_org_id, observers)
+    await _check_registered(session, [row.customer_org_id, row.provider_org_id, *observers])
+    # One series for the platform: a charter cannot number itself, and each party has several.
+    row.number = await next_number(session, "CHA", NOBODY, now)
+    await _write(session, row, _first_text(form))
+    session.add(row)
+    event = CharterDrafted(
+        charter_id=row.id,
+        number=row.number,
+        title=row.title,
+        customer_org_id=row.customer_org_id,
+        provider_org_id=row.provider_org_id,
+        observer_org_ids=tuple(observers),
+    )
+    await record(session, by=caller, action=policy.DRAFT_CHARTER.name, row=row, event=event, now=now)
+    return await with_signatures(session, row)
+
+
+def require_party(caller: Principal, row: Charter) -> None:
+    """422 rather than 403: naming two other organizations is a mistake in the request."""
+    if caller.org_id not in (row.customer_org_id, row.provider_org_id):
+        message = "Your own organization must be the customer or the provider."
+        raise Invalid("not_a_party", message, "/customer_org_id")
+
+
+def _check_sides(customer: UUID, provider: UUID, observers: Sequence[UUID]) -> None:
+    if customer == provider:
+        message = "Customer and provider must be two organizations."
+        raise Invalid("same_organization", message, "/provider_org_id")
+    for index, observer in enumerate(observers):
+        if observer in (customer, provider):
+            message = "A party cannot observe its own charter."
+            raise Invalid("observer_is_party", message, f"/observer_org_ids/{index}")
+
+
+async def _check_registered(session: AsyncSession, org_ids: Sequence[UUID]) -> None:
+    """Only now that they share a charter can the caller see them."""
+    known = await session.scalar(select(func.count()).where(Organization.id.in_(org_ids)))
+    if known != len(org_ids):
+        message = "One of the organizations is not registered."
+        raise Invalid("unknown_organization", message, "/customer_org_id")
+
+
+def _first_text(form: CharterCreate) -> ExecutableCharter:
+    if form.content is not None:
+        return form.content.as_domain()
+    model = form.from_model
+    assert model is not None  # the form has exactly one of the two
+    return model_charter(
+        title=model.title,
+        services=tuple(model.services),
+        effective=model.effective_date,
+        annual_order_value=model.annual_order_value,
+    )
+
+
+async def _write(session: AsyncSession, row: Charter, content: ExecutableCharter) -> None:
+    """Put the text into the row, with everything that is read from it."""
+    row.title = content.title
+    row.content = as_document(content)
+    row.content_hash = content_hash(content)
+    row.effective_date = content.effective_date
+    row.next_review_due = content.next_review_due
+    row.findings_count = len(await check(session, row))
+
+
+async def check(session: AsyncSession, row: Charter) -> list[findings.Finding]:
+    """Every finding in the charter's text, the people named in it included."""
+    members = await queries.parties_of_members(session, row)
+    return validate(CONTENT.validate_python(row.content), members)
+
+
+async def replace_content(
+    session: AsyncSession,
+    caller: Principal,
+    charter_id: UUID,
+    content: ExecutableCharter,
+    expected: int,
+    now: datetime,
+) -> Charter:
+    """Replace the whole text of a draft."""
+    row = await load_for_update(session, Charter, charter_id, expected)
+    require(caller, policy.EDIT_CHARTER, row.scope)
+    row.state = CHARTER.next(row.state, CharterAction.edit)
+    await _write(session, row, content)
+    event = CharterEdited(charter_id=row.id, content_hash=row.content_hash)
+    await record(session, by=caller, action=policy.EDIT_CHARTER.name, row=row, event=event, now=now)
+    return await with_signatures(session, row)
+
+
+async def freeze(
+    session: AsyncSession, caller: Principal, charter_id: UUID, expected: int, now: datetime
+) -> Charter:
+    """Open ratification: from now on the text stands still. Refuses with every finding at once."""
+    row = await load_for_update(session, Charter, charter_id, expected)
+    require(caller, policy.FREEZE_CHARTER, row.scope)
+    row.state = CHARTER.next(row.state, CharterAction.freeze)
+    found = await check(session, row)
+    if found:
+        message = f"The text breaks {len(found)} rules; see errors."
+        listed = [Finding(f.code, f.message, f.pointer) for f in found]
+        raise Invalid("charter_invalid", message, findings=listed)
+    event = CharterRatificationOpened(charter_id=row.id, content_hash=row.content_hash)
+    await record(session, by=caller, action=policy.FREEZE_CHARTER.name, row=row, event=event, now=now)
+    return await with_signatures(session, row)

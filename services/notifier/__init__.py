@@ -1,0 +1,1 @@
+"""The notifier: alert rules, alerts, and webhook deliveries to ticketing systems."""

@@ -1,0 +1,1 @@
+"""The rules of alerting and delivering, free of I/O."""

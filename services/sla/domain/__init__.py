@@ -1,0 +1,1 @@
+"""The rules of service levels: definitions, computation, reports and reviews."""

@@ -1,0 +1,107 @@
+"""The windows metrics are computed over, and how they fit into a report's period."""
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from services.sla.domain.metrics import Metric
+from shared.domain.business_time import BusinessCalendar
+from shared.domain.fiscal import (
+    Period,
+    PeriodKind,
+    bounds,
+    fiscal_year_of,
+    month_of,
+    next_period,
+    period_of,
+    quarter_of,
+    zone_named,
+)
+from shared.domain.refusal import Refusal
+
+_LABEL = re.compile(
+    r"(?P<year>\d{4})-(?P<month>\d{2})|FY(?P<fiscal>\d{2})(?: Q(?P<quarter>[1-4]))?", re.ASCII
+)
+_CENTURY = 2000
+
+
+@dataclass(frozen=True)
+class Window:
+    """The stretch a metric is computed over, `end` excluded; `label` is the period's."""
+
+    label: str
+    start: datetime
+    end: datetime
+
+    def __contains__(self, moment: datetime | None) -> bool:
+        return moment is not None and self.start <= moment < self.end
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an aggregation needs beside the observations; `now` cuts off a window still running."""
+
+    window: Window
+    calendar: BusinessCalendar
+    now: datetime
+
+    @property
+    def until(self) -> datetime:
+        return min(self.window.end, max(self.window.start, self.now))
+
+
+def parse_period(label: str) -> Period:
+    """The period named `2026-10`, `FY27 Q1` or `FY27`; refuses `invalid_period`."""
+    found = _LABEL.fullmatch(label)
+    if found and found["fiscal"]:
+        return _fiscal(_CENTURY + int(found["fiscal"]), found["quarter"])
+    if found and 1 <= int(found["month"]) <= 12 and 1990 <= int(found["year"]) < 2149:
+        return month_of(date(int(found["year"]), int(found["month"]), 1))
+    raise Refusal("invalid_period", f"{label!r} is no period; write 2026-10, FY27 Q1 or FY27.", "/period")
+
+
+def window_in(metric: Metric, period: Period) -> Window | None:
+    """The metric's window that a report on `period` shows: the one that ends with the period.
+
+    So a quarterly metric appears in the last monthly report of the quarter, and None in the others;
+    a window shorter than the period shows its last one.
+    """
+    own = period_of(metric.window, period.last_day)
+    if own.end_date_exclusive != period.end_date_exclusive:
+        return None
+    return Window(own.label, *bounds(own, metric.zone))
+
+
+def window_holding(kind: PeriodKind, day: date, zone: str) -> Window:
+    """The window of that kind that holds a local day."""
+    period = period_of(kind, day)
+    return Window(period.label, *bounds(period, zone))
+
+
+def first_period(kind: PeriodKind, effective: date, today: date) -> Period:
+    """The first period to report: nobody owes reports for the time before the SLA was registered."""
+    return period_of(kind, max(effective, today))
+
+
+def following(period: Period, ends: date) -> Period | None:
+    """The next period to report, while the SLA still lasts into it."""
+    after = next_period(period)
+    return after if after.start_date <= ends else None
+
+
+def report_due(period: Period, calendar: BusinessCalendar, business_day: int) -> datetime:
+    """When the n-th business day after the period closes."""
+    return calendar.end_of_business_day(calendar.business_day_after(period.last_day, business_day))
+
+
+def acknowledgement_due(published: datetime, calendar: BusinessCalendar, business_days: int) -> datetime:
+    """When the n-th business day after the local day of publication closes."""
+    day = published.astimezone(zone_named(calendar.rules.zone)).date()
+    return calendar.end_of_business_day(calendar.business_day_after(day, business_days))
+
+
+def _fiscal(year: int, quarter: str | None) -> Period:
+    first = date(year - 1, 10, 1)
+    if quarter is None:
+        return fiscal_year_of(first)
+    return quarter_of(first + timedelta(days=92 * (int(quarter) - 1)))

@@ -1,0 +1,75 @@
+"""The audit trail: one append-only row per act, written in the transaction of the act itself.
+
+The canonical text is what a later sealer hashes into the chain; it is stored as it was written.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.authz import NOBODY, Actor, Principal
+from shared.contracts.base import Scope, rfc3339
+from shared.domain.canonical import canonical_json
+
+_INSERT = text(
+    """
+    INSERT INTO audit (chain, customer_org_id, provider_org_id, visibility, at, action,
+                       object_type, object_id, object_version, canonical)
+    VALUES (:chain, :customer, :provider, :visibility, :at, :action, :object_type, :object_id, :version, :canonical)
+    """
+)
+
+
+async def write_audit(
+    session: AsyncSession,
+    *,
+    by: Actor,
+    action: str,
+    object_type: str,
+    object_id: UUID,
+    object_version: int,
+    scope: Scope,
+    now: datetime,
+    detail: Mapping[str, object],
+) -> None:
+    """Who did what to which version of what, and when (NIST SP 800-53 AU-3). Chained per charter."""
+    chain = scope.charter_id or NOBODY
+    entry = {
+        "action": action,
+        "actor": _actor(by),
+        "at": rfc3339(now),
+        "chain": chain,
+        "detail": dict(detail),
+        "object": {"id": object_id, "type": object_type, "version": object_version},
+    }
+    await session.execute(
+        _INSERT,
+        {
+            "chain": chain,
+            "customer": scope.customer_org_id,
+            "provider": scope.provider_org_id,
+            "visibility": scope.visibility,
+            "at": now,
+            "action": action,
+            "object_type": object_type,
+            "object_id": object_id,
+            "version": object_version,
+            "canonical": canonical_json(entry),
+        },
+    )
+
+
+def _actor(by: Actor) -> dict[str, object]:
+    if not isinstance(by, Principal):
+        return {"kind": "system"}
+    return {
+        "kind": "sysadmin" if by.is_sysadmin else "member",
+        "member": by.member_id,
+        "org": by.org_id,
+        "roles": sorted(by.roles),
+        "subject": by.subject,
+        "issuer": by.issuer,
+    }

@@ -1,0 +1,126 @@
+"""The envelope and base class of every event: CloudEvents 1.0, structured JSON, additive only."""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import ClassVar, Generic, Literal, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TYPE_PREFIX = "org.concordat."
+SCHEMA_BASE = "https://concordat.invalid/schemas/events/"
+SHARDS = 16
+
+Visibility = Literal["shared", "customer", "provider"]
+E = TypeVar("E", bound="Event")
+
+
+class Event(BaseModel):
+    """The `data` of one kind of event. Subclasses set TYPE, TOPIC and AGGREGATE.
+
+    Readers ignore unknown fields, so that a newer publisher never breaks an older consumer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    TYPE: ClassVar[str]
+    TOPIC: ClassVar[str]
+    AGGREGATE: ClassVar[str]
+
+
+class Scope(BaseModel):
+    """Whom an event concerns. Consumers copy it onto the rows they write.
+
+    Events about the platform itself (an organization, a member) name no charter.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    charter_id: UUID | None = None
+    customer_org_id: UUID | None = None
+    provider_org_id: UUID | None = None
+    visibility: Visibility = "shared"
+
+
+class Envelope(BaseModel):
+    """A CloudEvents 1.0 context with our extensions; `data` stays undecoded until a class is known."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    specversion: Literal["1.0"]
+    id: UUID
+    source: str = Field(min_length=1)
+    type: str = Field(min_length=1)
+    subject: UUID
+    time: datetime
+    datacontenttype: Literal["application/json"]
+    dataschema: str
+    sequence: int = Field(ge=1, description="version of the aggregate this event left behind")
+    charterid: UUID | None = None
+    customerorgid: UUID | None = None
+    providerorgid: UUID | None = None
+    visibility: Visibility = "shared"
+    actorid: str | None = None
+    actorrole: str | None = None
+    correlationid: str | None = None
+    causationid: str | None = None
+    traceparent: str | None = None
+    data: dict[str, object]
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(
+            charter_id=self.charterid,
+            customer_org_id=self.customerorgid,
+            provider_org_id=self.providerorgid,
+            visibility=self.visibility,
+        )
+
+
+@dataclass(frozen=True)
+class Received(Generic[E]):
+    """One event as a handler gets it: the envelope and the decoded, typed data."""
+
+    envelope: Envelope
+    event: E
+
+
+class Registry:
+    """Every event class of the published language, by its type."""
+
+    def __init__(self) -> None:
+        self._classes: dict[str, type[Event]] = {}
+
+    def register(self, *classes: type[Event]) -> None:
+        for cls in classes:
+            if cls.TYPE in self._classes:
+                raise ValueError(f"event type {cls.TYPE} is registered twice")
+            self._classes[cls.TYPE] = cls
+
+    def __iter__(self) -> Iterator[type[Event]]:
+        return iter(self._classes.values())
+
+    def get(self, type_: str) -> type[Event] | None:
+        return self._classes.get(type_)
+
+
+def shard_of(aggregate_id: UUID) -> int:
+    """The outbox shard of an aggregate: fixed for ever, so that its events stay in one order."""
+    return zlib.crc32(aggregate_id.bytes) % SHARDS
+
+
+def rfc3339(moment: datetime) -> str:
+    """`moment` as RFC 3339 in UTC with milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def schema_name(type_: str) -> str:
+    """The committed JSON Schema file of an event type, relative to the schema folder."""
+    return f"{type_}.json"
+
+
+def schema_uri(type_: str) -> str:
+    """The `dataschema` attribute of an event type: an identifier, nothing is served there."""
+    return SCHEMA_BASE + schema_name(type_)

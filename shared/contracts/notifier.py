@@ -1,0 +1,81 @@
+"""What the notifier publishes: alerts and what became of deliveries."""
+
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from shared.contracts.base import TYPE_PREFIX, Event
+
+TOPIC = "concordat.notifier"
+
+
+class AlertOpened(Event):
+    """Something needs a person. `dedup_key` is unique among the open alerts of an organization."""
+
+    TYPE: ClassVar[str] = TYPE_PREFIX + "alert.opened.v1"
+    TOPIC: ClassVar[str] = TOPIC
+    AGGREGATE: ClassVar[str] = "alert"
+
+    alert_id: UUID
+    org_id: UUID
+    rule: str
+    dedup_key: str
+    title: str
+    priority: Literal["urgent", "high", "normal"]
+
+
+class AlertAcknowledged(Event):
+    """A member took an alert up."""
+
+    TYPE: ClassVar[str] = TYPE_PREFIX + "alert.acknowledged.v1"
+    TOPIC: ClassVar[str] = TOPIC
+    AGGREGATE: ClassVar[str] = "alert"
+
+    alert_id: UUID
+    org_id: UUID
+    member_id: UUID
+
+
+class AlertResolved(Event):
+    """The cause went away, or a member resolved the alert."""
+
+    TYPE: ClassVar[str] = TYPE_PREFIX + "alert.resolved.v1"
+    TOPIC: ClassVar[str] = TOPIC
+    AGGREGATE: ClassVar[str] = "alert"
+
+    alert_id: UUID
+    org_id: UUID
+    resolution: Literal["cause_cleared", "member"]
+
+
+class DeliveryExhausted(Event):
+    """Every attempt of a delivery failed; it is kept for replay."""
+
+    TYPE: ClassVar[str] = TYPE_PREFIX + "delivery.exhausted.v1"
+    TOPIC: ClassVar[str] = TOPIC
+    AGGREGATE: ClassVar[str] = "delivery"
+
+    delivery_id: UUID
+    endpoint_id: UUID
+    org_id: UUID
+    attempts: int
+
+
+class EndpointDisabled(Event):
+    """An endpoint was switched off because it only failed, or answered 410."""
+
+    TYPE: ClassVar[str] = TYPE_PREFIX + "endpoint.disabled.v1"
+    TOPIC: ClassVar[str] = TOPIC
+    AGGREGATE: ClassVar[str] = "endpoint"
+
+    endpoint_id: UUID
+    org_id: UUID
+    reason: str
+
+
+EVENTS: tuple[type[Event], ...] = (
+    AlertOpened,
+    AlertAcknowledged,
+    AlertResolved,
+    DeliveryExhausted,
+    EndpointDisabled,
+)

@@ -1,0 +1,236 @@
+"""The executable charter: what a ratified charter says, as data that a machine can follow.
+
+It travels whole inside `charter.activated`, so that every service decides by the same text
+(M3 Playbook 5.3, activities R1 and R2). Amounts are `Decimal`; times of day are local to the
+calendar's zone.
+"""
+
+from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
+from enum import StrEnum
+
+
+class Party(StrEnum):
+    """The two sides that govern together."""
+
+    customer = "customer"
+    provider = "provider"
+
+    @property
+    def other(self) -> "Party":
+        return Party.provider if self is Party.customer else Party.customer
+
+
+class Role(StrEnum):
+    """What a member does for its organization (M3 glossary, plus what the system needs)."""
+
+    business_owner = "business_owner"
+    om_team = "om_team"
+    executive_sponsor = "executive_sponsor"
+    contracting_officer = "contracting_officer"
+    isso = "isso"
+    secretariat = "secretariat"
+    observer = "observer"
+    org_admin = "org_admin"
+
+
+class Severity(StrEnum):
+    """How bad it is; sets the clock of each rung."""
+
+    critical = "critical"
+    high = "high"
+    moderate = "moderate"
+    low = "low"
+
+
+class BodyKind(StrEnum):
+    """A standing body decides ordinary items; an emergency body only emergency changes."""
+
+    standing = "standing"
+    emergency = "emergency"
+
+
+class LimitKind(StrEnum):
+    """How a decision right bounds one dimension of an item's impact.
+
+    `at_most` is an inclusive upper bound, `below` a half-open one (variance bands),
+    `one_of` a list of allowed levels, `any` no limit, `none` no right at all.
+    """
+
+    at_most = "at_most"
+    below = "below"
+    one_of = "one_of"
+    any = "any"
+    none = "none"
+
+
+class ClockUnit(StrEnum):
+    """Business hours and federal business days, both counted in a body's calendar."""
+
+    business_hours = "business_hours"
+    business_days = "business_days"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seat:
+    """A place in a body. `member_id` and `alternate_id` name people; both may still be open."""
+
+    party: Party
+    role: Role
+    voting: bool = True
+    member_id: str | None = None
+    alternate_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quorum:
+    """The least number of voting seats that must be present, per party."""
+
+    customer: int
+    provider: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """A governance body: `tier` 1 is the lowest; `parent` is the body that hears its escalations."""
+
+    key: str
+    name: str
+    tier: int
+    kind: BodyKind = BodyKind.standing
+    parent: str | None = None
+    seats: tuple[Seat, ...]
+    quorum: Quorum
+    chair: Party | None = None
+    cadence_stabilization: str = ""
+    cadence_steady: str = ""
+    calendar: str = "federal"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionRight:
+    """One row of the decision-rights table: `body` may decide `dimension` within the limit.
+
+    `id` is stable and is what an explanation names. For `at_most` and `below`, `amount` is in the
+    dimension's unit; with `percent_of` it is a percentage of that named reference amount.
+    """
+
+    id: str
+    dimension: str
+    body: str
+    kind: LimitKind
+    amount: Decimal | None = None
+    percent_of: str | None = None
+    levels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """How long a body may hold an item of a severity before the item moves up by itself.
+
+    `limit` None: no clock at this rung (the item stays until decided).
+    """
+
+    body: str
+    severity: Severity
+    limit: int | None
+    unit: ClockUnit = ClockUnit.business_days
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalAuthority:
+    """Who ends an escalation at the last rung, one per party."""
+
+    party: Party
+    role: Role
+    member_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenHours:
+    """Open from `opens` to `closes` on one weekday (0 = Monday). Several rows a day are allowed."""
+
+    weekday: int
+    opens: time
+    closes: time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closure:
+    """A recorded closure (weather, lapse in appropriations), never deduced."""
+
+    day: date
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalendarRules:
+    """A business calendar: zone, weekly hours, federal holidays or not, recorded closures.
+
+    `version` grows with every edit; results store the version that produced them.
+    """
+
+    key: str
+    zone: str
+    hours: tuple[OpenHours, ...]
+    federal_holidays: bool = True
+    closures: tuple[Closure, ...] = ()
+    version: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """A reason for which the charter lets a rung's clock stand still, and for how long at most."""
+
+    reason: str
+    max_business_days: int = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportingObligation:
+    """Who owes which report by which business day after the period ends (M3 R2, R4)."""
+
+    key: str
+    name: str
+    producer: Party
+    due_business_day: int
+    acknowledge_within_business_days: int = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutableCharter:
+    """Everything the other services follow. Keys are unique within their list."""
+
+    title: str
+    services_in_scope: tuple[str, ...]
+    outcomes: tuple[str, ...]
+    authority: str
+    effective_date: date
+    next_review_due: date
+    bodies: tuple[Body, ...]
+    decision_rights: tuple[DecisionRight, ...]
+    ladder: tuple[Rung, ...]
+    final_authorities: tuple[FinalAuthority, ...]
+    calendars: tuple[CalendarRules, ...]
+    pauses: tuple[Pause, ...] = ()
+    reporting: tuple[ReportingObligation, ...] = ()
+    reference_amounts: dict[str, Decimal] | None = None
+    required_dimensions: tuple[str, ...] = ()
+    remediation_policy: str = ""
+    emergency_review_business_days: int = 5
+    termination_notice_days: int = 180
+
+    def body(self, key: str) -> Body:
+        """The body with that key; `KeyError` when the charter has none."""
+        for body in self.bodies:
+            if body.key == key:
+                return body
+        raise KeyError(key)
+
+    def calendar(self, key: str) -> CalendarRules:
+        """The calendar with that key; `KeyError` when the charter has none."""
+        for calendar in self.calendars:
+            if calendar.key == key:
+                return calendar
+        raise KeyError(key)

@@ -1,0 +1,183 @@
+"""A group's reaction to what arrives: apply it once, retry it in order, or set it aside; never lose it."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from shared.clock import Clock
+from shared.contracts.base import Event, Registry
+from shared.messaging.bus import Bus, Delivered, RetryLater
+from shared.messaging.failures import Failure, Transient, classify
+from shared.messaging.inbox import Handler, Inbox, Outcome, Rejection, SessionFactory
+from shared.messaging.metrics import LAG_SECONDS, MESSAGES, RETRIES
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How patient a consumer is. The delay doubles from `first` to `longest`, in seconds, with jitter."""
+
+    first: float = 0.5
+    longest: float = 60.0
+    transient_limit: timedelta = timedelta(minutes=15)
+    bug_tries: int = 5
+    handler_timeout: float = 60.0
+
+    def delay(self, tries: int) -> float:
+        longest = min(self.longest, self.first * 2.0 ** min(tries - 1, 16))
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+
+    def is_over(self, failure: Failure, tries: int, since: timedelta) -> bool:
+        """Whether the message must be set aside now."""
+        match failure:
+            case Failure.INFRASTRUCTURE:
+                return False
+            case Failure.TRANSIENT:
+                return since >= self.transient_limit
+            case Failure.BUG:
+                return tries >= self.bug_tries
+            case _:
+                return True
+
+
+PATIENT: Final = RetryPolicy()
+
+
+@dataclass
+class _Trouble:
+    """The message a partition is stuck on."""
+
+    offset: int
+    first_at: datetime
+    tries: int = 0
+    waits: int = 0
+
+    def count(self, failure: Failure, now: datetime) -> None:
+        """An outage is not held against the message."""
+        self.waits += 1
+        if failure is not Failure.INFRASTRUCTURE:
+            self.first_at = now if self.tries == 0 else self.first_at
+            self.tries += 1
+
+
+class ConsumerRunner:
+    """One member of `group` on behalf of `service`: every message in its own transaction, then its offset."""
+
+    def __init__(
+        self,
+        service: str,
+        group: str,
+        bus: Bus,
+        session_factory: SessionFactory,
+        registry: Registry,
+        handlers: Mapping[type[Event], Handler],
+        clock: Clock,
+        *,
+        topics: Collection[str] | None = None,
+        policy: RetryPolicy = PATIENT,
+    ) -> None:
+        """`topics` are those of the handled events unless given."""
+        self.service, self.group = service, group
+        self.inbox = Inbox(group, registry, handlers)
+        self.topics = frozenset(topics or {cls.TOPIC for cls in handlers})
+        self._sessions, self._clock, self._policy = session_factory, clock, policy
+        self._consumer = bus.consumer(group, self.topics, self.handle)
+        self._trouble: dict[tuple[str, int], _Trouble] = {}
+        self._database_away = False
+
+    @property
+    def healthy(self) -> bool:
+        """False while the bus or the database is out of reach."""
+        return self._consumer.healthy and not self._database_away
+
+    async def run(self) -> None:
+        """Consume until `stop`. Raises when the bus client stays stuck: let a supervisor start us afresh."""
+        await self._consumer.run()
+
+    async def stop(self) -> None:
+        """Finish what is in hand, commit, leave the group."""
+        await self._consumer.stop()
+
+    async def handle(self, message: Delivered) -> None:
+        place = (message.topic, message.partition)
+        try:
+            outcome = await self._receive(message)
+        except Exception as error:
+            outcome = await self._after(error, message)
+        self._trouble.pop(place, None)
+        self._database_away = False
+        MESSAGES.labels(self.group, outcome.value).inc()
+
+    async def _receive(self, message: Delivered) -> Outcome:
+        async with _time_limit(self._policy.handler_timeout), self._sessions() as session:
+            outcome = await self.inbox.receive(session, message, self._clock())
+        self._measure(message)
+        return outcome
+
+    async def _after(self, error: Exception, message: Delivered) -> Outcome:
+        """Retry or reject. Raises RetryLater to see the message again."""
+        failure = classify(error)
+        now = self._clock()
+        trouble = self._trouble_with(message, now)
+        trouble.count(failure, now)
+        if not self._policy.is_over(failure, trouble.tries, now - trouble.first_at):
+            self._retry(failure, error, message, trouble)
+        log.error("%s sets aside %s/%s@%s", self.group, *_where(message), exc_info=error)
+        rejection = Rejection(
+            failure, f"{type(error).__name__}: {error}", trouble.first_at, now, trouble.tries
+        )
+        return await self._reject(message, rejection)
+
+    def _retry(self, failure: Failure, error: Exception, message: Delivered, trouble: _Trouble) -> None:
+        RETRIES.labels(self.group, failure.value).inc()
+        self._database_away = failure is Failure.INFRASTRUCTURE
+        delay = self._policy.delay(trouble.waits)
+        log.warning(
+            "%s retries %s/%s@%s in %.1f s: %s: %r", self.group, *_where(message), delay, failure, error
+        )
+        raise RetryLater(delay) from error
+
+    async def _reject(self, message: Delivered, rejection: Rejection) -> Outcome:
+        try:
+            async with _time_limit(self._policy.handler_timeout), self._sessions() as session:
+                return await self.inbox.reject(session, message, rejection)
+        except Exception as error:
+            # Whatever the reason, the message may only leave the bus once its dead letter is committed.
+            log.warning("%s could not write a dead letter", self.group, exc_info=True)
+            raise RetryLater(self._policy.delay(1)) from error
+
+    def _trouble_with(self, message: Delivered, now: datetime) -> _Trouble:
+        place = (message.topic, message.partition)
+        known = self._trouble.get(place)
+        if known is None or known.offset != message.offset:
+            known = self._trouble[place] = _Trouble(message.offset, now)
+        return known
+
+    def _measure(self, message: Delivered) -> None:
+        try:
+            age = self._clock() - datetime.fromisoformat(message.headers["ce_time"])
+        except (KeyError, ValueError, TypeError):
+            return
+        LAG_SECONDS.labels(self.group).set(max(0.0, age.total_seconds()))
+
+
+def _where(message: Delivered) -> tuple[str, int, int]:
+    return message.topic, message.partition, message.offset
+
+
+@asynccontextmanager
+async def _time_limit(seconds: float) -> AsyncIterator[None]:
+    """A handler that takes too long is in trouble of its own, unlike a database that cannot be reached."""
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            yield
+    except TimeoutError as error:
+        if limit.expired():
+            raise Transient(f"the handler took more than {seconds:.0f} s") from error
+        raise

@@ -1,0 +1,283 @@
+"""The bus without a broker: a durable, ordered log in PostgreSQL with the same contract as Kafka.
+
+Publishers take the row lock of `bus_head`, so numbers become visible in their order and `seq > cursor` is safe.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from shared.contracts.base import SHARDS
+from shared.ids import uuid7
+from shared.messaging.bus import Delivered, Handle, Outgoing, RetryLater
+from shared.messaging.connection import LOST, Connection, connect
+from shared.messaging.tables import BUS_V1
+
+log = logging.getLogger(__name__)
+
+BATCH: Final = 100
+LONGEST_TURN: Final = 2.0
+FULL_LOOK: Final = 1.0
+
+INSERT: Final = """
+    INSERT INTO bus.bus_event (seq, topic, key, shard, event_id, value, headers)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+JOIN: Final = """
+    INSERT INTO bus.bus_group (grp, topic, shard)
+    SELECT $1, topic, shard FROM unnest($2::text[]) AS topic, generate_series(0, $3 - 1) AS shard
+    ON CONFLICT DO NOTHING
+"""
+# Members of a group share its lanes by skipping those another member has locked.
+PICK: Final = """
+    SELECT topic, shard, seq FROM bus.bus_group g
+    WHERE grp = $1 AND topic = ANY($2) AND topic || '/' || shard <> ALL($3)
+      AND EXISTS (SELECT FROM bus.bus_event e WHERE e.topic = g.topic AND e.shard = g.shard AND e.seq > g.seq)
+    ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
+NEXT: Final = """
+    SELECT seq, topic, shard, key, value, headers FROM bus.bus_event
+    WHERE topic = $1 AND shard = $2 AND seq > $3 ORDER BY seq LIMIT $4
+"""
+MOVE: Final = "UPDATE bus.bus_group SET seq = $4 WHERE grp = $1 AND topic = $2 AND shard = $3"
+REWIND: Final = (
+    "UPDATE bus.bus_group SET seq = $4 WHERE grp = $1 AND topic = $2 AND ($3::int IS NULL OR shard = $3)"
+)
+PRUNE: Final = """
+    DELETE FROM bus.bus_event e WHERE at < clock_timestamp() - $1::interval AND NOT EXISTS (
+      SELECT FROM bus.bus_group g WHERE g.topic = e.topic AND g.shard = e.shard AND g.seq < e.seq)
+"""
+
+
+class PgLogBus:
+    """All publishers and consumers of one log; those in the same process wake each other up."""
+
+    def __init__(self, url: str, *, poll: float = 0.1, lanes: int = 2) -> None:
+        """`poll` in seconds; `lanes` is how many partitions one consumer works on at a time."""
+        self.url, self.poll, self.lanes = url, poll, lanes
+        self._sleepers: set[asyncio.Event] = set()
+
+    async def install(self) -> None:
+        """Create the log's schema where it is missing; harmless when repeated."""
+        connection = await self.connect("install")
+        try:
+            async with connection.transaction():
+                await connection.execute("SELECT pg_advisory_xact_lock(hashtext('concordat.bus'))")
+                for statement in BUS_V1:
+                    await connection.execute(statement)
+        finally:
+            await connection.close(timeout=5)
+
+    async def producer(self) -> "PgLogProducer":
+        return PgLogProducer(self, await self.connect("producer"))
+
+    def consumer(self, group: str, topics: Collection[str], handle: Handle) -> "PgLogConsumer":
+        return PgLogConsumer(self, group, sorted(topics), handle)
+
+    async def rewind(self, group: str, topic: str, offsets: Mapping[int, int] | None = None) -> None:
+        places = [(shard, offset - 1) for shard, offset in offsets.items()] if offsets else [(None, 0)]
+        connection = await self.connect("rewind")
+        try:
+            async with connection.transaction():
+                for shard, seq in places:
+                    await connection.execute(REWIND, group, topic, shard, seq)
+        finally:
+            await connection.close(timeout=5)
+
+    async def missing_topics(self, topics: Collection[str]) -> set[str]:
+        return set()
+
+    async def prune(self, older_than: timedelta = timedelta(days=14)) -> int:
+        """Delete old messages that every known group has read; returns how many."""
+        connection = await self.connect("prune")
+        try:
+            return int((await connection.execute(PRUNE, older_than)).split()[-1])
+        finally:
+            await connection.close(timeout=5)
+
+    async def connect(self, role: str) -> Connection:
+        # A handler works while its lane is locked, so the server must be more patient than the handler's limit.
+        return await connect(self.url, f"bus-{role}", idle_in_transaction_session_timeout="120s")
+
+    @contextlib.contextmanager
+    def sleeper(self) -> Iterator[asyncio.Event]:
+        """An event that is set whenever this process publishes."""
+        event = asyncio.Event()
+        self._sleepers.add(event)
+        try:
+            yield event
+        finally:
+            self._sleepers.discard(event)
+
+    def wake(self) -> None:
+        for event in self._sleepers:
+            event.set()
+
+
+class PgLogProducer:
+    """Appends batches under the log's one lock."""
+
+    def __init__(self, bus: PgLogBus, connection: Connection) -> None:
+        self._bus, self._connection = bus, connection
+
+    async def publish(self, batch: Sequence[Outgoing]) -> None:
+        events = {_event_id(message): message for message in batch}
+        async with self._connection.transaction():
+            last = await self._connection.fetchval("SELECT last_seq FROM bus.bus_head FOR UPDATE")
+            known = await self._connection.fetch(
+                "SELECT event_id FROM bus.bus_event WHERE event_id = ANY($1)", list(events)
+            )
+            for row in known:
+                del events[row["event_id"]]
+            rows = [_row(last + n, *event) for n, event in enumerate(events.items(), start=1)]
+            await self._connection.executemany(INSERT, rows)
+            await self._connection.execute("UPDATE bus.bus_head SET last_seq = $1", last + len(rows))
+        self._bus.wake()
+
+    async def close(self) -> None:
+        await self._connection.close(timeout=5)
+
+
+class PgLogConsumer:
+    """One member of a group, with a few lanes that each work on one partition at a time."""
+
+    def __init__(self, bus: PgLogBus, group: str, topics: list[str], handle: Handle) -> None:
+        self._bus, self._group, self._topics, self._handle = bus, group, topics, handle
+        self._stopping = False
+        self._held: dict[str, float] = {}
+        self._connected = 0
+        self._finished = asyncio.Event()
+        self._finished.set()
+
+    @property
+    def healthy(self) -> bool:
+        return self._connected > 0
+
+    async def run(self) -> None:
+        self._finished.clear()
+        try:
+            async with asyncio.TaskGroup() as lanes:
+                for _ in range(self._bus.lanes):
+                    lanes.create_task(self._lane())
+        finally:
+            self._finished.set()
+
+    async def stop(self) -> None:
+        self._stopping = True
+        self._bus.wake()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(20):
+                await self._finished.wait()
+
+    async def _lane(self) -> None:
+        failures = 0
+        while not self._stopping:
+            try:
+                await self._connected_lane()
+                failures = 0
+            except LOST as error:
+                failures += 1
+                log.warning("%s: the log's database is away: %s", self._group, error)
+                await asyncio.sleep(min(5.0, 0.1 * 2**failures) * random.uniform(0.5, 1.0))  # noqa: S311
+
+    async def _connected_lane(self) -> None:
+        connection = await self._bus.connect(self._group)
+        try:
+            await connection.execute(JOIN, self._group, self._topics, SHARDS)
+            self._connected += 1
+            try:
+                await self._serve(connection)
+            finally:
+                self._connected -= 1
+        finally:
+            await _close(connection)
+
+    async def _serve(self, connection: Connection) -> None:
+        seen, look_at = -1, 0.0
+        with self._bus.sleeper() as arrived:
+            while not self._stopping:
+                arrived.clear()
+                head = await connection.fetchval("SELECT last_seq FROM bus.bus_head")
+                if head != seen or time.monotonic() >= look_at:
+                    if await self._turn(connection):
+                        continue
+                    # A lane that was held back, or whose worker died, has work although the head stands still.
+                    seen, look_at = head, min([time.monotonic() + FULL_LOOK, *self._held.values()])
+                await _wait(arrived, self._bus.poll)
+
+    async def _turn(self, connection: Connection) -> bool:
+        """Lock one lane with waiting messages, handle some, move its cursor. False when there was none."""
+        async with connection.transaction():
+            lane = await connection.fetchrow(PICK, self._group, self._topics, self._still_held())
+            if lane is None:
+                return False
+            done = await self._handle_some(
+                await connection.fetch(NEXT, lane["topic"], lane["shard"], lane["seq"], BATCH)
+            )
+            if done is not None:
+                await connection.execute(MOVE, self._group, lane["topic"], lane["shard"], done)
+        return True
+
+    async def _handle_some(self, rows: Sequence[Mapping[str, Any]]) -> int | None:
+        """The last message that is done, if any. What failed is held back and delivered again."""
+        done = None
+        until = time.monotonic() + LONGEST_TURN
+        for row in rows:
+            try:
+                await self._handle(_delivered(row))
+            except RetryLater as error:
+                self._hold(row, error.seconds)
+                break
+            except Exception:
+                log.exception("%s: the handle failed; the message comes again", self._group)
+                self._hold(row, 1.0)
+                break
+            done = row["seq"]
+            if self._stopping or time.monotonic() > until:
+                break
+        return done
+
+    def _hold(self, row: Mapping[str, Any], seconds: float) -> None:
+        self._held[f"{row['topic']}/{row['shard']}"] = time.monotonic() + seconds
+
+    def _still_held(self) -> list[str]:
+        now = time.monotonic()
+        self._held = {lane: until for lane, until in self._held.items() if until > now}
+        return list(self._held)
+
+
+def _event_id(message: Outgoing) -> UUID:
+    """The id by which a repeated publish is recognised; messages without one are never the same."""
+    try:
+        return UUID(message.headers["ce_id"])
+    except (KeyError, ValueError):
+        return uuid7()
+
+
+def _row(seq: int, event_id: UUID, message: Outgoing) -> tuple[Any, ...]:
+    shard = zlib.crc32(message.key or event_id.bytes) % SHARDS
+    return seq, message.topic, message.key, shard, event_id, message.value, dict(message.headers)
+
+
+def _delivered(row: Mapping[str, Any]) -> Delivered:
+    return Delivered(row["topic"], row["shard"], row["seq"], row["key"], row["value"], row["headers"])
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+async def _close(connection: Connection) -> None:
+    try:
+        await connection.close(timeout=5)
+    except LOST:
+        log.debug("the connection was already gone", exc_info=True)

@@ -1,0 +1,201 @@
+"""From the outbox to the bus: at least once, in order per aggregate, one relay per shard at a time.
+
+Works on the state of the rows (`published_at IS NULL`), never on a cursor: positions are given out before
+transactions commit, so a reader that remembers the last position steps over what commits later.
+"""
+
+import asyncio
+import logging
+import random
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from shared.contracts.base import SHARDS
+from shared.messaging.bus import Bus, Outgoing, Producer
+from shared.messaging.connection import LOST, Connection, connect
+from shared.messaging.metrics import OLDEST_UNPUBLISHED, PUBLISH_FAILURES, PUBLISHED
+
+log = logging.getLogger(__name__)
+
+READY_SHARDS: Final = "SELECT DISTINCT shard FROM outbox WHERE published_at IS NULL AND shard < $1"
+READY_ROWS: Final = """
+    SELECT position, topic, aggregate_id, payload, headers FROM outbox
+    WHERE shard = $1 AND published_at IS NULL ORDER BY position LIMIT $2
+"""
+MARK: Final = """
+    UPDATE outbox SET published_at = clock_timestamp(), attempts = attempts + 1, last_error = NULL
+    WHERE position = ANY($1)
+"""
+NOTE_FAILURE: Final = """
+    UPDATE outbox SET attempts = attempts + 1, last_error = $2
+    WHERE position = (SELECT min(position) FROM outbox WHERE shard = $1 AND published_at IS NULL)
+"""
+OLDEST: Final = """
+    SELECT extract(epoch FROM clock_timestamp() - min(created_at))::float8 FROM outbox WHERE published_at IS NULL
+"""
+
+
+@dataclass(frozen=True)
+class RelayTiming:
+    """Seconds. `publish` bounds one batch: a client may retry for ever while it believes in a leader."""
+
+    poll: float = 0.2
+    publish: float = 30.0
+    close: float = 5.0
+    first_backoff: float = 0.25
+    longest_backoff: float = 30.0
+    gauge: float = 5.0
+
+
+class ShardFailed(Exception):
+    """The bus did not take a shard's batch; its producer must not be used again."""
+
+
+class Relay:
+    """Publishes one service's outbox. Run as many as you like: an advisory lock lets one work on a shard."""
+
+    def __init__(
+        self,
+        url: str,
+        bus: Bus,
+        *,
+        service: str,
+        schema: str | None = None,
+        shards: int = SHARDS,
+        batch: int = 200,
+        wakeup: asyncio.Event | None = None,
+        timing: RelayTiming | None = None,
+    ) -> None:
+        self._url, self._bus, self._service, self._schema = url, bus, service, schema
+        self._shards, self._batch = shards, batch
+        self._wakeup = wakeup or asyncio.Event()
+        self._timing = timing or RelayTiming()
+        self._lock_class = lock_class(service)
+        self._stopping = False
+        self._failures = 0
+        self._held: dict[int, tuple[int, float]] = {}
+        self._gauge_due = 0.0
+        self.healthy = False
+
+    async def run(self) -> None:
+        """Publish until `stop`. Lost connections and brokers only slow it down."""
+        while not self._stopping:
+            try:
+                await self._generation()
+            except ShardFailed as error:
+                log.warning("%s: %s", self._service, error)
+                PUBLISH_FAILURES.labels(self._service).inc()
+            except Exception:
+                self.healthy = False
+                self._failures += 1
+                log.warning("%s: the relay starts over", self._service, exc_info=True)
+                PUBLISH_FAILURES.labels(self._service).inc()
+                await self._wait(self._backoff(self._failures))
+
+    async def stop(self) -> None:
+        """Let the batch in hand finish, then end `run`."""
+        self._stopping = True
+        self._wakeup.set()
+
+    async def _generation(self) -> None:
+        """One connection and one producer, used until either fails."""
+        connection = await connect(self._url, f"relay-{self._service}", self._schema)
+        try:
+            producer = await self._bus.producer()
+            try:
+                await self._work(connection, producer)
+            finally:
+                await _bounded(producer.close(), self._timing.close)
+        finally:
+            await _bounded(connection.close(), self._timing.close)
+
+    async def _work(self, connection: Connection, producer: Producer) -> None:
+        while not self._stopping:
+            self._wakeup.clear()
+            published = await self._sweep(connection, producer)
+            self._failures, self.healthy = 0, True
+            await self._measure(connection)
+            if not published:
+                await self._wait(self._timing.poll)
+
+    async def _sweep(self, connection: Connection, producer: Producer) -> int:
+        published = 0
+        for row in await connection.fetch(READY_SHARDS, self._shards):
+            if not self._is_held(row["shard"]) and not self._stopping:
+                published += await self._publish_shard(connection, producer, row["shard"])
+        return published
+
+    async def _publish_shard(self, connection: Connection, producer: Producer, shard: int) -> int:
+        async with connection.transaction():
+            if not await connection.fetchval(
+                "SELECT pg_try_advisory_xact_lock($1, $2)", self._lock_class, shard
+            ):
+                return 0
+            rows = await connection.fetch(READY_ROWS, shard, self._batch)
+            failure: Exception | None = None
+            try:
+                async with asyncio.timeout(self._timing.publish):
+                    await producer.publish([_outgoing(row) for row in rows])
+            except Exception as error:
+                failure = error
+            else:
+                await connection.execute(MARK, [row["position"] for row in rows])
+        if failure is not None:
+            await self._hold(connection, shard, failure)
+        self._held.pop(shard, None)
+        PUBLISHED.labels(self._service).inc(len(rows))
+        return len(rows)
+
+    async def _hold(self, connection: Connection, shard: int, error: Exception) -> None:
+        """Leave the shard alone for a while, so that one refused event does not slow the other shards down."""
+        failures = self._held.get(shard, (0, 0.0))[0] + 1
+        self._held[shard] = (failures, time.monotonic() + self._backoff(failures))
+        reason = f"{type(error).__name__}: {error}"[:1000]
+        await connection.execute(NOTE_FAILURE, shard, reason)
+        raise ShardFailed(f"shard {shard} was not published: {reason}") from error
+
+    def _is_held(self, shard: int) -> bool:
+        return time.monotonic() < self._held.get(shard, (0, 0.0))[1]
+
+    def _backoff(self, failures: int) -> float:
+        longest = min(self._timing.longest_backoff, self._timing.first_backoff * 2.0 ** min(failures - 1, 16))
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+
+    async def _wait(self, seconds: float) -> None:
+        if self._stopping:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wakeup.wait()
+        except TimeoutError:
+            return
+
+    async def _measure(self, connection: Connection) -> None:
+        if time.monotonic() >= self._gauge_due:
+            self._gauge_due = time.monotonic() + self._timing.gauge
+            OLDEST_UNPUBLISHED.labels(self._service).set(await oldest_unpublished(connection))
+
+
+def lock_class(service: str) -> int:
+    """The first half of a service's advisory locks: services may share a database but never a shard's lock."""
+    return zlib.crc32(f"concordat.relay.{service}".encode()) - 2**31
+
+
+async def oldest_unpublished(connection: Connection) -> float:
+    """Seconds the oldest unpublished event has been waiting; 0 when none waits."""
+    return float(await connection.fetchval(OLDEST) or 0.0)
+
+
+def _outgoing(row: Mapping[str, Any]) -> Outgoing:
+    return Outgoing(row["topic"], str(row["aggregate_id"]).encode(), row["payload"].encode(), row["headers"])
+
+
+async def _bounded(closing: Any, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await closing
+    except LOST:
+        log.debug("closing took too long or failed", exc_info=True)

@@ -1,0 +1,69 @@
+"""The API document, shaped for generated clients: problem+json errors, one security scheme, stable names."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from shared.errors import MEDIA_TYPE, Problem
+
+_DOCUMENTED = {
+    "400": "The request cannot be read",
+    "401": "No valid bearer token",
+    "403": "Visible to you, but not yours to do",
+    "404": "Missing, or not to be seen by you",
+    "409": "A rule or a concurrent change refuses",
+    "412": "It changed since you read it",
+    "413": "The body is too large",
+    "415": "Send application/json",
+    "422": "The request does not fit; see errors",
+    "428": "Send If-Match",
+    "503": "A dependency is down; repeat later",
+}
+_METHODS = ("get", "post", "put", "patch", "delete")
+
+
+def install(app: FastAPI) -> None:
+    """Replace FastAPI's document by ours (cached after the first call)."""
+
+    def document() -> dict[str, Any]:
+        if not app.openapi_schema:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        tags=app.openapi_tags,
+    )
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(problem.pop("$defs"))
+    schemas["Problem"] = problem
+    components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    document["security"] = [{"bearer": []}]
+    for operation in _operations(document):
+        _describe_errors(operation)
+    return document
+
+
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in document["paths"].values():
+        yield from (operation for method, operation in path.items() if method in _METHODS)
+
+
+def _describe_errors(operation: dict[str, Any]) -> None:
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    responses = operation["responses"]
+    for status, description in _DOCUMENTED.items():
+        responses[status] = {"description": description, "content": content}

@@ -1,0 +1,154 @@
+"""Keyset pages and their CSV twins. A cursor works only with the filters and the caller it was made for."""
+
+import base64
+import binascii
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Generic, Literal, TypeVar
+from uuid import UUID
+
+from fastapi import Depends, Query, Request, Response
+from pydantic.json_schema import SkipJsonSchema
+from sqlalchemy import Select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.authz import Principal
+from shared.db import Versioned
+from shared.errors import BadRequest
+from shared.schemas import Out
+
+MAX_LIMIT = 1000
+CSV_ROWS = 10_000
+T = TypeVar("T")
+R = TypeVar("R", bound=Versioned)
+
+
+class Page(Out, Generic[T]):
+    """One page; `next_cursor` is null on the last one."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class Rows(Generic[R]):
+    """A page of rows, as a `Page` subclass reads it."""
+
+    items: Sequence[R]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class PageRequest:
+    """What the client asked for, and where to put the `Link` header."""
+
+    request: Request
+    response: Response
+    limit: int
+    cursor: str | None
+    descending: bool
+
+    def fingerprint(self) -> str:
+        """What a cursor is bound to: path, filters, order and the caller's organization."""
+        principal: Principal = self.request.state.principal
+        filters = sorted(
+            (k, v) for k, v in self.request.query_params.multi_items() if k not in ("cursor", "limit")
+        )
+        bound = json.dumps([self.request.url.path, filters, self.descending, str(principal.org_id)])
+        return hashlib.sha256(bound.encode()).hexdigest()[:16]
+
+
+async def _page_request(
+    request: Request,
+    response: Response,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
+    cursor: Annotated[str | SkipJsonSchema[None], Query(max_length=200)] = None,
+    sort: Annotated[Literal["created_at", "-created_at"], Query()] = "-created_at",
+) -> PageRequest:
+    return PageRequest(request, response, limit, cursor, sort.startswith("-"))
+
+
+PageQuery = Annotated[PageRequest, Depends(_page_request)]
+
+
+async def paginate(
+    session: AsyncSession, statement: Select[tuple[R]], model: type[R], page: PageRequest
+) -> Rows[R]:
+    """One page of `statement`, in order of creation (ids are UUIDv7)."""
+    if page.cursor is not None:
+        after = _read_cursor(page.cursor, page.fingerprint())
+        statement = statement.where(model.id < after if page.descending else model.id > after)
+    order = model.id.desc() if page.descending else model.id.asc()
+    found = (await session.scalars(statement.order_by(order).limit(page.limit + 1))).all()
+    rows = found[: page.limit]
+    if len(found) <= page.limit:
+        return Rows(rows, None)
+    cursor = _write_cursor(rows[-1].id, page.fingerprint())
+    link = page.request.url.include_query_params(cursor=cursor)
+    page.response.headers["Link"] = f'<{link}>; rel="next"'
+    return Rows(rows, cursor)
+
+
+async def all_rows(session: AsyncSession, statement: Select[tuple[R]], model: type[R]) -> Sequence[R]:
+    """Every row of a CSV export, oldest first, up to ten thousand: beyond that, ask for pages."""
+    rows = (await session.scalars(statement.order_by(model.id).limit(CSV_ROWS + 1))).all()
+    if len(rows) > CSV_ROWS:
+        raise BadRequest(
+            "export_too_large", f"More than {CSV_ROWS} rows match. Narrow the filters or read pages."
+        )
+    return rows
+
+
+def _write_cursor(last: UUID, fingerprint: str) -> str:
+    return base64.urlsafe_b64encode(f"1.{last.hex}.{fingerprint}".encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str, fingerprint: str) -> UUID:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        version, last, bound = base64.urlsafe_b64decode(padded.encode("ascii")).decode("ascii").split(".")
+        row_id = UUID(hex=last)
+    except (ValueError, binascii.Error, UnicodeError):
+        raise BadRequest("malformed_cursor", "Pass next_cursor back exactly as you got it.") from None
+    if version != "1" or bound != fingerprint:
+        raise BadRequest(
+            "foreign_cursor", "This cursor belongs to other filters. Start again without a cursor."
+        )
+    return row_id
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def csv_cell(value: object) -> object:
+    """A cell no spreadsheet takes for a formula (OWASP CSV injection). Numbers stay numbers."""
+    if value is None:
+        return ""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return value
+    text = value.isoformat() if hasattr(value, "isoformat") else str(value)
+    risky = text.lstrip(" '\"").startswith(_FORMULA) or text.startswith(_FORMULA)
+    return "'" + text if risky else text
+
+
+def csv_response(filename: str, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Response:
+    """A CSV download with a header row (RFC 4180); `rows` map column names to values."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([csv_cell(row.get(column)) for column in columns])
+    return Response(
+        buffer.getvalue(),
+        media_type="text/csv; charset=utf-8; header=present",
+        headers={"Content-Disposition": f'attachment; filename="{filename}"'},
+    )

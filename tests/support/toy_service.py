@@ -1,0 +1,146 @@
+"""A service of one table, to test the kernel without any of the real ones. It lives in schema `changes`."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import FastAPI, Response
+from pydantic import Field
+from sqlalchemy import select, text
+from sqlalchemy.orm import DeclarativeBase, Mapped
+
+from shared.app import ServiceInfo, new_app, new_router
+from shared.auth import allow
+from shared.authz import BOTH, EVERYONE, Action, Principal, require
+from shared.clock import Clock, Now
+from shared.contracts.changes import ChangeSubmitted, ChangeWithdrawn
+from shared.db import TYPE_MAP, Governed, Session, load, load_for_update, new_metadata
+from shared.directory import governance
+from shared.domain.governance import Party, Role, Severity
+from shared.domain.refusal import Refusal
+from shared.http import IfMatch, tagged
+from shared.messaging.bus import Bus
+from shared.paging import Page, PageQuery, Rows, all_rows, csv_response, paginate
+from shared.recording import record
+from shared.schemas import In, Money, Out, Text
+from shared.settings import KernelSettings, settings_config
+
+WRITE = Action("note.write", parties=BOTH, roles={Role.om_team})
+READ = Action("note.read", parties=EVERYONE)
+
+TABLE = """
+CREATE TABLE note (
+  id uuid PRIMARY KEY, version integer NOT NULL, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL,
+  charter_id uuid NOT NULL, customer_org_id uuid NOT NULL, provider_org_id uuid NOT NULL, visibility text NOT NULL,
+  title text NOT NULL)
+"""
+
+
+class Base(DeclarativeBase):
+    metadata = new_metadata()
+    type_annotation_map = TYPE_MAP
+
+
+class Note(Governed, Base):
+    __tablename__ = "note"
+    title: Mapped[str]
+
+
+class NoteCreate(In):
+    charter_id: UUID
+    title: Text
+    amount: Money | None = None
+    visibility: Annotated[str, Field(pattern="^(shared|customer|provider)$")] = "shared"
+
+
+class NoteOut(Out):
+    id: UUID
+    version: int
+    title: str
+
+
+class NotePage(Page[NoteOut]):
+    pass
+
+
+class Settings(KernelSettings):
+    model_config = settings_config("CHANGES")
+
+
+router = new_router("notes", prefix="/changes/v1")
+
+
+@router.post("/notes", status_code=201, response_model=NoteOut)
+async def create_note(
+    form: NoteCreate,
+    response: Response,
+    session: Session,
+    now: Now,
+    caller: Annotated[Principal, allow(WRITE)],
+) -> Note:
+    charter = await governance(session, form.charter_id)
+    require(caller, WRITE, charter.scope)
+    note = Note(**charter.scope.model_dump() | {"visibility": form.visibility}, title=form.title)
+    session.add(note)
+    submitted = ChangeSubmitted(
+        change_id=note.id, number="N", title=form.title, origin=Party.customer, severity=Severity.low
+    )
+    await record(session, by=caller, action="note.write", row=note, event=submitted, now=now)
+    return tagged(response, note)
+
+
+@router.get("/notes", response_model=NotePage)
+async def list_notes(
+    session: Session, page: PageQuery, caller: Annotated[Principal, allow(READ)]
+) -> Rows[Note]:
+    return await paginate(session, select(Note), Note, page)
+
+
+@router.get("/notes.csv")
+async def export_notes(session: Session, caller: Annotated[Principal, allow(READ)]) -> Response:
+    notes: Sequence[Note] = await all_rows(session, select(Note), Note)
+    return csv_response("notes.csv", ("id", "title"), ({"id": n.id, "title": n.title} for n in notes))
+
+
+@router.get("/notes/{note_id}", response_model=NoteOut)
+async def get_note(
+    note_id: UUID, response: Response, session: Session, caller: Annotated[Principal, allow(READ)]
+) -> Note:
+    return tagged(response, await load(session, Note, note_id))
+
+
+@router.post("/notes/{note_id}/withdraw", response_model=NoteOut)
+async def withdraw_note(
+    note_id: UUID,
+    response: Response,
+    session: Session,
+    now: Now,
+    expected: IfMatch,
+    caller: Annotated[Principal, allow(WRITE)],
+) -> Note:
+    note = await load_for_update(session, Note, note_id, expected)
+    require(caller, WRITE, note.scope)
+    if note.title == "kept":
+        raise Refusal("kept", "This note must be kept.")
+    note.title = "withdrawn"
+    event = ChangeWithdrawn(change_id=note.id, number="N", title=note.title, reason="")
+    await record(session, by=caller, action="note.withdraw", row=note, event=event, now=now)
+    return tagged(response, note)
+
+
+@router.post("/notes/{note_id}/doom", response_model=NoteOut)
+async def doom_note(
+    note_id: UUID, response: Response, session: Session, caller: Annotated[Principal, allow(WRITE)]
+) -> Note:
+    """Everything is well until the commit, which a deferred constraint refuses."""
+    note = await load(session, Note, note_id)
+    await session.execute(text("INSERT INTO doom VALUES (1), (1)"))
+    return tagged(response, note)
+
+
+SERVICE = ServiceInfo("changes", "Toy", "A toy", Base.metadata, (("notes", "Notes"),))
+
+
+def create_app(settings: KernelSettings, bus: Bus | None = None, clock: Clock | None = None) -> FastAPI:
+    assert clock is not None
+    return new_app(SERVICE, settings, routers=(router,), handlers={}, timers=(), bus=bus, clock=clock)
