@@ -77,7 +77,7 @@ PageQuery = Annotated[PageRequest, Depends(_page_request)]
 
 
 async def paginate(
-    session: AsyncSession, statement: Select[tuple[R]], model: type[R], page: PageRequest
+    session: AsyncSession, statement: Select[R], model: type[R], page: PageRequest
 ) -> Rows[R]:
     """One page of `statement`, in order of creation (ids are UUIDv7)."""
     if page.cursor is not None:
@@ -94,7 +94,7 @@ async def paginate(
     return Rows(rows, cursor)
 
 
-async def all_rows(session: AsyncSession, statement: Select[tuple[R]], model: type[R]) -> Sequence[R]:
+async def all_rows(session: AsyncSession, statement: Select[R], model: type[R]) -> Sequence[R]:
     """Every row of a CSV export, oldest first, up to ten thousand: beyond that, ask for pages."""
     rows = (await session.scalars(statement.order_by(model.id).limit(CSV_ROWS + 1))).all()
     if len(rows) > CSV_ROWS:

@@ -9,9 +9,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from services.changes.domain.ballot import Vote
+from services.changes.domain.change_log import BallotStatus, ChangeCategory, ChangeType
 from services.changes.domain.escalation import Cause, EscalationState
 from services.changes.domain.priority import PriorityLevel
-from services.changes.domain.record import BallotStatus, ChangeCategory, ChangeType
 from services.changes.domain.routing import RequestReason
 from services.changes.domain.states import ChangeState
 from shared.db import TYPE_MAP, EnumText, Governed, new_metadata
@@ -28,7 +28,7 @@ class ChangeRequest(Governed, Base):
 
     __tablename__ = "change_request"
     __table_args__ = (
-        UniqueConstraint("charter_id", "number"),
+        UniqueConstraint("charter_id", "number", name="uq_change_request_charter_id_number"),
         Index(
             "ix_change_request_running_clock",
             "clock_ends_at",
@@ -75,9 +75,14 @@ class ChangeRequest(Governed, Base):
     decided_at: Mapped[datetime | None]
 
     votes: Mapped[list["BallotRow"]] = relationship(
-        lazy="raise", viewonly=True, order_by="BallotRow.id", primaryjoin="ChangeRequest.id == BallotRow.change_id"
+        lazy="raise",
+        viewonly=True,
+        order_by="BallotRow.id",
+        primaryjoin="ChangeRequest.id == BallotRow.change_id",
     )
-    timeline: Mapped[list["TimelineEntry"]] = relationship(lazy="raise", viewonly=True, order_by="TimelineEntry.seq")
+    timeline: Mapped[list["TimelineEntry"]] = relationship(
+        lazy="raise", viewonly=True, order_by="TimelineEntry.seq"
+    )
 
     @property
     def rules(self) -> dict[str, str]:
@@ -135,7 +140,7 @@ class TimelineEntry(Governed, Base):
     """What happened to a change request, in the order of its versions."""
 
     __tablename__ = "timeline_entry"
-    __table_args__ = (UniqueConstraint("change_id", "seq"),)
+    __table_args__ = (UniqueConstraint("change_id", "seq", name="uq_timeline_entry_change_id_seq"),)
 
     change_id: Mapped[UUID] = mapped_column(ForeignKey("change_request.id"))
     seq: Mapped[int]
@@ -151,7 +156,7 @@ class Decision(Governed, Base):
     """What both parties decided, over which text and by which right. Never changed once written."""
 
     __tablename__ = "decision"
-    __table_args__ = (UniqueConstraint("charter_id", "number"),)
+    __table_args__ = (UniqueConstraint("charter_id", "number", name="uq_decision_charter_id_number"),)
 
     number: Mapped[str]
     decision_class: Mapped[str]
@@ -178,7 +183,10 @@ class Escalation(Governed, Base):
     """One journey of an item up the bodies, from the first rung it left until it was decided."""
 
     __tablename__ = "escalation"
-    __table_args__ = (UniqueConstraint("charter_id", "number"),)
+    __table_args__ = (
+        UniqueConstraint("charter_id", "number", name="uq_escalation_charter_id_number"),
+        Index("uq_escalation_open", "subject_id", unique=True, postgresql_where=text("state = 'open'")),
+    )
 
     number: Mapped[str]
     subject_kind: Mapped[str]
@@ -195,14 +203,16 @@ class Escalation(Governed, Base):
     outcome: Mapped[str | None]
     closed_at: Mapped[datetime | None]
 
-    steps: Mapped[list["EscalationStep"]] = relationship(lazy="raise", viewonly=True, order_by="EscalationStep.seq")
+    steps: Mapped[list["EscalationStep"]] = relationship(
+        lazy="raise", viewonly=True, order_by="EscalationStep.seq"
+    )
 
 
 class EscalationStep(Governed, Base):
     """One rung of an escalation: who or what took it up, and why."""
 
     __tablename__ = "escalation_step"
-    __table_args__ = (UniqueConstraint("escalation_id", "seq"),)
+    __table_args__ = (UniqueConstraint("escalation_id", "seq", name="uq_escalation_step_escalation_id_seq"),)
 
     escalation_id: Mapped[UUID] = mapped_column(ForeignKey("escalation.id"))
     seq: Mapped[int]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import Date, ForeignKey, Index, UniqueConstraint, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, foreign, mapped_column, relationship
 
 from services.charter.domain.signing import Signatory, Signed, missing
 from services.charter.domain.states import CharterState
@@ -54,9 +54,22 @@ class Signature(Governed, Base):
     __tablename__ = "signature"
     __table_args__ = (
         Index(
-            "uq_signature_member_id", "charter_id", "charter_version", "member_id", unique=True, postgresql_where=_VALID
+            "uq_signature_member",
+            "charter_id",
+            "charter_version",
+            "member_id",
+            unique=True,
+            postgresql_where=_VALID,
         ),
-        Index("uq_signature_role", "charter_id", "charter_version", "party", "role", unique=True, postgresql_where=_VALID),
+        Index(
+            "uq_signature_role",
+            "charter_id",
+            "charter_version",
+            "party",
+            "role",
+            unique=True,
+            postgresql_where=_VALID,
+        ),
     )
 
     charter_version: Mapped[int]
@@ -103,15 +116,7 @@ class Charter(Governed, Base):
     activated_at: Mapped[datetime | None]
 
     signatures: Mapped[list[Signature]] = relationship(
-        lazy="raise",
-        viewonly=True,
-        order_by=Signature.id,
-        primaryjoin=lambda: (
-            (Charter.id == Signature.charter_id)
-            & (Charter.charter_version == Signature.charter_version)
-            & Signature.voided_at.is_(None)
-        ),
-        foreign_keys=[Signature.charter_id],
+        lazy="raise", viewonly=True, primaryjoin=lambda: Charter.id == foreign(Signature.charter_id)
     )
 
     @property
@@ -167,11 +172,20 @@ class CharterReview(Governed, Base):
     outcome: Mapped[Determination | None] = mapped_column(EnumText(Determination))
     determined_at: Mapped[datetime | None]
 
-    statements: Mapped[list[ReviewStatement]] = relationship(
-        lazy="raise", viewonly=True, order_by=ReviewStatement.party
-    )
+    statements: Mapped[list[ReviewStatement]] = relationship(lazy="raise", viewonly=True)
 
     @property
     def is_overdue(self) -> bool:
         return OVERDUE in self.raised
 
+
+def inherited(parent: Governed, now: datetime) -> dict[str, Any]:
+    """What a row written beside its charter takes from it."""
+    return {
+        "charter_id": parent.charter_id,
+        "customer_org_id": parent.customer_org_id,
+        "provider_org_id": parent.provider_org_id,
+        "version": 1,
+        "created_at": now,
+        "updated_at": now,
+    }

@@ -8,7 +8,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.charter.domain.states import CharterState
-from services.charter.models import Charter, CharterReview, CharterVersion, Member, ReviewStatement
+from services.charter.models import Charter, CharterReview, CharterVersion, Member, ReviewStatement, Signature
 from shared.domain.governance import Party
 from shared.domain.reviews import ReviewState
 from shared.errors import NotFound
@@ -17,7 +17,7 @@ from shared.paging import PageRequest, Rows, paginate
 BATCH = 50
 
 
-def charters(state: CharterState | None) -> Select[tuple[Charter]]:
+def charters(state: CharterState | None) -> Select[Charter]:
     """The caller's charters, in one state or in any."""
     statement = select(Charter)
     return statement if state is None else statement.where(Charter.state == state)
@@ -40,9 +40,21 @@ async def ratified_version(session: AsyncSession, charter_id: UUID, charter_vers
     return row
 
 
-async def open_review(
-    session: AsyncSession, charter_id: UUID, *, for_update: bool = False
-) -> CharterReview:
+async def signatures(session: AsyncSession, charter: Charter) -> list[Signature]:
+    """The signatures that stand under the charter's present text, oldest first."""
+    found = await session.scalars(
+        select(Signature)
+        .where(
+            Signature.charter_id == charter.id,
+            Signature.charter_version == charter.charter_version,
+            Signature.voided_at.is_(None),
+        )
+        .order_by(Signature.id)
+    )
+    return list(found)
+
+
+async def open_review(session: AsyncSession, charter_id: UUID, *, for_update: bool = False) -> CharterReview:
     """The charter's running review; `NotFound` before its first activation."""
     statement = select(CharterReview).where(
         CharterReview.charter_id == charter_id, CharterReview.state == ReviewState.open
@@ -62,7 +74,9 @@ async def statements(session: AsyncSession, review: CharterReview) -> Mapping[Pa
 async def parties_of_members(session: AsyncSession, charter: Charter) -> dict[str, Party]:
     """The active members of both parties, by id."""
     sides = {charter.customer_org_id: Party.customer, charter.provider_org_id: Party.provider}
-    rows = await session.execute(select(Member.id, Member.org_id).where(Member.org_id.in_(sides), Member.active))
+    rows = await session.execute(
+        select(Member.id, Member.org_id).where(Member.org_id.in_(sides), Member.active)
+    )
     return {str(member_id): sides[org_id] for member_id, org_id in rows}
 
 

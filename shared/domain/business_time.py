@@ -256,7 +256,10 @@ def _merged(intervals: Iterable[Interval]) -> list[Interval]:
 def _utc(moment: datetime) -> datetime:
     if moment.utcoffset() is None:
         raise ValueError("an instant needs a time zone")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise _outside() from None
 
 
 def _within(answer: D) -> D:

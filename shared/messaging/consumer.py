@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from shared.messaging.bus import Bus, Delivered, RetryLater
 from shared.messaging.failures import Failure, Transient, classify
 from shared.messaging.inbox import Handler, Inbox, Outcome, Rejection, SessionFactory
 from shared.messaging.metrics import LAG_SECONDS, MESSAGES, RETRIES
+from shared.messaging.pacing import backoff
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +29,8 @@ class RetryPolicy:
     bug_tries: int = 5
     handler_timeout: float = 60.0
 
-    def delay(self, tries: int) -> float:
-        longest = min(self.longest, self.first * 2.0 ** min(tries - 1, 16))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+    def delay(self, failures: int) -> float:
+        return backoff(failures, self.first, self.longest)
 
     def is_over(self, failure: Failure, tries: int, since: timedelta) -> bool:
         """Whether the message must be set aside now."""

@@ -108,6 +108,8 @@ class KafkaBus:
             heartbeat_interval_ms=min(3000, self.session_timeout_ms // 3),
             max_poll_interval_ms=300_000,
             max_poll_records=100,
+            # What was fetched beyond one poll is fetched again after a pause, so do not fetch much.
+            max_partition_fetch_bytes=262_144,
             isolation_level="read_committed",
         )
 

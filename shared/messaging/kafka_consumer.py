@@ -3,16 +3,17 @@
 import asyncio
 import contextlib
 import logging
-import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError
 
 from shared.messaging.bus import Delivered, Handle, RetryLater
 from shared.messaging.metrics import COMMIT_FAILURES, REBALANCES, REBUILDS
+from shared.messaging.pacing import backoff, wait
 from shared.messaging.watchdog import SECOND_CHANCE, Watchdog
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class KafkaConsumer:
                     failures += 1
                     log.warning("%s: the Kafka client starts over: %r", self._group, error)
                     REBUILDS.labels(self._group).inc()
-                    await self._pause(min(30.0, 0.5 * 2.0 ** min(failures, 8)) * random.uniform(0.5, 1.0))  # noqa: S311
+                    await wait(self._stopping, backoff(failures, 0.5, 30.0))
         finally:
             self._finished.set()
 
@@ -76,17 +77,17 @@ class KafkaConsumer:
             await self._stopping.wait()
             return
         client = self._client(self._group)
-        membership = _Membership(client, self._group, self._handle)
+        membership = _Membership(client, self._group, self._topics, self._handle)
         try:
             client.subscribe(topics=self._topics, listener=membership)
             await client.start()
             self._membership = membership
             reason = await self._pull_and_watch(membership)
             if reason is None:
-                await membership.release(list(membership.busy), STOP_SECONDS)
+                await membership.release(STOP_SECONDS)
         finally:
             self._membership = None
-            membership.abandon()
+            await membership.abandon()
             await _bounded(client.stop())
         if reason is not None:
             self._rebuild_once(reason)
@@ -111,101 +112,100 @@ class KafkaConsumer:
             raise ConsumerStuck(f"{self._group}: {reason}")
         self._stuck_at = now
 
-    async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
+
+@dataclass
+class _Lane:
+    """The worker of one busy partition and the signal that ends it after the record in hand."""
+
+    leaving: asyncio.Event
+    worker: asyncio.Task[None]
 
 
 class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
-    """What one client holds: a worker per busy partition, which is paused so that its queue stays short."""
+    """What one client holds: a lane per busy partition, which is paused so that its queue stays short."""
 
-    def __init__(self, client: AIOKafkaConsumer, group: str, handle: Handle) -> None:
-        self._client, self._group, self._handle = client, group, handle
-        self._leaving: set[TopicPartition] = set()
-        self.busy: dict[TopicPartition, asyncio.Task[None]] = {}
+    def __init__(self, client: AIOKafkaConsumer, group: str, topics: Collection[str], handle: Handle) -> None:
+        self._client, self._group, self._topics, self._handle = client, group, topics, handle
+        self._lanes: dict[TopicPartition, _Lane] = {}
+        self._settled = True
         self._watchdog = Watchdog(time.monotonic())
 
     async def pull(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             batches = await self._client.getmany(timeout_ms=200, max_records=100)
             self._watchdog.pulled_at = time.monotonic()
-            for partition, records in batches.items():
+            # What arrives during a rebalance comes again to whoever gets the partition.
+            for partition, records in batches.items() if self._settled else ():
                 self._start(partition, records)
 
     def _start(self, partition: TopicPartition, records: Sequence[Any]) -> None:
         self._client.pause(partition)
-        worker = asyncio.create_task(self._work(partition, records))
-        self.busy[partition] = worker
-        worker.add_done_callback(lambda _: self.busy.pop(partition, None))
+        leaving = asyncio.Event()
+        worker = asyncio.create_task(self._work(partition, records, leaving))
+        lane = self._lanes[partition] = _Lane(leaving, worker)
+        worker.add_done_callback(lambda _: self._end(partition, lane))
 
-    async def _work(self, partition: TopicPartition, records: Sequence[Any]) -> None:
-        done = None
-        try:
-            for record in records:
-                if partition in self._leaving or not await self._deliver(partition, _delivered(record)):
-                    break
-                done = record.offset + 1
-        except asyncio.CancelledError:
-            done = None
-            raise
-        finally:
-            if done is not None:
-                await self._commit(partition, done)
+    def _end(self, partition: TopicPartition, lane: _Lane) -> None:
+        if self._lanes.get(partition) is lane:
+            del self._lanes[partition]
             with contextlib.suppress(IllegalStateError):
                 self._client.resume(partition)
 
-    async def _deliver(self, partition: TopicPartition, message: Delivered) -> bool:
+    async def _work(self, partition: TopicPartition, records: Sequence[Any], leaving: asyncio.Event) -> None:
+        done = None
+        for record in records:
+            if not await self._deliver(_delivered(record), leaving):
+                break
+            done = record.offset + 1
+        if done is not None:
+            await self._commit(partition, done)
+
+    async def _deliver(self, message: Delivered, leaving: asyncio.Event) -> bool:
         """Deliver until it is done; False when the partition is to be given up before."""
-        while partition not in self._leaving:
+        while not leaving.is_set():
             try:
                 await self._handle(message)
             except RetryLater as error:
-                seconds = error.seconds
+                await wait(leaving, error.seconds)
             except Exception:
                 log.exception("%s: the handle failed; the message comes again", self._group)
-                seconds = 1.0
+                await wait(leaving, 1.0)
             else:
                 return True
-            await self._pause(partition, seconds)
         return False
-
-    async def _pause(self, partition: TopicPartition, seconds: float) -> None:
-        """Wait before the next try, though not longer than the partition is ours."""
-        until = time.monotonic() + seconds
-        for left in iter(lambda: until - time.monotonic(), None):
-            if left <= 0 or partition in self._leaving:
-                return
-            await asyncio.sleep(min(0.1, left))
 
     async def _commit(self, partition: TopicPartition, offset: int) -> None:
         """A lost commit only means that the inbox will see the messages again."""
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._client.commit({partition: offset})
-        except (CommitFailedError, IllegalStateError, KafkaError, TimeoutError) as error:
+        except (KafkaError, TimeoutError) as error:
             COMMIT_FAILURES.labels(self._group).inc()
             log.warning("%s: offset %d of %s is not committed: %r", self._group, offset, partition, error)
 
-    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        self._settled = False
         REBALANCES.labels(self._group).inc()
-        await self.release([partition for partition in revoked if partition in self.busy], REVOKE_SECONDS)
+        await self.release(REVOKE_SECONDS)
 
-    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        self._leaving.difference_update(assigned)
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        self._settled = True
 
-    async def release(self, partitions: Sequence[TopicPartition], seconds: float) -> None:
-        """Finish the record in hand and commit; who takes longer is cut off and comes again elsewhere."""
-        self._leaving.update(partitions)
-        workers = [self.busy[partition] for partition in partitions if partition in self.busy]
-        if workers:
-            _, late = await asyncio.wait(workers, timeout=seconds)
-            for worker in late:
-                worker.cancel()
+    async def release(self, seconds: float) -> None:
+        """Finish the records in hand and commit; what takes longer is cut off and comes again elsewhere."""
+        lanes = list(self._lanes.values())
+        for lane in lanes:
+            lane.leaving.set()
+        if lanes:
+            await asyncio.wait([lane.worker for lane in lanes], timeout=seconds)
+        await self.abandon()
 
-    def abandon(self) -> None:
-        for worker in list(self.busy.values()):
+    async def abandon(self) -> None:
+        """Cut everything off, without a commit."""
+        workers = [lane.worker for lane in self._lanes.values()]
+        for worker in workers:
             worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
 
     async def watch(self) -> str:
         """Return only when the client is stuck, saying why."""
@@ -216,15 +216,27 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 return reason
 
     async def _places(self) -> dict[tuple[str, int], tuple[int, int]]:
-        """Next and end offset of every partition that should move: ours that are idle, or all when we have none."""
+        """Next and end offset of what should move. Busy partitions take the time their messages need."""
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                idle = [p for p in self._client.assignment() if p not in self.busy]
-                positions = {p: await self._client.position(p) for p in idle}
-                ends = await self._client.end_offsets(idle) if idle else {}
+                mine = self._client.assignment()
+                return await self._idle_places([p for p in mine if p not in self._lanes] if mine else None)
         except (KafkaError, TimeoutError):
             return {}
-        return {(p.topic, p.partition): (positions[p], ends[p]) for p in idle}
+
+    async def _idle_places(self, idle: list[TopicPartition] | None) -> dict[tuple[str, int], tuple[int, int]]:
+        """Without any assignment (None) we watch the group as one: a lost member looks like a spare one."""
+        if idle is not None:
+            ends = await self._client.end_offsets(idle) if idle else {}
+            return {(p.topic, p.partition): (await self._client.position(p), ends[p]) for p in idle}
+        everything = [
+            TopicPartition(topic, n)
+            for topic in self._topics
+            for n in self._client.partitions_for_topic(topic) or ()
+        ]
+        ends = await self._client.end_offsets(everything) if everything else {}
+        committed = sum([await self._client.committed(p) or 0 for p in everything])
+        return {("the whole group", 0): (committed, sum(ends.values()))}
 
 
 def _delivered(record: Any) -> Delivered:

@@ -6,7 +6,6 @@ Publishers take the row lock of `bus_head`, so numbers become visible in their o
 import asyncio
 import contextlib
 import logging
-import random
 import time
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from shared.contracts.base import SHARDS
 from shared.ids import uuid7
 from shared.messaging.bus import Delivered, Handle, Outgoing, RetryLater
 from shared.messaging.connection import LOST, Connection, connect
+from shared.messaging.pacing import backoff, wait
 from shared.messaging.tables import BUS_V1
 
 log = logging.getLogger(__name__)
@@ -185,7 +185,7 @@ class PgLogConsumer:
             except LOST as error:
                 failures += 1
                 log.warning("%s: the log's database is away: %s", self._group, error)
-                await asyncio.sleep(min(5.0, 0.1 * 2**failures) * random.uniform(0.5, 1.0))  # noqa: S311
+                await asyncio.sleep(backoff(failures, 0.2, 5.0))
 
     async def _connected_lane(self) -> None:
         connection = await self._bus.connect(self._group)
@@ -210,7 +210,7 @@ class PgLogConsumer:
                         continue
                     # A lane that was held back, or whose worker died, has work although the head stands still.
                     seen, look_at = head, min([time.monotonic() + FULL_LOOK, *self._held.values()])
-                await _wait(arrived, self._bus.poll)
+                await wait(arrived, self._bus.poll)
 
     async def _turn(self, connection: Connection) -> bool:
         """Lock one lane with waiting messages, handle some, move its cursor. False when there was none."""
@@ -268,12 +268,6 @@ def _row(seq: int, event_id: UUID, message: Outgoing) -> tuple[Any, ...]:
 
 def _delivered(row: Mapping[str, Any]) -> Delivered:
     return Delivered(row["topic"], row["shard"], row["seq"], row["key"], row["value"], row["headers"])
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
 
 
 async def _close(connection: Connection) -> None:

@@ -6,7 +6,6 @@ transactions commit, so a reader that remembers the last position steps over wha
 
 import asyncio
 import logging
-import random
 import time
 import zlib
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from shared.contracts.base import SHARDS
 from shared.messaging.bus import Bus, Outgoing, Producer
 from shared.messaging.connection import LOST, Connection, connect
 from shared.messaging.metrics import OLDEST_UNPUBLISHED, PUBLISH_FAILURES, PUBLISHED
+from shared.messaging.pacing import backoff, wait
 
 log = logging.getLogger(__name__)
 
@@ -161,17 +161,11 @@ class Relay:
         return time.monotonic() < self._held.get(shard, (0, 0.0))[1]
 
     def _backoff(self, failures: int) -> float:
-        longest = min(self._timing.longest_backoff, self._timing.first_backoff * 2.0 ** min(failures - 1, 16))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+        return backoff(failures, self._timing.first_backoff, self._timing.longest_backoff)
 
     async def _wait(self, seconds: float) -> None:
-        if self._stopping:
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wakeup.wait()
-        except TimeoutError:
-            return
+        if not self._stopping:
+            await wait(self._wakeup, seconds)
 
     async def _measure(self, connection: Connection) -> None:
         if time.monotonic() >= self._gauge_due:

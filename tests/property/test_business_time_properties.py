@@ -11,8 +11,7 @@ from shared.domain.business_time import business_calendar
 from shared.domain.calendars import is_business_day
 from shared.domain.governance import CalendarRules, Closure, OpenHours
 
-settings.register_profile("concordat", max_examples=100, deadline=None)
-settings.load_profile("concordat")
+unhurried = settings(max_examples=100, deadline=None)
 
 MINUTE = timedelta(minutes=1)
 # Half-hour changes, changes at midnight, a skipped day, a midnight that came twice, and plain ones.
@@ -89,12 +88,14 @@ def wall_clock_shows_open(rules, moment):
     )
 
 
+@unhurried
 @given(rules, instants(), st.integers(0, 2 * 1440))
 def test_elapsed_is_the_number_of_minutes_at_which_a_wall_clock_shows_open(rules, start, length):
     counted = sum(wall_clock_shows_open(rules, start + n * MINUTE) for n in range(length))
     assert business_calendar(rules).elapsed(start, start + length * MINUTE) == counted * MINUTE
 
 
+@unhurried
 @given(rules, st.tuples(exact_instants, exact_instants, exact_instants).map(sorted))
 def test_elapsed_adds_up_over_any_point_between(rules, moments):
     calendar = business_calendar(rules)
@@ -102,6 +103,7 @@ def test_elapsed_adds_up_over_any_point_between(rules, moments):
     assert calendar.elapsed(first, middle) + calendar.elapsed(middle, last) == calendar.elapsed(first, last)
 
 
+@unhurried
 @given(rules, spans, st.timedeltas(timedelta(), timedelta(days=10)))
 def test_elapsed_never_shrinks_as_time_passes_nor_outruns_it(rules, span, later):
     calendar = business_calendar(rules)
@@ -109,6 +111,7 @@ def test_elapsed_never_shrinks_as_time_passes_nor_outruns_it(rules, span, later)
     assert before <= after <= before + later
 
 
+@unhurried
 @given(rules, spans, st.integers(0, 1000))
 def test_adding_open_time_is_the_inverse_of_measuring_it(rules, span, per_mille):
     calendar = business_calendar(rules)
@@ -120,6 +123,7 @@ def test_adding_open_time_is_the_inverse_of_measuring_it(rules, span, per_mille)
         assert calendar.elapsed(start, end - timedelta(microseconds=1)) < open_time
 
 
+@unhurried
 @given(rules, exact_instants)
 def test_the_next_open_moment_is_the_first_at_which_a_wall_clock_shows_open(rules, moment):
     opening = business_calendar(rules).next_open(moment)
@@ -128,6 +132,7 @@ def test_the_next_open_moment_is_the_first_at_which_a_wall_clock_shows_open(rule
     assert business_calendar(rules).elapsed(moment, opening) == timedelta()
 
 
+@unhurried
 @given(rules, spans, st.lists(spans, max_size=4), spans)
 def test_pauses_only_shorten_and_their_order_does_not_matter(rules, span, pauses, another):
     calendar = business_calendar(rules)
@@ -137,6 +142,7 @@ def test_pauses_only_shorten_and_their_order_does_not_matter(rules, span, pauses
     assert without <= calendar.elapsed(*span)
 
 
+@unhurried
 @given(rules, st.tuples(exact_instants, st.timedeltas(timedelta(), timedelta(days=20))))
 def test_an_explanation_has_no_gap_and_adds_up_to_what_elapsed(rules, drawn):
     calendar = business_calendar(rules)
@@ -149,6 +155,7 @@ def test_an_explanation_has_no_gap_and_adds_up_to_what_elapsed(rules, drawn):
     assert all(span.duration > timedelta() for span in spans)
 
 
+@unhurried
 @given(rules, st.dates(date(2000, 1, 1), date(2060, 1, 1)), st.integers(1, 300))
 def test_business_days_counted_up_to_the_nth_are_n(rules, day, n):
     calendar = business_calendar(rules)
@@ -159,6 +166,7 @@ def test_business_days_counted_up_to_the_nth_are_n(rules, day, n):
     assert calendar.elapsed(closes - MINUTE, closes) > timedelta()
 
 
+@unhurried
 @given(rules, spans, st.fractions(0, 1, max_denominator=20))
 def test_at_a_share_of_the_way_that_share_has_run(rules, span, share):
     calendar = business_calendar(rules)

@@ -2,17 +2,20 @@
 
 from datetime import date, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.calendars import FEDERAL_ET, federal_holidays, is_business_day
 from shared.domain.fiscal import PeriodKind, bounds, fiscal_period, next_period, nth_weekday, period_of
+
+unhurried = settings(max_examples=100, deadline=None)
 
 years = st.integers(2021, 2149)
 days = st.dates(date(1991, 1, 1), date(2149, 12, 31))
 kinds = st.sampled_from(PeriodKind)
 
 
+@unhurried
 @given(years)
 def test_holidays_are_observed_on_weekdays_of_that_year(year):
     observed = federal_holidays(year)
@@ -20,6 +23,7 @@ def test_holidays_are_observed_on_weekdays_of_that_year(year):
     assert 10 <= len(observed) <= 12
 
 
+@unhurried
 @given(years)
 def test_every_new_year_is_observed_once(year):
     near = [*federal_holidays(year - 1).items(), *federal_holidays(year).items()]
@@ -30,17 +34,20 @@ def test_every_new_year_is_observed_once(year):
     assert len(observed) == 1
 
 
+@unhurried
 @given(years)
 def test_inauguration_day_adds_at_most_one_day_every_fourth_year(year):
     added = set(federal_holidays(year, inauguration_day=True)) - set(federal_holidays(year))
     assert len(added) <= (year % 4 == 1)
 
 
+@unhurried
 @given(days)
 def test_no_more_than_four_days_pass_without_a_federal_business_day(day):
     assert any(is_business_day(FEDERAL_ET, day + timedelta(days=n)) for n in range(5))
 
 
+@unhurried
 @given(kinds, days)
 def test_a_day_lies_in_exactly_one_period_of_a_kind(kind, day):
     period = period_of(kind, day)
@@ -49,6 +56,7 @@ def test_a_day_lies_in_exactly_one_period_of_a_kind(kind, day):
     assert period_of(kind, period.start_date) == period_of(kind, period.last_day) == period
 
 
+@unhurried
 @given(days)
 def test_fiscal_quarters_and_months_follow_the_fiscal_year(day):
     place = fiscal_period(day)
@@ -57,12 +65,14 @@ def test_fiscal_quarters_and_months_follow_the_fiscal_year(day):
     assert (place.month, place.quarter) == (months + 1, months // 3 + 1)
 
 
+@unhurried
 @given(kinds, days, st.sampled_from(["America/New_York", "Pacific/Apia", "Africa/Cairo", "America/Havana"]))
 def test_periods_meet_exactly_in_universal_time(kind, day, zone):
     period = period_of(kind, day)
     assert bounds(period, zone)[1] == bounds(next_period(period), zone)[0]
 
 
+@unhurried
 @given(
     st.integers(1990, 2149),
     st.integers(1, 12),

@@ -278,12 +278,36 @@ def test_there_is_nothing_to_explain_when_no_time_passed():
     assert FEDERAL.explain(et(2026, 11, 10, 16), et(2026, 11, 10, 16)) == []
 
 
-def test_an_explanation_gets_past_a_midnight_that_comes_twice():
+@pytest.mark.parametrize("fold", [0, 1])
+def test_an_explanation_gets_past_a_midnight_that_comes_twice(fold):
     zone = ZoneInfo("America/St_Johns")
     calendar = business_calendar(replace(FEDERAL_ET, zone="America/St_Johns"))
-    start, end = datetime(2008, 11, 1, tzinfo=zone), datetime(2008, 11, 4, tzinfo=zone)
-    counted = [span for span in calendar.explain(start, end) if span.counted]
-    assert [span.duration for span in counted] == [timedelta(hours=9)]
+    start = datetime(2008, 11, 1, 23, 30, tzinfo=zone, fold=fold)
+    spans = calendar.explain(start, datetime(2008, 11, 4, tzinfo=zone))
+    assert [span.reason for span in spans] == ["weekend", "closed hours", "open hours", "closed hours"]
+    assert spans[2].duration == timedelta(hours=9)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Apia", "Etc/GMT+12"])
+@pytest.mark.parametrize("new_year", [2026, 2027])
+def test_no_time_is_lost_where_the_local_year_turns(zone, new_year):
+    business_calendar.cache_clear()
+    calendar = around_the_clock(zone)
+    calendar.next_open(et(2026, 6, 1))
+    for hour in range(-24, 24):
+        moment = datetime(new_year, 1, 1, tzinfo=UTC) + timedelta(hours=hour)
+        assert calendar.elapsed(moment, moment + minutes(60)) == minutes(60)
+
+
+@pytest.mark.parametrize(
+    "moment", [datetime(2025, 1, 1, 1, tzinfo=UTC), datetime(2027, 12, 31, 22, tzinfo=UTC)]
+)
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Apia"])
+def test_no_time_is_lost_at_the_edge_of_the_years_already_worked_out(zone, moment):
+    business_calendar.cache_clear()
+    calendar = around_the_clock(zone)
+    calendar.next_open(et(2026, 6, 1))
+    assert calendar.elapsed(moment, moment + minutes(60)) == minutes(60)
 
 
 def test_equal_rules_share_one_calendar():
@@ -304,6 +328,7 @@ def test_a_closed_day_has_no_end_of_business(day):
         lambda: FEDERAL.elapsed(datetime(1, 1, 1, tzinfo=UTC), et(2026, 1, 1)),
         lambda: FEDERAL.elapsed(et(2026, 1, 1), datetime(9999, 12, 31, tzinfo=UTC)),
         lambda: FEDERAL.next_open(datetime(9999, 12, 31, tzinfo=UTC)),
+        lambda: FEDERAL.next_open(datetime(9999, 12, 31, 23, tzinfo=ET)),
         lambda: FEDERAL.next_open(et(2149, 12, 31, 18)),
         lambda: FEDERAL.add(et(2149, 12, 31, 16), timedelta(hours=2)),
         lambda: FEDERAL.add(et(2026, 1, 1), timedelta(days=100_000)),

@@ -66,6 +66,8 @@ def test_observed_days_come_in_date_order():
     [
         (date(2021, 1, 20), "Inauguration Day"),
         (date(2029, 1, 19), None),
+        (date(2029, 1, 20), "Inauguration Day"),
+        (date(2029, 1, 21), None),
         (date(2029, 1, 22), None),
         (date(1985, 1, 21), "Inauguration Day"),
         (date(2025, 1, 20), "Birthday of Martin Luther King, Jr."),

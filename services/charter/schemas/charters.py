@@ -13,7 +13,9 @@ from shared.domain.reviews import Determination, ReviewState
 from shared.paging import Page
 from shared.schemas import In, LongText, Out
 
-ContentHash = Annotated[str, Field(strict=True, pattern=r"^[0-9a-f]{64}$", examples=["9f86d0818841...15b0f00a08"])]
+ContentHash = Annotated[
+    str, Field(strict=True, pattern=r"^[0-9a-f]{64}$", examples=["9f86d0818841...15b0f00a08"])
+]
 Reason = Annotated[LongText, Field(min_length=1)]
 
 
@@ -22,7 +24,7 @@ class CharterCreate(In):
 
     customer_org_id: UUID
     provider_org_id: UUID
-    observer_org_ids: Annotated[list[UUID], Field(max_length=50)] = []
+    observer_org_ids: Annotated[list[UUID], Field(max_length=50)] = Field(default_factory=list)
     content: ExecutableCharterIn | None = None
     from_model: ModelCharterIn | None = None
 
@@ -131,5 +133,3 @@ class CharterReview(Out):
     determined_at: datetime | None
     created_at: datetime
     updated_at: datetime
-
-

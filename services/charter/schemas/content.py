@@ -71,7 +71,7 @@ class DecisionRightIn(In):
     kind: LimitKind
     amount: Exact | None = None
     percent_of: Key | None = None
-    levels: Annotated[list[Key], Field(max_length=100)] = []
+    levels: Annotated[list[Key], Field(max_length=100)] = Field(default_factory=list)
 
 
 class RungIn(In):
@@ -103,7 +103,7 @@ class CalendarRulesIn(In):
     zone: Text
     hours: Annotated[list[OpenHoursIn], Field(max_length=100)]
     federal_holidays: StrictBool = True
-    closures: Annotated[list[ClosureIn], Field(max_length=MOST_ROWS)] = []
+    closures: Annotated[list[ClosureIn], Field(max_length=MOST_ROWS)] = Field(default_factory=list)
     version: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 1
 
 
@@ -134,10 +134,10 @@ class ExecutableCharterIn(In):
     ladder: Annotated[list[RungIn], Field(max_length=MOST_ROWS)]
     final_authorities: Annotated[list[FinalAuthorityIn], Field(max_length=10)]
     calendars: Annotated[list[CalendarRulesIn], Field(max_length=20)]
-    pauses: Annotated[list[PauseIn], Field(max_length=100)] = []
-    reporting: Annotated[list[ReportingObligationIn], Field(max_length=100)] = []
+    pauses: Annotated[list[PauseIn], Field(max_length=100)] = Field(default_factory=list)
+    reporting: Annotated[list[ReportingObligationIn], Field(max_length=100)] = Field(default_factory=list)
     reference_amounts: Annotated[dict[Key, Exact], Field(max_length=100)] | None = None
-    required_dimensions: Annotated[list[Key], Field(max_length=100)] = []
+    required_dimensions: Annotated[list[Key], Field(max_length=100)] = Field(default_factory=list)
     remediation_policy: LongText = ""
     emergency_review_business_days: Days = 5
     termination_notice_days: Days = 180

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import set_committed_value
 
 from services.charter import policy, queries
 from services.charter.domain import findings
@@ -33,7 +34,8 @@ async def load_charter(session: AsyncSession, charter_id: UUID) -> Charter:
 
 
 async def with_signatures(session: AsyncSession, row: Charter) -> Charter:
-    await session.refresh(row, ["signatures"])
+    """The charter with the signatures that stand under its present text."""
+    set_committed_value(row, "signatures", await queries.signatures(session, row))
     return row
 
 

@@ -59,8 +59,9 @@ async def _claim_identity(session: AsyncSession, org_id: UUID, form: MemberCreat
             updated_at=now,
         )
         .on_conflict_do_nothing()
+        .returning(Member.id)
     )
-    if not claimed.rowcount:
+    if claimed.scalar_one_or_none() is None:
         message = "This person belongs to an organization already; nobody may act for two."
         raise Conflict("already_a_member", message)
     return await load(session, Member, member_id)

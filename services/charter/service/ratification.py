@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.charter import policy
 from services.charter.domain.signing import admit
-from services.charter.domain.states import CHARTER, CharterAction, CharterState
+from services.charter.domain.states import CHARTER, CharterAction
 from services.charter.domain.text import charter_zone, starts_at
-from services.charter.models import Charter, CharterVersion, Signature
+from services.charter.models import Charter, CharterVersion, Signature, inherited
 from services.charter.schemas.charters import CharterSign
 from services.charter.service.charters import with_signatures
 from services.charter.service.reviews import open_review
@@ -113,9 +113,7 @@ async def decline(
     )
     event = CharterDeclined(charter_id=row.id, party=_party(caller, row), reason=reason)
     action = policy.DECLINE_CHARTER.name
-    await record(
-        session, by=caller, action=action, row=row, event=event, now=now, detail={"reason": reason}
-    )
+    await record(session, by=caller, action=action, row=row, event=event, now=now, detail={"reason": reason})
     return await with_signatures(session, row)
 
 

@@ -1,9 +1,11 @@
 """The yearly review of a charter (M3 R3): its clock, and the determination both parties make."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import set_committed_value
 
 from services.charter import policy, queries
 from services.charter.domain.review_clock import wakes_on
@@ -17,6 +19,155 @@ from shared.contracts.charter import CharterReviewDetermined, CharterReviewDueSo
 from shared.db import load_for_update
 from shared.domain.governance import Party
 from shared.domain.refusal import Refusal
-from shared.domain.reviews import OVERDUE, ReviewState, clock_events, next_due
+from shared.domain.reviews import OVERDUE, Determination, ReviewState, clock_events, next_due
 from shared.errors import PreconditionFailed
 from shared.recording import record
+
+
+def open_review(session: AsyncSession, charter: Charter, zone: str, now: datetime) -> CharterReview:
+    """Schedule the next review. Its clock is looked at once right away, however late the charter began."""
+    review = CharterReview(
+        **inherited(charter, now),
+        due=charter.next_review_due,
+        zone=zone,
+        state=ReviewState.open,
+        raised=[],
+        wakes_at=now,
+    )
+    session.add(review)
+    return review
+
+
+async def current(session: AsyncSession, charter_id: UUID) -> CharterReview:
+    """The open review with what each party has determined so far."""
+    return await _with_statements(session, await queries.open_review(session, charter_id))
+
+
+async def _with_statements(session: AsyncSession, review: CharterReview) -> CharterReview:
+    found = await queries.statements(session, review)
+    set_committed_value(review, "statements", [found[party] for party in Party if party in found])
+    return review
+
+
+async def determine(
+    session: AsyncSession,
+    caller: Principal,
+    charter_id: UUID,
+    form: ReviewDetermine,
+    expected: int,
+    now: datetime,
+) -> CharterReview:
+    """State one party's outcome; the same outcome from both closes the review and sets the next one.
+
+    Refuses `outcomes_differ` while the other party has determined something else.
+    """
+    review = await queries.open_review(session, charter_id, for_update=True)
+    require(caller, policy.DETERMINE_REVIEW, review.scope)
+    if review.version != expected:
+        raise PreconditionFailed
+    party = caller.party(review.scope)
+    assert party is not None  # the policy lets both parties through, and nobody else
+    stated = await queries.statements(session, review)
+    _require_agreement(party, form, stated)
+    _state(session, caller, review, stated.get(party), party, form, now)
+    await _note(session, caller, review, form, now)
+    if party.other in stated:
+        await _close(session, caller, review, form.outcome, now)
+    return await _with_statements(session, review)
+
+
+def _require_agreement(party: Party, form: ReviewDetermine, stated: Mapping[Party, ReviewStatement]) -> None:
+    other = stated.get(party.other)
+    if other is not None and other.outcome != form.outcome:
+        message = (
+            f"The {other.party} determined {other.outcome}; agree on one outcome, or wait until it changes."
+        )
+        raise Refusal("outcomes_differ", message, "/outcome")
+
+
+def _state(
+    session: AsyncSession,
+    caller: Principal,
+    review: CharterReview,
+    earlier: ReviewStatement | None,
+    party: Party,
+    form: ReviewDetermine,
+    now: datetime,
+) -> None:
+    row = earlier or ReviewStatement(**inherited(review, now), review_id=review.id, party=party)
+    row.outcome = form.outcome
+    row.rationale = form.rationale
+    row.member_id = caller.member_id
+    row.updated_at = now
+    session.add(row)
+
+
+async def _note(
+    session: AsyncSession, caller: Principal, review: CharterReview, form: ReviewDetermine, now: datetime
+) -> None:
+    """One party's word is on record but is no event yet: nothing is determined until both agree."""
+    review.version += 1
+    review.updated_at = now
+    await session.flush()
+    await write_audit(
+        session,
+        by=caller,
+        action=policy.DETERMINE_REVIEW.name,
+        object_type="charter_review",
+        object_id=review.id,
+        object_version=review.version,
+        scope=review.scope,
+        now=now,
+        detail={"outcome": form.outcome, "rationale": form.rationale},
+    )
+
+
+async def _close(
+    session: AsyncSession, caller: Principal, review: CharterReview, outcome: Determination, now: datetime
+) -> None:
+    review.state = ReviewState.closed
+    review.outcome = outcome
+    review.determined_at = now
+    review.wakes_at = None
+    charter = await load_for_update(session, Charter, review.charter_id, None)
+    charter.next_review_due = next_due(day_at(now, review.zone))
+    event = CharterReviewDetermined(
+        charter_id=charter.id,
+        outcome=outcome.value,
+        determined_at=now,
+        next_review_due=charter.next_review_due,
+    )
+    await record(session, by=caller, action="charter.review.close", row=charter, event=event, now=now)
+    open_review(session, charter, review.zone, now)
+    await session.flush()
+
+
+async def raise_due(session: AsyncSession, now: datetime) -> int:
+    """Timer: give each reminder once, and say once that a review is overdue."""
+    reviews = await queries.reviews_to_look_at(session, now)
+    for review in reviews:
+        today = day_at(now, review.zone)
+        for step in clock_events(review.due, today, frozenset(review.raised)):
+            await _raise(session, review, step, (review.due - today).days, now)
+        wakes = wakes_on(review.due, today)
+        review.wakes_at = None if wakes is None else starts_at(wakes, review.zone)
+        await session.flush()
+    return len(reviews)
+
+
+async def _raise(
+    session: AsyncSession, review: CharterReview, step: str, days_left: int, now: datetime
+) -> None:
+    charter = await load_for_update(session, Charter, review.charter_id, None)
+    event: Event
+    if step == OVERDUE:
+        event = CharterReviewOverdue(charter_id=charter.id, title=charter.title, due=review.due)
+    else:
+        event = CharterReviewDueSoon(
+            charter_id=charter.id, title=charter.title, due=review.due, days_left=days_left
+        )
+    review.raised = [*review.raised, step]
+    review.version += 1
+    review.updated_at = now
+    action = f"charter.review.{step}"
+    await record(session, by=SYSTEM, action=action, row=charter, event=event, now=now)

@@ -8,11 +8,10 @@ import tomllib
 from collections.abc import Mapping as Table
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import pairwise
 from string import Formatter
 from zoneinfo import ZoneInfo
 
-from services.sla.domain.observations import Observation
+from services.sla.domain.observations import Observation, Pause
 from services.sla.domain.parsing import RowError, read_observation
 from shared.domain.fiscal import zone_named
 from shared.domain.refusal import Refusal
@@ -95,7 +94,7 @@ def _mapped(mapping: Mapping, row: Table[str, str]) -> dict[str, object]:
     mapped["attributes"] = {name: value for name, value in attributes.items() if value}
     for name in _TIMES:
         if mapped.get(name):
-            mapped[name] = _moment(str(mapped[name]), mapping.zone, name)
+            mapped[name] = _written(_moment(str(mapped[name]), mapping.zone, name))
     if mapping.state_log is not None:
         mapped |= _from_log(mapping.state_log, row, mapping.zone, mapped)
     return {name: value for name, value in mapped.items() if value not in ("", None)}
@@ -108,46 +107,61 @@ def _from_log(
     log = _read_log(rule, _cell(row, rule.column, "state_log"), zone)
     if not log:
         return {}
-    final = len(log)
-    while final and log[final - 1][1] in rule.stop:
-        final -= 1
-    ended = log[final][0] if final < len(log) else None
-    steps = [*pairwise(log[:final]), *((entry, (ended, "")) for entry in log[final - 1 : final] if final)]
-    pauses = [[start, end] for (start, state), (end, _) in steps if state in rule.pause and start != end]
-    started = mapped.get("occurred_at") or log[0][0]
-    return {"occurred_at": started, "ended_at": ended, "pauses": _joined(pauses)}
+    working = log[: _stopped_from(rule, log)]
+    ended = log[len(working)][0] if len(working) < len(log) else None
+    left_at = [moment for moment, _ in working[1:]] + [ended]
+    pauses = [
+        (entered, left)
+        for (entered, state), left in zip(working, left_at, strict=False)
+        if state in rule.pause
+    ]
+    return {
+        "occurred_at": mapped.get("occurred_at") or _written(log[0][0]),
+        "ended_at": ended and _written(ended),
+        "pauses": [[_written(start), end and _written(end)] for start, end in _joined(pauses)],
+    }
 
 
-def _joined(pauses: list[list[str | None]]) -> list[list[str | None]]:
-    """Pauses that follow each other without a gap, as one."""
-    joined: list[list[str | None]] = []
+def _stopped_from(rule: StateLog, log: list[tuple[datetime, str]]) -> int:
+    """Where the stop states that end the log begin."""
+    working = [index for index, (_, state) in enumerate(log) if state not in rule.stop]
+    return working[-1] + 1 if working else 0
+
+
+def _joined(pauses: list[Pause]) -> list[Pause]:
+    """Pauses that follow each other without a gap, as one; those without any length are dropped."""
+    joined: list[Pause] = []
     for start, end in pauses:
+        if end is not None and end <= start:
+            continue
         if joined and joined[-1][1] == start:
-            joined[-1][1] = end
+            joined[-1] = (joined[-1][0], end)
         else:
-            joined.append([start, end])
+            joined.append((start, end))
     return joined
 
 
-def _read_log(rule: StateLog, text: str, zone: ZoneInfo | None) -> list[tuple[str, str]]:
-    """Instants and states in order of time; entries of one minute keep the order of the log."""
+def _read_log(rule: StateLog, text: str, zone: ZoneInfo | None) -> list[tuple[datetime, str]]:
+    """Instants and states in the log's own order, which is right even where a clock was not."""
     entries = [entry.partition(rule.state_separator) for entry in text.split(rule.entry_separator) if entry]
-    return sorted(
-        ((_moment(time, zone, "state_log"), state) for time, _, state in entries), key=lambda entry: entry[0]
-    )
+    return [(_moment(time, zone, "state_log"), state) for time, _, state in entries]
 
 
-def _moment(text: str, zone: ZoneInfo | None, name: str) -> str:
-    """RFC 3339 in UTC. A local time that comes twice is taken the first time."""
+def _moment(text: str, zone: ZoneInfo | None, name: str) -> datetime:
+    """The instant in UTC. A local time that comes twice is taken the first time."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        if moment.tzinfo is None and zone is not None:
+            moment = moment.replace(tzinfo=zone)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Refusal("invalid", f"{text[:40]!r} is no ISO 8601 time.", name) from None
-    if moment.tzinfo is None:
-        if zone is None:
-            raise Refusal("invalid", f"{text[:40]!r} has no offset and the mapping names no zone.", name)
-        moment = moment.replace(tzinfo=zone)
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    raise Refusal("invalid", f"{text[:40]!r} has no offset and the mapping names no zone.", name)
+
+
+def _written(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _cell(row: Table[str, str], column: str, name: str) -> str:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Literal
 
-STORED_PLACES = 12
+STORED_PLACES = 10
 
 MissedLevel = Literal["expected", "minimum", "no_data"]
 

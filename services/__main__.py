@@ -1,0 +1,223 @@
+"""`concordat`: the one command that runs, migrates, documents, measures and explains everything."""
+
+import asyncio
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+from rich.console import Console
+
+from shared import migrations
+from shared.contracts import TOPICS
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Operations-and-maintenance governance between a customer agency and its shared-service provider.",
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Folder = Annotated[Path, typer.Option("--data", envvar="CONCORDAT_DATA", help="Folder of the embedded mode.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+GRACE_SECONDS = 20
+
+
+class Program(StrEnum):
+    """What `run` can run."""
+
+    charter = "charter"
+    sla = "sla"
+    changes = "changes"
+    notifier = "notifier"
+    embedded = "embedded"
+
+
+class StandIn(StrEnum):
+    """Programs that stand in for systems an agency brings."""
+
+    identity_provider = "identity-provider"
+    webhook_sink = "webhook-sink"
+
+
+@app.command()
+def run(
+    program: Program,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    data: Folder = Path(".data"),
+    database_url: Annotated[
+        str | None, typer.Option(envvar="DATABASE_URL", help="Embedded mode: use this PostgreSQL (a role that may create roles).")
+    ] = None,
+    demo: Annotated[bool, typer.Option(help="Embedded mode: load the demonstration into an empty database.")] = True,
+) -> None:
+    """Run one service, or all four in one process (`embedded`)."""
+    if program is Program.embedded:
+        _run_embedded(host, port, data, database_url, demo)
+        return
+    settings = import_module(f"services.{program}.settings").Settings()
+    service = import_module(f"services.{program}.app").create_app(settings)
+    _serve(service, host, port)
+
+
+def _run_embedded(host: str, port: int, data: Path, database_url: str | None, demo: bool) -> None:
+    from services import demo as demonstration
+    from services import embedded
+    from services.stand_ins import webhook_sink
+
+    base_url = f"http://{host}:{port}"
+    started = datetime.now(UTC)
+    with out.status("Starting PostgreSQL and migrating four schemas"):
+        context = embedded.platform(data, database_url, base_url)
+        ready = context.__enter__()
+    try:
+        if demo:
+            with out.status("Loading the demonstration: one charter governed end to end") as status:
+                asyncio.run(demonstration.load(ready, lambda step: status.update(f"Demonstration: {step}")))
+        services = ready.services()
+        sink = webhook_sink(secret=demonstration.webhook_secret(ready.folder))
+        dispatcher = embedded.Dispatcher(services | {"sink": sink}, embedded.front_door(services))
+        demonstration.welcome(out, ready, base_url, (datetime.now(UTC) - started).total_seconds())
+        _serve(dispatcher, host, port)
+    finally:
+        context.__exit__(None, None, None)
+    out.print("Stopped. Your data are kept; start again with the same command.")
+
+
+def _serve(application: object, host: str, port: int) -> None:
+    config = uvicorn.Config(
+        application,  # type: ignore[arg-type]
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    server.run()
+    if not server.started:
+        raise typer.Exit(1)
+
+
+@app.command()
+def migrate() -> None:
+    """Create roles and schemas where missing, and bring them to the newest revision.
+
+    Reads CONCORDAT_ADMIN_URL (a role that may create roles), `<SERVICE>_DATABASE_URL`,
+    `<SERVICE>_MIGRATION_URL` and CONCORDAT_BUS_DATABASE_URL; the passwords in those URLs become the
+    roles' passwords. CONCORDAT_SERVICES names some services instead of all.
+    """
+    from services.deployment import Deployment
+
+    deployment = Deployment.from_environment(os.environ)
+    asyncio.run(deployment.await_database())
+    asyncio.run(migrations.provision(deployment.admin_url, deployment.passwords, deployment.services))
+    for service in deployment.services:
+        migrations.upgrade(service, deployment.migration_urls[service])
+        out.print(f"{service}: at the newest revision")
+
+
+@app.command()
+def topics(
+    bootstrap: Annotated[str, typer.Option(envvar="CONCORDAT_KAFKA_BOOTSTRAP")],
+    partitions: Annotated[int, typer.Option(min=1)] = 12,
+    replication: Annotated[int, typer.Option(min=1)] = 1,
+) -> None:
+    """Create the Kafka topics that are missing."""
+    from shared.messaging.kafka import ensure_topics
+
+    asyncio.run(ensure_topics(bootstrap, TOPICS, partitions, replication))
+    out.print(f"topics exist: {', '.join(TOPICS)}")
+
+
+@app.command()
+def documents(
+    check: Annotated[bool, typer.Option(help="Only compare; exit 1 when something is out of date.")] = False,
+) -> None:
+    """Write the generated documents: OpenAPI, AsyncAPI, event schemas, the map."""
+    from services import documents as generated
+
+    if not check:
+        generated.write(migrations.ROOT)
+        return
+    stale = generated.check(migrations.ROOT)
+    for path in stale:
+        err.print(f"out of date: {path}")
+    if stale:
+        err.print("Run `make documents` and commit what it writes.")
+        raise typer.Exit(1)
+
+
+@app.command()
+def token(
+    subject: Annotated[str, typer.Argument(help="For example des.om_team; see the list `run embedded` prints.")],
+    data: Folder = Path(".data"),
+) -> None:
+    """Print a bearer token of the embedded mode's development issuer."""
+    from shared.development_issuer import DevelopmentIssuer
+
+    print(DevelopmentIssuer.in_folder(data).token(subject, datetime.now(UTC)))  # noqa: T201 - for $(...)
+
+
+@app.command()
+def ingest(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A CSV file with a header row.")],
+    mapping: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="TOML: which column is what.")],
+    sla: Annotated[str, typer.Option(help="Id of the SLA the observations belong to.")],
+    url: Annotated[str, typer.Option(envvar="CONCORDAT_URL")] = "http://127.0.0.1:8000",
+    bearer: Annotated[str, typer.Option("--token", envvar="CONCORDAT_TOKEN", help="Bearer token.")] = "",
+    batch: Annotated[int, typer.Option(min=1, max=5000, help="Rows a request carries.")] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    strict: Annotated[bool, typer.Option(help="Exit 1 when any row was rejected.")] = False,
+) -> None:
+    """Load measurements from a CSV through a mapping. Repeating it changes nothing."""
+    from services.ingest import IngestRefused, load_file
+
+    try:
+        summary = load_file(file, mapping, sla_id=sla, url=url, token=bearer, batch=batch, console=err)
+    except IngestRefused as refused:
+        err.print(f"[red]{refused}[/red]")
+        raise typer.Exit(1) from None
+    if as_json:
+        print(json.dumps(summary.as_dict()))  # noqa: T201
+    else:
+        summary.show(out)
+    if strict and summary.rejected:
+        raise typer.Exit(1)
+
+
+@app.command("stand-in")
+def stand_in(which: StandIn, host: Host = "127.0.0.1", port: Port = 8090) -> None:
+    """Run a mock identity provider or a webhook sink, for trying things out. Never in production."""
+    from services import stand_ins
+
+    _serve(stand_ins.named(which.value, os.environ), host, port)
+
+
+def main() -> None:
+    """The console script; a refused setting is explained without a traceback."""
+    from pydantic import ValidationError
+
+    try:
+        app()
+    except ValidationError as error:
+        for fault in error.errors():
+            where = ".".join(str(part) for part in fault["loc"]) or "settings"
+            err.print(f"[red]{where}[/red]: {fault['msg']}")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The changes service, composed."""
+
+from fastapi import FastAPI
+
+from services.changes import consumers
+from services.changes.api import change_requests, decisions, escalations
+from services.changes.models import Base
+from services.changes.settings import Settings
+from services.changes.timers import TIMERS
+from shared import directory
+from shared.app import ServiceInfo, new_app
+from shared.clock import Clock, system_clock
+from shared.messaging.bus import Bus
+
+SERVICE = ServiceInfo(
+    name="changes",
+    title="Concordat Changes",
+    description=(
+        "The change-request log: routing to the lowest competent body, ballots of both parties, "
+        "decisions, and escalations on a clock."
+    ),
+    metadata=Base.metadata,
+    tags=(
+        ("change_requests", "Change requests from submission to decision"),
+        ("decisions", "What both parties decided, over which text and by which right"),
+        ("escalations", "Requests on their way up the bodies"),
+    ),
+)
+
+
+def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system_clock) -> FastAPI:
+    """The application; tests pass their own bus and clock."""
+    return new_app(
+        SERVICE,
+        settings,
+        routers=(change_requests.router, decisions.router, escalations.router),
+        handlers={**directory.HANDLERS, **consumers.HANDLERS},
+        timers=TIMERS,
+        bus=bus,
+        clock=clock,
+    )

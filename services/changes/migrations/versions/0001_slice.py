@@ -1,0 +1,243 @@
+"""The change-request log: requests, ballots, timeline, decisions, escalations."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from shared.migrations import govern, kernel_v1
+
+revision = "0001"
+down_revision = None
+
+GOVERNED = ("change_request", "ballot", "timeline_entry", "decision", "escalation", "escalation_step")
+
+
+def upgrade() -> None:
+    kernel_v1(op)
+    _create_change_request()
+    _create_ballot()
+    _create_timeline_entry()
+    _create_decision()
+    _create_escalation()
+    _create_escalation_step()
+    for table in GOVERNED:
+        for column in ("charter_id", "customer_org_id", "provider_org_id"):
+            op.create_index(f"ix_{table}_{column}", table, [column])
+        govern(op, table)
+    _write_once("decision")
+
+
+def _create_change_request() -> None:
+    op.create_table(
+        "change_request",
+        *_governed(),
+        _text("number"),
+        _text("title"),
+        _text("type"),
+        _text("category"),
+        _text("description"),
+        _text("justification"),
+        _text("consequence_of_not_doing"),
+        _text("back_out_plan"),
+        _text("priority_impact"),
+        _text("priority_urgency"),
+        _text("severity"),
+        _text("origin"),
+        sa.Column("requester_id", sa.Uuid, nullable=False),
+        _text("requester_name"),
+        sa.Column("charter_version", sa.Integer, nullable=False),
+        sa.Column("impact", JSONB, nullable=False),
+        _text("requested_body", nullable=True),
+        _text("reason_code", nullable=True),
+        _text("state"),
+        sa.Column("required_missing", ARRAY(sa.Text), nullable=False),
+        _text("body", nullable=True),
+        _text("body_name", nullable=True),
+        sa.Column("tier", sa.Integer),
+        _text("computed_body", nullable=True),
+        sa.Column("explanation", JSONB, nullable=False),
+        sa.Column("rung", sa.Integer, nullable=False),
+        _instant("clock_starts_at"),
+        _instant("clock_warns_at"),
+        _instant("clock_ends_at"),
+        sa.Column("clock_rule", JSONB),
+        _instant("clock_warned_at"),
+        _instant("clock_expired_at"),
+        sa.Column("escalation_id", sa.Uuid),
+        sa.Column("decision_id", sa.Uuid),
+        _instant("decided_at"),
+        sa.PrimaryKeyConstraint("id", name="pk_change_request"),
+        sa.UniqueConstraint("charter_id", "number", name="uq_change_request_charter_id_number"),
+    )
+    op.create_index(
+        "ix_change_request_running_clock",
+        "change_request",
+        ["clock_ends_at", "clock_warns_at"],
+        postgresql_where=sa.text("state = 'pending_decision'"),
+    )
+    op.create_index("ix_change_request_updated_at", "change_request", ["updated_at"])
+
+
+def _create_ballot() -> None:
+    op.create_table(
+        "ballot",
+        *_governed(),
+        sa.Column("change_id", sa.Uuid, nullable=False),
+        sa.Column("rung", sa.Integer, nullable=False),
+        _text("body"),
+        _text("party"),
+        sa.Column("member_id", sa.Uuid, nullable=False),
+        _text("member_name"),
+        sa.Column("member_roles", ARRAY(sa.Text), nullable=False),
+        _text("vote"),
+        _text("rationale"),
+        _text("conditions"),
+        _text("dissent"),
+        _text("status"),
+        sa.PrimaryKeyConstraint("id", name="pk_ballot"),
+        sa.ForeignKeyConstraint(["change_id"], ["change_request.id"], name="fk_ballot_change_id"),
+    )
+    op.create_index("ix_ballot_change_id", "ballot", ["change_id"])
+    op.create_index(
+        "uq_ballot_standing",
+        "ballot",
+        ["change_id", "party"],
+        unique=True,
+        postgresql_where=sa.text("status = 'standing'"),
+    )
+
+
+def _create_timeline_entry() -> None:
+    op.create_table(
+        "timeline_entry",
+        *_governed(),
+        sa.Column("change_id", sa.Uuid, nullable=False),
+        sa.Column("seq", sa.Integer, nullable=False),
+        _text("action"),
+        _text("actor_name"),
+        sa.Column("actor_id", sa.Uuid),
+        _text("state"),
+        _text("body", nullable=True),
+        _text("note"),
+        sa.PrimaryKeyConstraint("id", name="pk_timeline_entry"),
+        sa.ForeignKeyConstraint(["change_id"], ["change_request.id"], name="fk_timeline_entry_change_id"),
+        sa.UniqueConstraint("change_id", "seq", name="uq_timeline_entry_change_id_seq"),
+    )
+
+
+def _create_decision() -> None:
+    op.create_table(
+        "decision",
+        *_governed(),
+        _text("number"),
+        _text("decision_class"),
+        _text("subject_kind"),
+        sa.Column("subject_id", sa.Uuid, nullable=False),
+        _text("subject_number"),
+        _text("question"),
+        _text("outcome"),
+        _text("conditions"),
+        _text("rationale"),
+        _text("dissent"),
+        sa.Column("votes", JSONB, nullable=False),
+        _text("body"),
+        _text("body_name"),
+        sa.Column("tier", sa.Integer, nullable=False),
+        sa.Column("charter_version", sa.Integer, nullable=False),
+        _text("charter_content_hash"),
+        sa.Column("rules", JSONB, nullable=False),
+        sa.Column("subject_snapshot", JSONB, nullable=False),
+        _text("subject_hash"),
+        sa.PrimaryKeyConstraint("id", name="pk_decision"),
+        sa.UniqueConstraint("charter_id", "number", name="uq_decision_charter_id_number"),
+    )
+    op.create_index("ix_decision_subject_id", "decision", ["subject_id"])
+
+
+def _create_escalation() -> None:
+    op.create_table(
+        "escalation",
+        *_governed(),
+        _text("number"),
+        _text("subject_kind"),
+        sa.Column("subject_id", sa.Uuid, nullable=False),
+        _text("subject_number"),
+        _text("title"),
+        _text("severity"),
+        _text("state"),
+        _text("from_body"),
+        _text("body"),
+        _text("cause"),
+        _text("reason_code"),
+        _instant("clock_ends_at"),
+        _text("outcome", nullable=True),
+        _instant("closed_at"),
+        sa.PrimaryKeyConstraint("id", name="pk_escalation"),
+        sa.UniqueConstraint("charter_id", "number", name="uq_escalation_charter_id_number"),
+    )
+    op.create_index("ix_escalation_subject_id", "escalation", ["subject_id"])
+    op.create_index(
+        "uq_escalation_open",
+        "escalation",
+        ["subject_id"],
+        unique=True,
+        postgresql_where=sa.text("state = 'open'"),
+    )
+
+
+def _create_escalation_step() -> None:
+    op.create_table(
+        "escalation_step",
+        *_governed(),
+        sa.Column("escalation_id", sa.Uuid, nullable=False),
+        sa.Column("seq", sa.Integer, nullable=False),
+        _text("from_body"),
+        _text("to_body"),
+        _text("cause"),
+        _text("reason_code"),
+        _text("what_was_tried"),
+        _text("actor_name"),
+        sa.Column("actor_id", sa.Uuid),
+        _instant("clock_ends_at"),
+        sa.PrimaryKeyConstraint("id", name="pk_escalation_step"),
+        sa.ForeignKeyConstraint(
+            ["escalation_id"], ["escalation.id"], name="fk_escalation_step_escalation_id"
+        ),
+        sa.UniqueConstraint("escalation_id", "seq", name="uq_escalation_step_escalation_id_seq"),
+    )
+
+
+def _governed() -> list[sa.Column[object]]:
+    """Identity, version and scope, as every governed table has them."""
+    return [
+        sa.Column("id", sa.Uuid, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("charter_id", sa.Uuid, nullable=False),
+        sa.Column("customer_org_id", sa.Uuid, nullable=False),
+        sa.Column("provider_org_id", sa.Uuid, nullable=False),
+        sa.Column("visibility", sa.Text, nullable=False),
+    ]
+
+
+def _text(name: str, *, nullable: bool = False) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=nullable)
+
+
+def _instant(name: str) -> sa.Column[object]:
+    return sa.Column(name, sa.DateTime(timezone=True))
+
+
+def _write_once(table: str) -> None:
+    """The runtime role may add rows to the table but never change or remove one."""
+    op.execute(
+        f"""
+        DO $$ DECLARE runtime text := 'concordat_' || current_schema();
+        BEGIN
+          IF EXISTS (SELECT FROM pg_roles WHERE rolname = runtime) THEN
+            EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON {table} FROM %I', runtime);
+          END IF;
+        END $$
+        """
+    )

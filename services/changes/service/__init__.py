@@ -1,0 +1,1 @@
+"""The use cases of the change log, one file per aggregate."""

@@ -1,0 +1,161 @@
+"""Submitting a change request, assessing its impact and routing it to the body that decides."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.changes import policy
+from services.changes.domain.change_log import ChangeType
+from services.changes.domain.impact import Impact, check_impact
+from services.changes.domain.priority import severity_of
+from services.changes.domain.routing import RequestReason, Route, route
+from services.changes.domain.states import CHANGE, ChangeAction, ChangeState
+from services.changes.models import ChangeRequest
+from services.changes.schemas import ChangeAssess, ChangeCreate, RoutePreviewCreate
+from services.changes.service.trail import detailed, leave_trail, place, routed, spoken
+from shared.authz import Principal, require
+from shared.contracts.changes import ChangeSubmitted
+from shared.db import load_for_update
+from shared.directory import Governance, governance
+from shared.domain.governance import ExecutableCharter, Party
+from shared.domain.refusal import Refusal
+from shared.errors import Invalid
+from shared.numbers import next_number
+
+
+async def submit(
+    session: AsyncSession, caller: Principal, form: ChangeCreate, now: datetime
+) -> ChangeRequest:
+    """Enter the log under a number; go to the deciding body at once when the impact is complete."""
+    charter = await governance(session, form.charter_id)
+    party = policy.acting_party(caller, policy.SUBMIT_CHANGE, charter.scope)
+    found = _route(charter.content, form.type, form.impact, form.requested_body, form.reason_code)
+    row = _new_row(form, caller, party, charter, found)
+    row.number = await next_number(session, "CR", form.charter_id, now)
+    session.add(row)
+    await leave_trail(session, row, _submitted(row), by=caller, action="change.submit", now=now)
+    if row.state is ChangeState.submitted:
+        await _route_to_body(session, row, caller, charter.content, found, now)
+    return await detailed(session, row)
+
+
+async def assess(
+    session: AsyncSession,
+    caller: Principal,
+    change_id: UUID,
+    form: ChangeAssess,
+    expected: int,
+    now: datetime,
+) -> ChangeRequest:
+    """Complete the impact and route; refuses `assess_first` while a required dimension is missing."""
+    row = await load_for_update(session, ChangeRequest, change_id, expected)
+    require(caller, policy.ASSESS_CHANGE, row.scope)
+    CHANGE.next(row.state, ChangeAction.route)
+    charter = await governance(session, row.charter_id, row.charter_version)
+    impact = row.impact | form.impact
+    _check(charter.content, impact)
+    found = _route(charter.content, row.type, impact, row.requested_body, row.reason_code, provisional=False)
+    row.impact, row.required_missing = impact, []
+    await _route_to_body(session, row, caller, charter.content, found, now)
+    return await detailed(session, row)
+
+
+async def preview_route(
+    session: AsyncSession, caller: Principal, form: RoutePreviewCreate
+) -> dict[str, object]:
+    """Who would decide, without writing anything."""
+    charter = await governance(session, form.charter_id)
+    require(caller, policy.PREVIEW_ROUTE, charter.scope)
+    found = _route(charter.content, form.type, form.impact, form.requested_body, form.reason_code)
+    return {
+        "body": found.body,
+        "body_name": charter.content.body(found.body).name,
+        "tier": found.tier,
+        "computed_body": found.computed_body,
+        "explanation": [spoken(line) for line in found.explanation],
+        "required_missing": list(found.required_missing),
+    }
+
+
+def _route(
+    content: ExecutableCharter,
+    type_: ChangeType,
+    impact: Impact,
+    requested_body: str | None,
+    reason_code: RequestReason | None,
+    *,
+    provisional: bool = True,
+) -> Route:
+    _check(content, impact)
+    return route(
+        content,
+        impact,
+        emergency=type_ is ChangeType.emergency,
+        requested_body=requested_body,
+        reason_code=reason_code,
+        provisional=provisional,
+    )
+
+
+def _check(content: ExecutableCharter, impact: Impact) -> None:
+    """An impact the charter cannot measure is bad input (422), not a rule that says no (409)."""
+    try:
+        check_impact(content, impact)
+    except Refusal as refused:
+        raise Invalid(refused.code, refused.message, refused.pointer) from None
+
+
+def _new_row(
+    form: ChangeCreate, caller: Principal, party: Party, charter: Governance, found: Route
+) -> ChangeRequest:
+    action = ChangeAction.request_analysis if found.required_missing else None
+    state = CHANGE.next(ChangeState.submitted, action) if action else ChangeState.submitted
+    return ChangeRequest(
+        **form.model_dump(exclude={"priority"}),
+        customer_org_id=charter.customer_org_id,
+        provider_org_id=charter.provider_org_id,
+        priority_impact=form.priority.impact,
+        priority_urgency=form.priority.urgency,
+        severity=severity_of(form.priority.impact, form.priority.urgency),
+        origin=party,
+        requester_id=caller.member_id,
+        requester_name=caller.display_name,
+        charter_version=charter.charter_version,
+        state=state,
+        required_missing=list(found.required_missing),
+        explanation=[],
+        rung=0,
+    )
+
+
+def _submitted(row: ChangeRequest) -> ChangeSubmitted:
+    return ChangeSubmitted(
+        change_id=row.id, number=row.number, title=row.title, origin=row.origin, severity=row.severity
+    )
+
+
+async def _route_to_body(
+    session: AsyncSession,
+    row: ChangeRequest,
+    caller: Principal,
+    content: ExecutableCharter,
+    found: Route,
+    now: datetime,
+) -> None:
+    row.state = CHANGE.next(row.state, ChangeAction.route)
+    row.computed_body = found.computed_body
+    place(row, content, content.body(found.body), now)
+    note = f"{row.body_name} decides" + (
+        f" (asked for: {row.reason_code})" if found.body != found.computed_body else ""
+    )
+    await leave_trail(
+        session,
+        row,
+        routed(row),
+        by=caller,
+        action="change.route",
+        now=now,
+        note=note,
+        detail={"rules": row.rules},
+    )

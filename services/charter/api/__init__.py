@@ -1,0 +1,1 @@
+"""Routes of the charter service, one module per aggregate."""

@@ -1,0 +1,43 @@
+"""Charter reviews: once a year both parties determine what becomes of the charter."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Response
+
+from services.charter import models, policy
+from services.charter.schemas.charters import CharterReview, ReviewDetermine
+from services.charter.service import reviews as service
+from shared.app import new_router
+from shared.auth import allow
+from shared.authz import Principal
+from shared.clock import Now
+from shared.db import Session
+from shared.http import IfMatch, tagged
+
+router = new_router("charter_reviews", prefix="/charter/v1")
+
+
+@router.get("/charters/{charter_id}/review", response_model=CharterReview)
+async def get_charter_review(
+    charter_id: UUID,
+    response: Response,
+    session: Session,
+    caller: Annotated[Principal, allow(policy.READ_CHARTER)],
+) -> models.CharterReview:
+    """The running review, with what each party has determined so far."""
+    return tagged(response, await service.current(session, charter_id))
+
+
+@router.post("/charters/{charter_id}/review/determine", response_model=CharterReview)
+async def determine_charter_review(
+    charter_id: UUID,
+    form: ReviewDetermine,
+    response: Response,
+    session: Session,
+    now: Now,
+    expected: IfMatch,
+    caller: Annotated[Principal, allow(policy.DETERMINE_REVIEW)],
+) -> models.CharterReview:
+    """Determine the outcome for the caller's party. `If-Match` takes the ETag of the review."""
+    return tagged(response, await service.determine(session, caller, charter_id, form, expected, now))

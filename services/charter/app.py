@@ -1,0 +1,34 @@
+"""The charter service, put together."""
+
+from fastapi import FastAPI
+
+from services.charter.api import charters, members, organizations, reviews
+from services.charter.consumers import HANDLERS
+from services.charter.models import Base
+from services.charter.settings import Settings
+from services.charter.timers import TIMERS
+from shared.app import ServiceInfo, new_app
+from shared.clock import Clock, system_clock
+from shared.messaging.bus import Bus
+
+SERVICE = ServiceInfo(
+    name="charter",
+    title="Concordat charter service",
+    description=(
+        "Who governs, by which ratified text, and when that text is reviewed: organizations, members, "
+        "the charter with its decision rights and escalation ladder, signatures and yearly reviews."
+    ),
+    metadata=Base.metadata,
+    tags=(
+        ("organizations", "The agencies and providers that govern together."),
+        ("members", "People of an organization and what they do for it."),
+        ("charters", "The governance charter: draft, ratification, the text in force."),
+        ("charter_reviews", "The yearly review of a charter, determined by both parties."),
+    ),
+)
+ROUTERS = (organizations.router, members.router, charters.router, reviews.router)
+
+
+def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system_clock) -> FastAPI:
+    """The FastAPI application; `bus` and `clock` are the seams tests use."""
+    return new_app(SERVICE, settings, routers=ROUTERS, handlers=HANDLERS, timers=TIMERS, bus=bus, clock=clock)

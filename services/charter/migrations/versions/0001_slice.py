@@ -1,0 +1,137 @@
+"""Charters, their ratified versions, signatures and yearly reviews."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from shared.migrations import govern, kernel_v1
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+GOVERNED = ("charter", "charter_version", "signature", "charter_review", "review_statement")
+
+
+def upgrade() -> None:
+    kernel_v1(op)
+    _charter()
+    _charter_version()
+    _signature()
+    _charter_review()
+    _review_statement()
+    for table in GOVERNED:
+        for column in ("charter_id", "customer_org_id", "provider_org_id"):
+            op.create_index(f"ix_{table}_{column}", table, [column])
+        govern(op, table)
+
+
+def _governed() -> list[sa.Column[object]]:
+    return [
+        sa.Column("id", sa.Uuid, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("charter_id", sa.Uuid, nullable=False),
+        sa.Column("customer_org_id", sa.Uuid, nullable=False),
+        sa.Column("provider_org_id", sa.Uuid, nullable=False),
+        sa.Column("visibility", sa.Text, nullable=False),
+    ]
+
+
+def _charter() -> None:
+    op.create_table(
+        "charter",
+        *_governed(),
+        sa.Column("number", sa.Text, nullable=False),
+        sa.Column("title", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("charter_version", sa.Integer, nullable=False),
+        sa.Column("content", JSONB, nullable=False),
+        sa.Column("content_hash", sa.Text, nullable=False),
+        sa.Column("findings_count", sa.Integer, nullable=False),
+        sa.Column("effective_date", sa.Date, nullable=False),
+        sa.Column("next_review_due", sa.Date, nullable=False),
+        sa.Column("observer_org_ids", ARRAY(sa.Uuid), nullable=False),
+        sa.Column("activates_at", sa.DateTime(timezone=True)),
+        sa.Column("activated_at", sa.DateTime(timezone=True)),
+        sa.PrimaryKeyConstraint("id", name="pk_charter"),
+        sa.UniqueConstraint("number", name="uq_charter_number"),
+    )
+    op.create_index(
+        "ix_charter_activates_at",
+        "charter",
+        ["activates_at"],
+        postgresql_where=sa.text("state = 'ratification'"),
+    )
+
+
+def _charter_version() -> None:
+    op.create_table(
+        "charter_version",
+        *_governed(),
+        sa.Column("charter_version", sa.Integer, nullable=False),
+        sa.Column("content", JSONB, nullable=False),
+        sa.Column("content_hash", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_charter_version"),
+        sa.UniqueConstraint(
+            "charter_id", "charter_version", name="uq_charter_version_charter_id_charter_version"
+        ),
+    )
+
+
+def _signature() -> None:
+    op.create_table(
+        "signature",
+        *_governed(),
+        sa.Column("charter_version", sa.Integer, nullable=False),
+        sa.Column("party", sa.Text, nullable=False),
+        sa.Column("role", sa.Text, nullable=False),
+        sa.Column("member_id", sa.Uuid, nullable=False),
+        sa.Column("display_name", sa.Text, nullable=False),
+        sa.Column("content_hash", sa.Text, nullable=False),
+        sa.Column("voided_at", sa.DateTime(timezone=True)),
+        sa.PrimaryKeyConstraint("id", name="pk_signature"),
+    )
+    valid = sa.text("voided_at IS NULL")
+    for name, columns in (
+        ("uq_signature_member", ["charter_id", "charter_version", "member_id"]),
+        ("uq_signature_role", ["charter_id", "charter_version", "party", "role"]),
+    ):
+        op.create_index(name, "signature", columns, unique=True, postgresql_where=valid)
+
+
+def _charter_review() -> None:
+    op.create_table(
+        "charter_review",
+        *_governed(),
+        sa.Column("due", sa.Date, nullable=False),
+        sa.Column("zone", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("raised", ARRAY(sa.Text), nullable=False),
+        sa.Column("wakes_at", sa.DateTime(timezone=True)),
+        sa.Column("outcome", sa.Text),
+        sa.Column("determined_at", sa.DateTime(timezone=True)),
+        sa.PrimaryKeyConstraint("id", name="pk_charter_review"),
+    )
+    is_open = sa.text("state = 'open'")
+    op.create_index(
+        "uq_charter_review_open", "charter_review", ["charter_id"], unique=True, postgresql_where=is_open
+    )
+    op.create_index("ix_charter_review_wakes_at", "charter_review", ["wakes_at"], postgresql_where=is_open)
+
+
+def _review_statement() -> None:
+    op.create_table(
+        "review_statement",
+        *_governed(),
+        sa.Column("review_id", sa.Uuid, nullable=False),
+        sa.Column("party", sa.Text, nullable=False),
+        sa.Column("outcome", sa.Text, nullable=False),
+        sa.Column("rationale", sa.Text, nullable=False),
+        sa.Column("member_id", sa.Uuid, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_review_statement"),
+        sa.ForeignKeyConstraint(["review_id"], ["charter_review.id"], name="fk_review_statement_review_id"),
+        sa.UniqueConstraint("review_id", "party", name="uq_review_statement_review_id_party"),
+    )

@@ -1,0 +1,116 @@
+"""`concordat ingest`: a thin client of the public API that loads a CSV through a mapping, with progress."""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from services.sla.domain.mapping import Mapping, RowError, load_mapping, map_row
+
+SHOWN_ERRORS = 20
+
+
+class IngestRefused(Exception):
+    """The service did not take a batch; the message says why and what to do."""
+
+
+@dataclass
+class Summary:
+    """How the rows of a file fared."""
+
+    received: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    superseded: int = 0
+    rejected: int = 0
+    skipped: int = 0
+    errors: list[dict[str, object]] = field(default_factory=list)
+
+    def add(self, answer: dict[str, object], lines: list[int]) -> None:
+        """Add one batch's answer; its line numbers become those of the file."""
+        for name in ("received", "accepted", "duplicates", "superseded", "rejected"):
+            setattr(self, name, getattr(self, name) + int(str(answer[name])))
+        errors = answer["errors"]
+        assert isinstance(errors, list)
+        self.errors += [error | {"line": lines[int(error["line"]) - 1]} for error in errors]
+
+    def refuse(self, error: RowError) -> None:
+        self.received += 1
+        self.rejected += 1
+        self.errors.append({"line": error.line, "field": error.field, "code": error.code, "message": error.message})
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+    def show(self, console: Console) -> None:
+        console.print(
+            f"{self.received} rows: {self.accepted} accepted, {self.duplicates} already known, "
+            f"{self.superseded} newer versions, {self.rejected} rejected, {self.skipped} skipped"
+        )
+        for error in self.errors[:SHOWN_ERRORS]:
+            console.print(f"  line {error['line']}: {error['field']}: {error['message']}")
+        if len(self.errors) > SHOWN_ERRORS:
+            console.print(f"  and {len(self.errors) - SHOWN_ERRORS} more; --json prints all")
+
+
+def load_file(
+    file: Path, mapping_file: Path, *, sla_id: str, url: str, token: str, batch: int, console: Console
+) -> Summary:
+    """Send every row of the file in batches. Safe to repeat: the service knows rows by their source id."""
+    mapping = load_mapping(mapping_file.read_text(encoding="utf-8"))
+    summary = Summary()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with (
+        httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False) as client,
+        Progress(*columns, console=console) as progress,
+    ):
+        task = progress.add_task(file.name, total=_count(file))
+        rows = _mapped(file, mapping, summary)
+        while chunk := list(islice(rows, batch)):
+            lines = [line for line, _ in chunk]
+            body = "".join(json.dumps(observation) + "\n" for _, observation in chunk)
+            summary.add(_send(client, sla_id, body), lines)
+            progress.update(task, completed=lines[-1] - 1)
+        progress.update(task, completed=progress.tasks[0].total)
+    return summary
+
+
+def _count(file: Path) -> int:
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        return max(0, sum(1 for _ in csv.reader(lines)) - 1)
+
+
+def _mapped(file: Path, mapping: Mapping, summary: Summary) -> Iterator[tuple[int, dict[str, object]]]:
+    """(line of the file, canonical observation) of every row the mapping accepts."""
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        reader = csv.DictReader(lines)
+        for row in reader:
+            mapped = map_row(mapping, row, reader.line_num)
+            if mapped is None:
+                summary.skipped += 1
+            elif isinstance(mapped, RowError):
+                summary.refuse(mapped)
+            else:
+                yield reader.line_num, mapped
+
+
+def _send(client: httpx.Client, sla_id: str, body: str) -> dict[str, object]:
+    try:
+        answer = client.post(
+            f"/sla/v1/slas/{sla_id}/observations",
+            content=body.encode(),
+            headers={"Content-Type": "application/x-ndjson"},
+        )
+    except httpx.HTTPError as error:
+        raise IngestRefused(f"The service does not answer ({type(error).__name__}). Is it running?") from None
+    if answer.status_code != httpx.codes.OK:
+        problem = answer.json() if "json" in answer.headers.get("content-type", "") else {}
+        raise IngestRefused(f"{answer.status_code}: {problem.get('detail', answer.text[:200])}")
+    result: dict[str, object] = answer.json()
+    return result

@@ -1,0 +1,60 @@
+"""The life of a performance report, and what it takes to publish one."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from services.sla.domain.results import ResultStatus
+from shared.domain.refusal import Refusal
+from shared.domain.transitions import Transitions
+
+
+class ReportState(StrEnum):
+    """Where a report stands. Overdue lies over it, like an acknowledgement that is overdue."""
+
+    scheduled = "scheduled"
+    drafted = "drafted"
+    published = "published"
+    acknowledged = "acknowledged"
+
+
+class ReportAction(StrEnum):
+    """What may be done to a report; `draft` computes it anew as often as needed."""
+
+    draft = "draft"
+    comment = "comment"
+    publish = "publish"
+    acknowledge = "acknowledge"
+
+
+REPORT = Transitions(
+    {
+        (ReportState.scheduled, ReportAction.draft): ReportState.drafted,
+        (ReportState.drafted, ReportAction.draft): ReportState.drafted,
+        (ReportState.drafted, ReportAction.comment): ReportState.drafted,
+        (ReportState.drafted, ReportAction.publish): ReportState.published,
+        (ReportState.published, ReportAction.acknowledge): ReportState.acknowledged,
+    }
+)
+
+
+def check_period_over(ends_at: datetime, now: datetime) -> None:
+    """Refuse to compute a report before its period has ended."""
+    if now < ends_at:
+        message = "The period still runs; its results can be previewed but not reported yet."
+        raise Refusal("period_not_over", message)
+
+
+def check_causes(outcomes: Sequence[tuple[str, ResultStatus, str]]) -> None:
+    """Refuse to publish a miss without a cause; rows are metric key, status and cause."""
+    missing = [key for key, status, cause in outcomes if status.missed_level and not cause.strip()]
+    if missing:
+        message = f"Every miss needs its cause before publication: {', '.join(missing)}."
+        raise Refusal("cause_missing", message)
+
+
+def check_commented(keys: Sequence[str], causes: Mapping[str, str]) -> None:
+    """Refuse causes for metrics the report does not show."""
+    for key in causes:
+        if key not in keys:
+            raise Refusal("unknown_metric", f"The report has no metric {key}.", f"/causes/{key}")

@@ -1,0 +1,9 @@
+"""Settings of the sla service: `SLA_*`, else `CONCORDAT_*`."""
+
+from shared.settings import KernelSettings, settings_config
+
+
+class Settings(KernelSettings):
+    """Nothing beyond what every service needs."""
+
+    model_config = settings_config("SLA")
