@@ -55,9 +55,14 @@ def run(
     port: Port = 8000,
     data: Folder = Path(".data"),
     database_url: Annotated[
-        str | None, typer.Option(envvar="DATABASE_URL", help="Embedded mode: use this PostgreSQL (a role that may create roles).")
+        str | None,
+        typer.Option(
+            envvar="DATABASE_URL", help="Embedded mode: use this PostgreSQL (a role that may create roles)."
+        ),
     ] = None,
-    demo: Annotated[bool, typer.Option(help="Embedded mode: load the demonstration into an empty database.")] = True,
+    demo: Annotated[
+        bool, typer.Option(help="Embedded mode: load the demonstration into an empty database.")
+    ] = True,
 ) -> None:
     """Run one service, or all four in one process (`embedded`)."""
     if program is Program.embedded:
@@ -162,13 +167,15 @@ def documents(
 
 @app.command()
 def token(
-    subject: Annotated[str, typer.Argument(help="For example des.om_team; see the list `run embedded` prints.")],
+    subject: Annotated[
+        str, typer.Argument(help="For example des.om_team; see the list `run embedded` prints.")
+    ],
     data: Folder = Path(".data"),
 ) -> None:
     """Print a bearer token of the embedded mode's development issuer."""
     from shared.development_issuer import DevelopmentIssuer
 
-    print(DevelopmentIssuer.in_folder(data).token(subject, datetime.now(UTC)))  # noqa: T201 - for $(...)
+    print(DevelopmentIssuer.in_folder(data).token(subject, datetime.now(UTC)))
 
 
 @app.command()
@@ -191,7 +198,7 @@ def ingest(
         err.print(f"[red]{refused}[/red]")
         raise typer.Exit(1) from None
     if as_json:
-        print(json.dumps(summary.as_dict()))  # noqa: T201
+        print(json.dumps(summary.as_dict()))
     else:
         summary.show(out)
     if strict and summary.rejected:

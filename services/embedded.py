@@ -159,7 +159,9 @@ def _as_role(url: str, role: str, password: str) -> str:
 async def _ensure_database(admin_url: str) -> None:
     connection = await asyncpg.connect(admin_url)
     try:
-        if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", DATABASE):
+        if not await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", DATABASE
+        ):
             await connection.execute(f"CREATE DATABASE {DATABASE}")
     finally:
         await connection.close()

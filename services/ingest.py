@@ -43,7 +43,9 @@ class Summary:
     def refuse(self, error: RowError) -> None:
         self.received += 1
         self.rejected += 1
-        self.errors.append({"line": error.line, "field": error.field, "code": error.code, "message": error.message})
+        self.errors.append(
+            {"line": error.line, "field": error.field, "code": error.code, "message": error.message}
+        )
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -67,7 +69,9 @@ def load_file(
     summary = Summary()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
-        httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False) as client,
+        httpx.Client(
+            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False
+        ) as client,
         Progress(*columns, console=console) as progress,
     ):
         task = progress.add_task(file.name, total=_count(file))

@@ -17,17 +17,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared import edge, errors, idempotency, log, openapi
 from shared.auth import TokenVerifier
 from shared.clock import Clock
-from shared.contracts import registry
+from shared.contracts import TOPICS, registry
 from shared.contracts.base import Event
 from shared.db import Database
 from shared.domain.refusal import Refusal
 from shared.errors import ApiError
 from shared.http import StrictRequest, require_json
 from shared.messaging.bus import Bus
+from shared.messaging.connection import connect
 from shared.messaging.consumer import ConsumerRunner
 from shared.messaging.janitor import janitor
 from shared.messaging.open import open_bus
 from shared.messaging.relay import Relay
+from shared.migrations import refuse_powerful_role
 from shared.settings import KernelSettings
 from shared.timers import Timer, TimerRunner
 
@@ -73,6 +75,7 @@ class Kernel:
     wakeup: asyncio.Event
     workers: list[Worker] = field(default_factory=list)
     stopping: bool = False
+    topics_exist: bool = False
 
     @property
     def is_connected(self) -> bool:
@@ -237,12 +240,23 @@ def _timed(handler: Handler, clock: Clock) -> Callable[[AsyncSession, Any], Awai
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     kernel: Kernel = app.state.kernel
+    await _refuse_powerful_role(kernel)
     tasks = await kernel.start() if kernel.settings.background else []
     try:
         yield
     finally:
         await kernel.stop(tasks)
         await kernel.database.close()
+
+
+async def _refuse_powerful_role(kernel: Kernel) -> None:
+    connection = await connect(
+        kernel.settings.database_url.get_secret_value(), f"start-{kernel.info.name}", kernel.info.name
+    )
+    try:
+        await refuse_powerful_role(connection)
+    finally:
+        await connection.close()
 
 
 def _health(prefix: str) -> APIRouter:
@@ -266,6 +280,20 @@ def _health(prefix: str) -> APIRouter:
     return router
 
 
+async def _topics(kernel: Kernel) -> str:
+    """Whether every topic exists; asked of the broker until it does."""
+    if not kernel.topics_exist:
+        try:
+            async with asyncio.timeout(3):
+                missing = await kernel.bus.missing_topics(TOPICS)
+        except Exception as error:
+            return type(error).__name__
+        if missing:
+            return f"missing: {', '.join(sorted(missing))}; run `concordat topics`"
+        kernel.topics_exist = True
+    return "ok"
+
+
 async def _readiness(kernel: Kernel) -> dict[str, str]:
     checks = {"shutdown": "stopping" if kernel.stopping else "ok"}
     try:
@@ -275,5 +303,6 @@ async def _readiness(kernel: Kernel) -> dict[str, str]:
     except Exception as error:
         checks["database"] = type(error).__name__
     if kernel.settings.background:
+        checks["topics"] = await _topics(kernel)
         checks["bus"] = "ok" if kernel.is_connected else "unreachable"
     return checks

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from services.changes.domain.change_log import BallotStatus
 from services.changes.domain.escalation import EscalationState
@@ -29,38 +31,44 @@ class ChangeFilter:
 
 
 def change_requests(wanted: ChangeFilter) -> Select[ChangeRequest]:
-    restrictions = (
-        (wanted.charter_id, ChangeRequest.charter_id == wanted.charter_id),
-        (wanted.state, ChangeRequest.state == wanted.state),
-        (wanted.body, ChangeRequest.body == wanted.body),
-        (wanted.severity, ChangeRequest.severity == wanted.severity),
-        (wanted.since, ChangeRequest.updated_at >= wanted.since),
+    return select(ChangeRequest).where(
+        *_equal(ChangeRequest.charter_id, wanted.charter_id),
+        *_equal(ChangeRequest.state, wanted.state),
+        *_equal(ChangeRequest.body, wanted.body),
+        *_equal(ChangeRequest.severity, wanted.severity),
+        *_from(ChangeRequest.updated_at, wanted.since),
     )
-    return select(ChangeRequest).where(*(clause for value, clause in restrictions if value is not None))
 
 
 def decisions(
     charter_id: UUID | None, subject_id: UUID | None, outcome: str | None, since: datetime | None
 ) -> Select[Decision]:
-    restrictions = (
-        (charter_id, Decision.charter_id == charter_id),
-        (subject_id, Decision.subject_id == subject_id),
-        (outcome, Decision.outcome == outcome),
-        (since, Decision.created_at >= since),
+    return select(Decision).where(
+        *_equal(Decision.charter_id, charter_id),
+        *_equal(Decision.subject_id, subject_id),
+        *_equal(Decision.outcome, outcome),
+        *_from(Decision.created_at, since),
     )
-    return select(Decision).where(*(clause for value, clause in restrictions if value is not None))
 
 
 def escalations(
     charter_id: UUID | None, state: EscalationState | None, subject_id: UUID | None, since: datetime | None
 ) -> Select[Escalation]:
-    restrictions = (
-        (charter_id, Escalation.charter_id == charter_id),
-        (state, Escalation.state == state),
-        (subject_id, Escalation.subject_id == subject_id),
-        (since, Escalation.updated_at >= since),
+    return select(Escalation).where(
+        *_equal(Escalation.charter_id, charter_id),
+        *_equal(Escalation.state, state),
+        *_equal(Escalation.subject_id, subject_id),
+        *_from(Escalation.updated_at, since),
     )
-    return select(Escalation).where(*(clause for value, clause in restrictions if value is not None))
+
+
+def _equal(column: InstrumentedAttribute[Any], value: object | None) -> list[ColumnElement[bool]]:
+    """The restriction to one value, or none."""
+    return [] if value is None else [column == value]
+
+
+def _from(column: InstrumentedAttribute[Any], moment: datetime | None) -> list[ColumnElement[bool]]:
+    return [] if moment is None else [column >= moment]
 
 
 async def standing_ballots(session: AsyncSession, change_id: UUID) -> Sequence[BallotRow]:

@@ -40,7 +40,6 @@ class Alert(OrgOwned, Base):
     charter_id: Mapped[UUID | None] = mapped_column(index=True)
     customer_org_id: Mapped[UUID | None]
     provider_org_id: Mapped[UUID | None]
-    visibility: Mapped[str]
     rule: Mapped[str]
     event_type: Mapped[str]
     subject_id: Mapped[UUID]
@@ -61,7 +60,9 @@ class Alert(OrgOwned, Base):
 
     @property
     def scope(self) -> Scope:
-        """The charter's, narrowed to the party this alert is for."""
+        """The charter's, narrowed to the party this alert is for; empty for alerts about an endpoint."""
+        if self.charter_id is None:
+            return Scope()
         return Scope(
             charter_id=self.charter_id,
             customer_org_id=self.customer_org_id,

@@ -113,7 +113,9 @@ class Report(Governed, Base):
         UniqueConstraint("charter_id", "number"),
         UniqueConstraint("sla_id", "period"),
         Index("ix_report_due_at", "due_at", postgresql_where=text("overdue_at IS NULL")),
-        Index("ix_report_acknowledge_due", "acknowledge_due", postgresql_where=text("ack_overdue_at IS NULL")),
+        Index(
+            "ix_report_acknowledge_due", "acknowledge_due", postgresql_where=text("ack_overdue_at IS NULL")
+        ),
     )
 
     number: Mapped[str]

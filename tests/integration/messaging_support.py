@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from shared.contracts.base import Event, Received, Registry, Scope
 from shared.messaging.bus import Delivered, Handle, Outgoing
 from shared.messaging.outbox import emit
 from shared.messaging.pglog import PgLogBus
-from shared.messaging.tables import MESSAGING_V1
+from shared.messaging.tables import BUS_V1, MESSAGING_V1
 from tests.support.postgres import PostgresServer
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -124,7 +125,8 @@ async def new_service(server: PostgresServer) -> AsyncIterator[Service]:
         await connection.close()
         await PgLogBus(url).install()
 
-    template = await server.template(f"tmpl_messaging_{abs(hash((MESSAGING_V1, ACCOUNTS))) % 10**8}", build)
+    fingerprint = zlib.crc32("".join((*MESSAGING_V1, *BUS_V1, *ACCOUNTS)).encode())
+    template = await server.template(f"tmpl_messaging_{fingerprint:08x}", build)
     async with server.database("messaging", template=template) as url:
         service = Service(url)
         yield service

@@ -11,6 +11,7 @@ from services.changes.domain.impact import (
     ImpactValue,
     check_impact,
     is_within,
+    known_dimensions,
     limit_in_words,
     missing_dimensions,
     pointer,
@@ -98,18 +99,19 @@ def route(
 def explain(
     content: ExecutableCharter, body: Body, impact: Impact, *, emergency: bool = False
 ) -> tuple[Explanation, ...]:
-    """Why the body may decide each dimension, those that did not decide included."""
+    """Why the body may decide each dimension, those that did not decide included, in the charter's order."""
     candidates = competent_order(content, emergency=emergency)
     return tuple(
         Explanation(
             dimension=dimension,
-            value=value,
+            value=impact[dimension],
             rule=rule,
-            lowest_body=_lowest(content, candidates, {dimension: value}).key,
-            text=_in_words(content, body, dimension, value),
+            lowest_body=_lowest(content, candidates, {dimension: impact[dimension]}).key,
+            text=_in_words(content, body, dimension, impact[dimension]),
         )
-        for dimension, value in impact.items()
-        if (rule := granting_rule(content, body, dimension, value)) is not None
+        for dimension in known_dimensions(content)
+        if dimension in impact
+        and (rule := granting_rule(content, body, dimension, impact[dimension])) is not None
     )
 
 

@@ -165,7 +165,7 @@ async def get(session: AsyncSession, caller: Principal, escalation_id: UUID) -> 
 async def _raised(
     session: AsyncSession, row: ChangeRequest, from_body: str, ascent: Ascent, now: datetime
 ) -> Escalation:
-    escalation = Escalation(
+    return Escalation(
         charter_id=row.charter_id,
         customer_org_id=row.customer_org_id,
         provider_org_id=row.provider_org_id,
@@ -181,8 +181,6 @@ async def _raised(
         cause=ascent.cause,
         reason_code=ascent.reason_code,
     )
-    session.add(escalation)
-    return escalation
 
 
 async def _record_rung(
@@ -195,6 +193,7 @@ async def _record_rung(
     by: Actor,
     now: datetime,
 ) -> None:
+    session.add(escalation)
     kind = EscalationElevated if escalation.version else EscalationRaised
     event = kind.model_validate(
         {

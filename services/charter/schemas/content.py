@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StrictBool
+from pydantic import AfterValidator, Field, StrictBool, WithJsonSchema
 
 from shared.directory import CONTENT
 from shared.domain.governance import (
@@ -29,7 +29,9 @@ def _local(value: time) -> time:
 
 
 Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2140, 12, 31), examples=["2026-10-01"])]
-LocalTime = Annotated[time, AfterValidator(_local), Field(examples=["08:00:00"])]
+_TIME_SCHEMA = {"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d:[0-5]\d$", "examples": ["08:00:00"]}
+# Not `format: time`: RFC 3339 times carry an offset, hours of a calendar never do.
+LocalTime = Annotated[time, AfterValidator(_local), WithJsonSchema(_TIME_SCHEMA)]
 Tier = Annotated[int, Field(strict=True, ge=1, le=9)]
 Seats = Annotated[int, Field(strict=True, ge=0, le=100)]
 Days = Annotated[int, Field(strict=True, ge=0, le=3660)]

@@ -13,7 +13,7 @@ from services.charter.domain.text import charter_zone, starts_at
 from services.charter.models import Charter, CharterVersion, Signature, inherited
 from services.charter.schemas.charters import CharterSign
 from services.charter.service.charters import with_signatures
-from services.charter.service.reviews import open_review
+from services.charter.service.reviews import schedule_review
 from shared.authz import Actor, Principal, require
 from shared.contracts.charter import CharterActivated, CharterDeclined, CharterSigned
 from shared.db import load_for_update
@@ -136,5 +136,5 @@ async def activate(session: AsyncSession, by: Actor, row: Charter, now: datetime
     )
     await record(session, by=by, action="charter.activate", row=row, event=event, now=now)
     await keep_charter(session, event)
-    open_review(session, row, charter_zone(content), now)
+    schedule_review(session, row, charter_zone(content), now)
     await session.flush()

@@ -24,7 +24,7 @@ from shared.errors import PreconditionFailed
 from shared.recording import record
 
 
-def open_review(session: AsyncSession, charter: Charter, zone: str, now: datetime) -> CharterReview:
+def schedule_review(session: AsyncSession, charter: Charter, zone: str, now: datetime) -> CharterReview:
     """Schedule the next review. Its clock is looked at once right away, however late the charter began."""
     review = CharterReview(
         **inherited(charter, now),
@@ -138,7 +138,7 @@ async def _close(
         next_review_due=charter.next_review_due,
     )
     await record(session, by=caller, action="charter.review.close", row=charter, event=event, now=now)
-    open_review(session, charter, review.zone, now)
+    schedule_review(session, charter, review.zone, now)
     await session.flush()
 
 

@@ -50,11 +50,28 @@ class Ticket:
     link: str = ""
 
 
-# Jira's create call would open a second issue for every update, so it only hears of new alerts.
-TOLD: Mapping[Template, frozenset[Change]] = {
-    Template.cloudevents: frozenset(Change),
-    Template.servicenow_incident: frozenset(Change),
-    Template.jira_issue: frozenset({Change.opened}),
+NEWS = frozenset({Change.opened, Change.updated, Change.reopened})
+
+
+class Told(StrEnum):
+    """Which changes of an alert a template passes on."""
+
+    everything = "everything"
+    follow_ups = "follow_ups"
+    once = "once"
+
+
+# Jira's create call would open a second issue for every further message, so it is told once; a
+# ServiceNow incident is updated by its correlation id, but nothing is told to resolve what never was.
+TOLD: Mapping[Template, Told] = {
+    Template.cloudevents: Told.everything,
+    Template.servicenow_incident: Told.follow_ups,
+    Template.jira_issue: Told.once,
+}
+CONTENT_TYPES: Mapping[Template, str] = {
+    Template.cloudevents: "application/cloudevents+json; charset=utf-8",
+    Template.servicenow_incident: "application/json",
+    Template.jira_issue: "application/json",
 }
 LEVELS = {Priority.urgent: "1", Priority.high: "2", Priority.normal: "3"}
 JIRA_PRIORITIES = {Priority.urgent: "Highest", Priority.high: "High", Priority.normal: "Medium"}
@@ -69,6 +86,17 @@ def check_options(template: Template, options: TemplateOptions) -> None:
         )
     if any(" " in label for label in options.labels):
         raise Refusal("bad_label", "A Jira label holds no space.", "/template_options/labels")
+
+
+def passes_on(template: Template, change: Change, *, told_before: bool) -> bool:
+    """Whether an endpoint hears of `change`; `told_before`: it already heard of that alert."""
+    match TOLD[template]:
+        case Told.everything:
+            return True
+        case Told.follow_ups:
+            return change in NEWS or told_before
+        case Told.once:
+            return change in NEWS and not told_before
 
 
 def body(template: Template, ticket: Ticket, options: TemplateOptions) -> Json:

@@ -1,0 +1,78 @@
+# The only door: `make help` says what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+PORT ?= 8000
+DATA ?= .data
+KAFKA_DIR ?= .kafka
+KAFKA_NODES ?= 1
+WORKERS ?= 2
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+KAFKA := $(BIN)/python scripts/kafka_local.py
+
+##@ Try it
+.PHONY: run
+run: .venv/.run ## Start everything on one port with demonstration data (PORT=, DATA=, DATABASE_URL=)
+	@$(BIN)/concordat run embedded --port $(PORT) --data $(DATA)
+
+##@ Prove it
+.PHONY: test
+test: .venv/.dev ## Run every test that needs only Python
+	$(PYTEST) -q -n $(WORKERS) --dist loadfile $(ARGS)
+
+.PHONY: test-kafka
+test-kafka: .venv/.dev ## Run the bus, integration and end-to-end suites on a real Apache Kafka
+	@$(KAFKA) up --nodes $(KAFKA_NODES) --dir $(KAFKA_DIR)
+	@trap '$(KAFKA) down --dir $(KAFKA_DIR)' EXIT; \
+	export KAFKA_BOOTSTRAP="$$($(KAFKA) status --dir $(KAFKA_DIR) --bootstrap)" CI_REQUIRE_KAFKA=1; \
+	$(PYTEST) -q tests/contract tests/integration tests/e2e $(ARGS)
+
+.PHONY: check
+check: .venv/.dev ## Lint, types, import contracts, document drift, migration drift
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/concordat documents --check
+	$(PYTEST) -q tests/integration/test_migrations.py
+
+##@ Change it
+.PHONY: format
+format: .venv/.dev ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: documents
+documents: .venv/.dev ## Write the generated documents (OpenAPI, AsyncAPI, event schemas, map)
+	$(BIN)/concordat documents
+
+.PHONY: lock
+lock: .venv/.dev ## Resolve the dependencies anew into the two lock files
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements-dev.lock
+
+.PHONY: clean
+clean: ## Remove the environment, caches and the embedded mode's data
+	rm -rf .venv $(DATA) .cache $(KAFKA_DIR) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+##@ Help
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.run: requirements.lock pyproject.toml | .venv/bin/python
+	@echo "Installing (once, and after the lock changed)..."
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --no-deps -e .
+	@touch $@
+
+.venv/.dev: requirements-dev.lock pyproject.toml | .venv/bin/python
+	@echo "Installing the tools for development (once, and after the lock changed)..."
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install -q --no-deps -e .
+	@touch $@ .venv/.run

@@ -1,0 +1,78 @@
+"""What the notifier listens to: every event with a rule, and its own members' acts on alerts."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.notifier.domain.alerts import Change, Resolution
+from services.notifier.domain.rules import RULES, Rule, audience_orgs, filled, rendered
+from services.notifier.models import Alert
+from services.notifier.service.alerts import Cause, Touched, clear, raise_alert
+from services.notifier.service.fanout import fan_out, message
+from shared.contracts import registry
+from shared.contracts.base import Event, Received
+from shared.contracts.notifier import AlertAcknowledged, AlertResolved
+
+
+async def apply_rule(
+    session: AsyncSession, received: Received[Event], now: datetime, public_url: str = ""
+) -> None:
+    """Resolve and open what the event's rule says, and deliver every change of an alert."""
+    rule = RULES[received.event.TYPE]
+    touched = [*await _cleared(session, rule, received, now), *await _raised(session, rule, received, now)]
+    await fan_out(session, touched, message(received.envelope), now, public_url)
+
+
+async def _cleared(
+    session: AsyncSession, rule: Rule, received: Received[Event], now: datetime
+) -> list[Touched]:
+    facts = received.event.model_dump(mode="json")
+    scope = received.envelope.scope
+    orgs = [org for org in (scope.customer_org_id, scope.provider_org_id) if org is not None]
+    return await clear(session, [rendered(key, facts) for key in rule.resolves], orgs, _cause(received), now)
+
+
+async def _raised(
+    session: AsyncSession, rule: Rule, received: Received[Event], now: datetime
+) -> list[Touched]:
+    if rule.opens is None:
+        return []
+    opened = filled(rule.name, rule.opens, received.event.model_dump(mode="json"))
+    scope = received.envelope.scope
+    orgs = audience_orgs(opened.audience, scope.visibility, scope.customer_org_id, scope.provider_org_id)
+    return [await raise_alert(session, org, opened, _cause(received), now) for org in orgs]
+
+
+def _cause(received: Received[Event]) -> Cause:
+    envelope = received.envelope
+    return Cause(
+        event_type=envelope.type, subject_id=envelope.subject, event_id=envelope.id, scope=envelope.scope
+    )
+
+
+async def pass_on_acknowledgement(
+    session: AsyncSession, received: Received[AlertAcknowledged], now: datetime, public_url: str = ""
+) -> None:
+    """Tell the ticketing systems that somebody took the alert up."""
+    alert = await session.get_one(Alert, received.event.alert_id)
+    touched = Touched(alert=alert, change=Change.acknowledged)
+    await fan_out(session, [touched], message(received.envelope), now, public_url)
+
+
+async def pass_on_resolution(
+    session: AsyncSession, received: Received[AlertResolved], now: datetime, public_url: str = ""
+) -> None:
+    """Tell them that a member resolved it; a cause that went away was told with its own event."""
+    if received.event.resolution != Resolution.member:
+        return
+    alert = await session.get_one(Alert, received.event.alert_id)
+    touched = Touched(alert=alert, change=Change.resolved)
+    await fan_out(session, [touched], message(received.envelope), now, public_url)
+
+
+HANDLERS: Mapping[type[Event], Callable[..., Awaitable[None]]] = {
+    **{event: apply_rule for event in registry() if event.TYPE in RULES},
+    AlertAcknowledged: pass_on_acknowledgement,
+    AlertResolved: pass_on_resolution,
+}

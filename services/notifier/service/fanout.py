@@ -1,0 +1,119 @@
+"""From a change of an alert to the deliveries it causes, in the transaction of the change."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.notifier import queries
+from services.notifier.domain.schedule import DeliveryState
+from services.notifier.domain.templates import (
+    CONTENT_TYPES,
+    Template,
+    TemplateOptions,
+    Ticket,
+    body,
+    passes_on,
+)
+from services.notifier.models import Alert, Delivery, Endpoint
+from services.notifier.service.alerts import Touched
+from shared.contracts.base import Envelope
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """The event behind a delivery: its id keeps deliveries unique, its JSON may be the body."""
+
+    event_id: UUID
+    event_type: str
+    content: dict[str, Any]
+
+
+def message(envelope: Envelope) -> Message:
+    content = {name: value for name, value in envelope.model_dump(mode="json").items() if value is not None}
+    return Message(event_id=envelope.id, event_type=envelope.type, content=content)
+
+
+async def fan_out(
+    session: AsyncSession, touched: Sequence[Touched], about: Message, now: datetime, public_url: str
+) -> int:
+    """Write the deliveries of one event; how many there are. An event is sent to an endpoint once as itself."""
+    written: set[UUID] = set()
+    count = 0
+    for each in touched:
+        for endpoint in await queries.listening_endpoints(session, each.alert.org_id):
+            sent_as_itself = endpoint.template is Template.cloudevents and endpoint.id in written
+            if sent_as_itself or not await _wants(session, endpoint, each, about.event_type):
+                continue
+            session.add(_delivery(endpoint, each, about, now, public_url))
+            written.add(endpoint.id)
+            count += 1
+    await session.flush()
+    return count
+
+
+async def _wants(session: AsyncSession, endpoint: Endpoint, touched: Touched, event_type: str) -> bool:
+    if endpoint.event_types and event_type not in endpoint.event_types:
+        return False
+    if touched.alert.priority.rank > endpoint.least_priority.rank:
+        return False
+    told_before = await queries.has_heard_of(session, endpoint.id, touched.alert.id)
+    return passes_on(endpoint.template, touched.change, told_before=told_before)
+
+
+def _delivery(
+    endpoint: Endpoint, touched: Touched, about: Message, now: datetime, public_url: str
+) -> Delivery:
+    ticket = ticket_of(touched, about.content, public_url)
+    row = new_delivery(endpoint, about, ticket, now)
+    row.alert_id, row.change = touched.alert.id, touched.change
+    return row
+
+
+def new_delivery(endpoint: Endpoint, about: Message, ticket: Ticket, now: datetime) -> Delivery:
+    """A delivery due now, its body rendered for good: every attempt sends the same bytes."""
+    content = body(endpoint.template, ticket, options_of(endpoint.template_options))
+    return Delivery(
+        version=1,
+        created_at=now,
+        updated_at=now,
+        org_id=endpoint.org_id,
+        endpoint_id=endpoint.id,
+        event_id=about.event_id,
+        event_type=about.event_type,
+        content_type=CONTENT_TYPES[endpoint.template],
+        body=json.dumps(content, ensure_ascii=False, separators=(",", ":")),
+        is_test=False,
+        state=DeliveryState.pending,
+        attempt=0,
+        round_start=0,
+        next_attempt_at=now,
+    )
+
+
+def ticket_of(touched: Touched, event: dict[str, Any], public_url: str) -> Ticket:
+    alert = touched.alert
+    return Ticket(
+        alert_id=alert.id,
+        rule=alert.rule,
+        title=alert.title,
+        priority=alert.priority,
+        state=alert.state,
+        opened_at=alert.created_at,
+        change=touched.change,
+        event=event,
+        link=alert_link(alert, public_url),
+    )
+
+
+def alert_link(alert: Alert, public_url: str) -> str:
+    return f"{public_url.rstrip('/')}/notifier/v1/alerts/{alert.id}" if public_url else ""
+
+
+def options_of(stored: dict[str, Any]) -> TemplateOptions:
+    """The options as they were checked when they were stored."""
+    return TemplateOptions(**stored | {"labels": tuple(stored.get("labels", ()))})

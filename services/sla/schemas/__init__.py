@@ -1,0 +1,1 @@
+"""What the sla service takes in and gives out."""

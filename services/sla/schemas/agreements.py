@@ -1,0 +1,54 @@
+"""Agreements, in and out."""
+
+from datetime import date, datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from services.sla.domain.agreements import AgreementKind
+from shared.paging import Page
+from shared.schemas import Count, In, Money, Out, Text
+
+
+class AgreementCreate(In):
+    """An instrument between the parties of a charter in force."""
+
+    charter_id: UUID
+    kind: AgreementKind
+    gtc_number: Annotated[str, Field(max_length=20, examples=["A2610-990-991-000123"])] | None = None
+    modification_number: Count = 0
+    title: Text
+    start_date: date
+    end_date: date
+    total_amount: Money | None = None
+    termination_days: Count
+    next_review_due: Annotated[
+        date | None, Field(description="where the instrument asks for its first review within the year")
+    ] = None
+
+
+class Agreement(Out):
+    """An agreement; its review is at `/agreements/{id}/review`."""
+
+    id: UUID
+    version: int
+    charter_id: UUID
+    customer_org_id: UUID
+    provider_org_id: UUID
+    number: str
+    kind: AgreementKind
+    gtc_number: str | None
+    modification_number: int
+    title: str
+    start_date: date
+    end_date: date
+    total_amount: Money | None
+    termination_days: int
+    next_review_due: date
+    created_at: datetime
+    updated_at: datetime
+
+
+class AgreementPage(Page[Agreement]):
+    """One page of agreements."""
