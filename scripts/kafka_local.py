@@ -8,6 +8,7 @@ root, the script installs them with apt-get; anywhere else it says what to insta
 import argparse
 import asyncio
 import base64
+import logging
 import os
 import shutil
 import signal
@@ -257,7 +258,8 @@ def down(cluster: Cluster, *, purge: bool) -> None:
     if purge:
         for node in cluster.nodes:
             shutil.rmtree(node.folder, ignore_errors=True)
-        (cluster.folder / "cluster-id").unlink(missing_ok=True)
+        for name in ("cluster-id", "port"):
+            (cluster.folder / name).unlink(missing_ok=True)
 
 
 def kill(cluster: Cluster, number: int) -> None:
@@ -279,25 +281,10 @@ def status(cluster: Cluster) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--dir", type=Path, default=Path(".kafka"), help="where jars, data and logs go (.kafka)"
-    )
-    parser.add_argument(
-        "--port", type=int, default=9092, help="first broker port; each node takes two (9092)"
-    )
-    parser.add_argument("--nodes", type=int, choices=(1, 3), help="size of a new cluster (1)")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("up", help="start what is not running, print the bootstrap address")
-    commands.add_parser("down", help="stop all nodes").add_argument(
-        "--purge", action="store_true", help="and delete the data"
-    )
-    commands.add_parser("kill", help="kill -9 one node").add_argument("number", type=int)
-    commands.add_parser("status", help="what runs and what answers")
-    options = parser.parse_args()
-    cluster = Cluster(options.dir.absolute(), options.port, options.nodes or known_size(options.dir))
+    options = arguments().parse_args()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    folder = options.dir.absolute()
+    cluster = Cluster(folder, known_port(folder, options.port), known_size(folder, options.nodes))
     match options.command:
         case "up":
             up(cluster)
@@ -309,9 +296,39 @@ def main() -> None:
             status(cluster)
 
 
-def known_size(folder: Path) -> int:
-    """The size of the cluster that is already there, or one node."""
-    return max(1, len(list(folder.glob("node-*"))))
+def arguments() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--dir", type=Path, default=Path(".kafka"), help="where jars, data and logs go (.kafka)"
+    )
+    common.add_argument("--nodes", type=int, choices=(1, 3), help="size of a new cluster (1)")
+    common.add_argument("--port", type=int, help="first port of a new cluster; each node takes two (9092)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", parents=[common], help="start what is not running, print the bootstrap address")
+    end = commands.add_parser("down", parents=[common], help="stop all nodes")
+    end.add_argument("--purge", action="store_true", help="and delete the data, not the jars")
+    commands.add_parser("kill", parents=[common], help="kill -9 one node").add_argument("number", type=int)
+    commands.add_parser("status", parents=[common], help="what runs and what answers")
+    return parser
+
+
+def known_size(folder: Path, wanted: int | None) -> int:
+    """The size of the cluster that is already there, else the wanted one."""
+    existing = len(list(folder.glob("node-*")))
+    if existing and wanted not in (None, existing):
+        sys.exit(f"{folder} holds a cluster of {existing}; `down --purge` first")
+    return existing or wanted or 1
+
+
+def known_port(folder: Path, wanted: int | None) -> int:
+    file = folder / "port"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(str(wanted or 9092))
+    return int(file.read_text())
 
 
 if __name__ == "__main__":

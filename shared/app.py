@@ -104,8 +104,9 @@ class Kernel:
         """Finish what is in hand, then end; what does not end in time is cancelled (nothing is lost)."""
         self.stopping = True
         self.timers.stop()
-        loops = (self.relay, *self.workers, *([self.consumer] if self.consumer else []))
-        await asyncio.gather(*(loop.stop() for loop in loops), return_exceptions=True)
+        stops = [self.relay.stop(), *(worker.stop() for worker in self.workers)]
+        stops += [self.consumer.stop()] if self.consumer else []
+        await asyncio.gather(*stops, return_exceptions=True)
         for task in tasks:
             if task.get_name().endswith("-janitor"):
                 task.cancel()
@@ -120,7 +121,7 @@ class GovernedRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        route = f"{'/'.join(sorted(self.methods))} {self.path_format}"
+        route = f"{'/'.join(sorted(self.methods or ()))} {self.path_format}"
         has_body = self.body_field is not None
         max_bytes = (self.openapi_extra or {}).get("x-max-body-bytes")
 
@@ -136,7 +137,7 @@ class GovernedRoute(APIRoute):
                     await strict.body()  # before the transaction: a slow client must not hold a connection
                 async with kernel.database.acting_as(identity) as (session, principal):
                     strict.state.session, strict.state.principal = session, principal
-                    claim = await idempotency.read_claim(strict, principal, route) if has_body else None
+                    claim = await idempotency.read_claim(strict, principal, route)
                     response = await idempotency.once(session, claim, kernel.clock(), lambda: handle(strict))
             except (ApiError, Refusal) as refused:
                 response = errors.refusal_response(request, refused)

@@ -94,7 +94,7 @@ def can(principal: Principal, action: Action, resource: Scope | None) -> Deny | 
             else Deny("sysadmin_governs_nothing", "Platform administrators take no part in governance.")
         )
     if action.roles is not None and not action.roles & principal.roles:
-        return Deny("role_required", f"This needs one of the roles {_words(action.roles)}.")
+        return Deny("role_required", f"This needs {_words(action.roles)}.")
     if resource is not None and not action.own_org:
         standing = principal.standing(resource)
         if standing not in action.parties:
@@ -112,4 +112,5 @@ def require(principal: Principal, action: Action, resource: Scope | None) -> Non
 
 
 def _words(roles: Iterable[Role]) -> str:
-    return ", ".join(sorted(roles))
+    named = ", ".join(sorted(roles))
+    return f"one of the roles {named}" if named else "a platform administrator"

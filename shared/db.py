@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.authz import NOBODY, Principal
-from shared.contracts.base import Scope
+from shared.contracts.base import Scope, Visibility
 from shared.domain.governance import Role
 from shared.errors import Forbidden, NotFound, PreconditionFailed
 from shared.ids import uuid7
@@ -91,7 +91,7 @@ class Governed(Versioned):
     charter_id: Mapped[UUID] = mapped_column(index=True)
     customer_org_id: Mapped[UUID] = mapped_column(index=True)
     provider_org_id: Mapped[UUID] = mapped_column(index=True)
-    visibility: Mapped[str]
+    visibility: Mapped[Visibility] = mapped_column(Text)
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**{"visibility": "shared"} | values)

@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -14,7 +15,7 @@ _SECRET_VALUES = re.compile(
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
-def redact(_: object, __: str, entry: dict[str, Any]) -> dict[str, Any]:
+def redact(_: object, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A structlog processor: values that are secret by name or by shape never reach a log."""
     for key, value in entry.items():
         if _SECRET_KEYS.search(key):

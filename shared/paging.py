@@ -76,9 +76,7 @@ async def _page_request(
 PageQuery = Annotated[PageRequest, Depends(_page_request)]
 
 
-async def paginate(
-    session: AsyncSession, statement: Select[R], model: type[R], page: PageRequest
-) -> Rows[R]:
+async def paginate(session: AsyncSession, statement: Select[R], model: type[R], page: PageRequest) -> Rows[R]:
     """One page of `statement`, in order of creation (ids are UUIDv7)."""
     if page.cursor is not None:
         after = _read_cursor(page.cursor, page.fingerprint())

@@ -79,7 +79,7 @@ class KafkaConsumer:
         client = self._client(self._group)
         membership = _Membership(client, self._group, self._topics, self._handle)
         try:
-            client.subscribe(topics=self._topics, listener=membership)
+            client.subscribe(topics=sorted(self._topics), listener=membership)
             await client.start()
             self._membership = membership
             reason = await self._pull_and_watch(membership)

@@ -1,6 +1,8 @@
 """Voting over HTTP: one vote per party, the decision record, deadlock, deferral."""
 
 import asyncio
+import csv
+import io
 from collections.abc import AsyncIterator
 
 import pytest
@@ -173,6 +175,16 @@ async def test_a_deferred_request_resumes_at_its_body_with_new_votes_and_a_new_c
     assert done["state"] == "approved"
     page = ok(await s.get(C, DECISIONS, subject_id=found["id"]))
     assert [d["outcome"] for d in page["items"]] == ["approved", "deferred"]
+
+
+async def test_the_decision_register_exports_as_csv(s: RunningService) -> None:
+    found = await submitted(s)
+    await vote(s, P, await vote(s, C, found, "reject"), "reject")
+    answer = await s.get(C, f"{DECISIONS}.csv", outcome="rejected", subject_id=found["id"])
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [(row["subject_number"], row["outcome"], row["body"]) for row in rows] == [
+        (found["number"], "rejected", "smb")
+    ]
 
 
 async def test_a_foreign_organization_finds_no_decision(s: RunningService) -> None:

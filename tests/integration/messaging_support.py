@@ -226,7 +226,7 @@ async def running(thing: Any) -> AsyncIterator[Any]:
     finally:
         await thing.stop()
         async with asyncio.timeout(30):
-            await asyncio.gather(task, return_exceptions=True)
+            await task
 
 
 async def kill(task: "asyncio.Task[None]") -> None:

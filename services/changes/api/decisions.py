@@ -3,8 +3,9 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import Query, Response
+from fastapi import Depends, Query, Response
 from pydantic.json_schema import SkipJsonSchema
+from sqlalchemy import Select
 
 from services.changes import policy, queries, schemas
 from services.changes.models import Decision
@@ -14,24 +15,57 @@ from shared.auth import allow
 from shared.authz import Principal
 from shared.db import Session
 from shared.http import tagged
-from shared.paging import PageQuery, Rows, paginate
+from shared.paging import PageQuery, Rows, all_rows, csv_response, paginate
 from shared.schemas import Instant
 
 router = new_router("decisions", prefix="/changes/v1")
 Reader = Annotated[Principal, allow(policy.READ_DECISIONS)]
 
 
-@router.get("/decisions", response_model=schemas.DecisionPage)
-async def list_decisions(
-    session: Session,
-    page: PageQuery,
-    caller: Reader,
+COLUMNS = (
+    "number",
+    "subject_kind",
+    "subject_number",
+    "decision_class",
+    "question",
+    "outcome",
+    "conditions",
+    "rationale",
+    "dissent",
+    "body",
+    "tier",
+    "charter_version",
+    "subject_hash",
+    "created_at",
+)
+
+
+async def _wanted(
     charter_id: Annotated[UUID | SkipJsonSchema[None], Query()] = None,
     subject_id: Annotated[UUID | SkipJsonSchema[None], Query()] = None,
     outcome: Annotated[Literal["approved", "rejected", "deferred"] | SkipJsonSchema[None], Query()] = None,
-    since: Annotated[Instant | SkipJsonSchema[None], Query()] = None,
-) -> Rows[Decision]:
-    return await paginate(session, queries.decisions(charter_id, subject_id, outcome, since), Decision, page)
+    since: Annotated[
+        Instant | SkipJsonSchema[None], Query(description="decided at or after this instant")
+    ] = None,
+) -> Select[Decision]:
+    return queries.decisions(charter_id, subject_id, outcome, since)
+
+
+Wanted = Annotated[Select[Decision], Depends(_wanted)]
+
+
+@router.get("/decisions", response_model=schemas.DecisionPage)
+async def list_decisions(session: Session, page: PageQuery, wanted: Wanted, caller: Reader) -> Rows[Decision]:
+    return await paginate(session, wanted, Decision, page)
+
+
+@router.get("/decisions.csv", response_class=Response)
+async def export_decisions(session: Session, wanted: Wanted, caller: Reader) -> Response:
+    """The decision register as a spreadsheet, oldest first."""
+    rows = await all_rows(session, wanted, Decision)
+    return csv_response(
+        "decisions.csv", COLUMNS, ({column: getattr(row, column) for column in COLUMNS} for row in rows)
+    )
 
 
 @router.get("/decisions/{decision_id}", response_model=schemas.Decision)

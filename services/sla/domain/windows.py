@@ -78,9 +78,10 @@ def window_holding(kind: PeriodKind, day: date, zone: str) -> Window:
     return Window(period.label, *bounds(period, zone))
 
 
-def first_period(kind: PeriodKind, effective: date, today: date) -> Period:
+def first_period(kind: PeriodKind, effective: date, end: date, today: date) -> Period | None:
     """The first period to report: nobody owes reports for the time before the SLA was registered."""
-    return period_of(kind, max(effective, today))
+    period = period_of(kind, max(effective, today))
+    return period if period.start_date <= end else None
 
 
 def following(period: Period, ends: date) -> Period | None:

@@ -10,6 +10,7 @@ from services.sla.domain.agreements import AgreementKind
 from shared.paging import Page
 from shared.schemas import Count, In, Money, Out, Text
 
+Day = Annotated[date, Field(ge=date(1990, 1, 1), le=date(2140, 12, 31))]
 
 class AgreementCreate(In):
     """An instrument between the parties of a charter in force."""
@@ -19,12 +20,12 @@ class AgreementCreate(In):
     gtc_number: Annotated[str, Field(max_length=20, examples=["A2610-990-991-000123"])] | None = None
     modification_number: Count = 0
     title: Text
-    start_date: date
-    end_date: date
+    start_date: Day
+    end_date: Day
     total_amount: Money | None = None
     termination_days: Count
     next_review_due: Annotated[
-        date | None, Field(description="where the instrument asks for its first review within the year")
+        Day | None, Field(description="where the instrument asks for its first review within the year")
     ] = None
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from services.sla.domain.results import ResultStatus
+from services.sla.schemas.agreements import Day
 from services.sla.schemas.metrics import Metric, MetricCreate
 from shared.domain.fiscal import PeriodKind
 from shared.paging import Page
@@ -25,14 +26,14 @@ class SlaCreate(In):
     agreement_id: UUID
     title: Text
     service: Text
-    effective_date: date
-    end_date: date
+    effective_date: Day
+    end_date: Day
     remediation_policy: LongText = ""
     calendar: Annotated[Key, Field(description="key of a calendar of the charter")] = "federal"
     period: PeriodKind = PeriodKind.month
     due_business_day: BusinessDays | None = None
     acknowledge_within_business_days: BusinessDays | None = None
-    next_review_due: date | None = None
+    next_review_due: Day | None = None
     metrics: Annotated[list[MetricCreate], Field(min_length=1, max_length=100)]
 
 

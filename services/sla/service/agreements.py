@@ -1,0 +1,51 @@
+"""Register agreements."""
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.sla import policy
+from services.sla.domain.agreements import check_agreement
+from services.sla.models import Agreement
+from services.sla.schemas.agreements import AgreementCreate
+from services.sla.service.inputs import checking_input
+from services.sla.service.reviews import open_review
+from shared.authz import Principal, require
+from shared.contracts.sla import AgreementRegistered
+from shared.directory import governance
+from shared.domain.reviews import SubjectKind, next_due
+from shared.numbers import next_number
+from shared.recording import record
+
+
+async def register(
+    session: AsyncSession, caller: Principal, form: AgreementCreate, now: datetime
+) -> Agreement:
+    """A new agreement under a charter in force; its first review is due within 365 days of its start."""
+    charter = await governance(session, form.charter_id)
+    require(caller, policy.REGISTER_AGREEMENT, charter.scope)
+    with checking_input():
+        check_agreement(form.kind, form.gtc_number, form.total_amount, form.start_date, form.end_date)
+    values = form.model_dump(exclude={"next_review_due"})
+    agreement = Agreement(
+        **values,
+        customer_org_id=charter.customer_org_id,
+        provider_org_id=charter.provider_org_id,
+        number=await next_number(session, "AGR", form.charter_id, now),
+        next_review_due=next_due(form.start_date, form.next_review_due),
+    )
+    session.add(agreement)
+    event = AgreementRegistered(
+        agreement_id=agreement.id,
+        number=agreement.number,
+        title=agreement.title,
+        start_date=agreement.start_date,
+        end_date=agreement.end_date,
+        next_review_due=agreement.next_review_due,
+    )
+    await record(
+        session, by=caller, action=policy.REGISTER_AGREEMENT.name, row=agreement, event=event, now=now
+    )
+    open_review(session, SubjectKind.agreement, agreement, charter.content.calendars[0].zone, now)
+    await session.flush()
+    return agreement
