@@ -22,6 +22,7 @@ from services.notifier.domain.redaction import excerpt, redacted
 from services.notifier.domain.schedule import Fault
 
 DEADLINE = timedelta(seconds=15)
+NO_ANSWER = timedelta(0)
 RESOLVE_WITHIN = 2.0
 LONGEST_ANSWER = 65_536
 MOST_ADDRESSES = 4
@@ -168,7 +169,7 @@ class Egress:
         ) as response:
             content, truncated = await _read_little(response)
             return Answer(
-                duration=timedelta(0),
+                duration=NO_ANSWER,
                 status=response.status,
                 retry_after=response.headers.get("retry-after"),
                 excerpt=excerpt(content),
@@ -208,7 +209,7 @@ async def _read_little(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
 
 
 def _failed(error: Exception) -> Answer:
-    return Answer(duration=timedelta(0), fault=_fault(error), error=redacted(_said(error))[:500])
+    return Answer(duration=NO_ANSWER, fault=_fault(error), error=redacted(_said(error))[:500])
 
 
 def _fault(error: Exception) -> Fault:

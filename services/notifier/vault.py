@@ -57,6 +57,10 @@ class Vault:
         self._ciphers = {key_id(key): AESGCM(key) for key in keys}
         self._current = next(iter(self._ciphers))
 
+    @property
+    def current_key_id(self) -> str:
+        return self._current
+
     def seal(self, secret: str, place: Place) -> Sealed:
         nonce = os.urandom(NONCE_BYTES)
         ciphertext = self._ciphers[self._current].encrypt(nonce, secret.encode(), place.bound)

@@ -93,6 +93,11 @@ class Inbox:
         self._registry = registry
         self._handlers = handlers
 
+    @property
+    def handled(self) -> frozenset[type[Event]]:
+        """The kinds of events this consumer applies; it ignores the others of its topics."""
+        return frozenset(self._handlers)
+
     async def receive(self, session: AsyncSession, message: Delivered, now: datetime) -> Outcome:
         """Apply one delivered message. Raises what the handler raises, and Poison; then roll back."""
         envelope = decode_envelope(message.value)

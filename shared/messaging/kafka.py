@@ -2,13 +2,14 @@
 
 import asyncio
 import ssl
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from shared.messaging.bus import Handle, Outgoing
 from shared.messaging.kafka_consumer import KafkaConsumer
@@ -26,7 +27,7 @@ TOPIC_SETTINGS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class KafkaAddress:
-    """Where the brokers are and how to talk to them; `secrets` are aiokafka's own option names."""
+    """Where the brokers are and how to talk to them; `sasl` has aiokafka's own option names."""
 
     bootstrap: str
     tls: ssl.SSLContext | None = None
@@ -80,7 +81,7 @@ class KafkaBus:
         client = self._client(group, static=False)
         await client.start()
         try:
-            partitions = [TopicPartition(topic, n) for n in client.partitions_for_topic(topic) or ()]
+            partitions = [TopicPartition(topic, n) for n in await self._partitions(topic)]
             places = await client.beginning_offsets(partitions)
             if offsets is not None:
                 places = {TopicPartition(topic, partition): offset for partition, offset in offsets.items()}
@@ -90,12 +91,15 @@ class KafkaBus:
             await client.stop()
 
     async def missing_topics(self, topics: Collection[str]) -> set[str]:
-        admin = AIOKafkaAdminClient(**self.address.options())
-        await admin.start()
-        try:
+        async with _admin(self.address) as admin:
             return set(topics) - set(await admin.list_topics())
-        finally:
-            await admin.close()
+
+    async def _partitions(self, topic: str) -> list[int]:
+        async with _admin(self.address) as admin:
+            [description] = await admin.describe_topics([topic])
+        if not description["partitions"]:
+            raise UnknownTopicOrPartitionError(topic)
+        return sorted(partition["partition"] for partition in description["partitions"])
 
     def _client(self, group: str, *, static: bool = True) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
@@ -149,17 +153,23 @@ async def ensure_topics(
 ) -> list[str]:
     """Create the topics that do not exist; returns their names. Existing ones stay as they are."""
     where = KafkaAddress(address) if isinstance(address, str) else address
-    admin = AIOKafkaAdminClient(**where.options())
-    await admin.start()
-    try:
+    settings = dict(TOPIC_SETTINGS) | {"min.insync.replicas": str(max(1, replication - 1))}
+    async with _admin(where) as admin:
         wanted = sorted(set(names) - set(await admin.list_topics()))
-        if wanted:
-            settings = dict(TOPIC_SETTINGS) | {"min.insync.replicas": str(max(1, replication - 1))}
-            topics = [NewTopic(name, partitions, replication, topic_configs=settings) for name in wanted]
+        topics = [NewTopic(name, partitions, replication, topic_configs=settings) for name in wanted]
+        if topics:
             _raise_refusals(await admin.create_topics(topics))
-        return wanted
+    return wanted
+
+
+@asynccontextmanager
+async def _admin(address: KafkaAddress) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(**address.options())
+    try:
+        await client.start()
+        yield client
     finally:
-        await admin.close()
+        await client.close()
 
 
 def _raise_refusals(response: Any) -> None:

@@ -7,9 +7,10 @@ from uuid import UUID
 from fastapi import Depends, Query, Response
 from pydantic.json_schema import SkipJsonSchema
 
-from services.changes import policy, queries, schemas
+from services.changes import policy, queries
 from services.changes.domain.states import ChangeState
 from services.changes.models import ChangeRequest
+from services.changes.schemas import change_requests as schemas
 from services.changes.service import deciding, escalating, submission
 from shared.app import new_router
 from shared.auth import allow

@@ -7,8 +7,9 @@ from fastapi import Depends, Query, Response
 from pydantic.json_schema import SkipJsonSchema
 from sqlalchemy import Select
 
-from services.changes import policy, queries, schemas
+from services.changes import policy, queries
 from services.changes.models import Decision
+from services.changes.schemas import decisions as schemas
 from services.changes.service import deciding
 from shared.app import new_router
 from shared.auth import allow

@@ -7,9 +7,10 @@ from fastapi import Depends, Query, Response
 from pydantic.json_schema import SkipJsonSchema
 from sqlalchemy import Select
 
-from services.changes import policy, queries, schemas
+from services.changes import policy, queries
 from services.changes.domain.escalation import EscalationState
 from services.changes.models import Escalation
+from services.changes.schemas import escalations as schemas
 from services.changes.service import escalating
 from shared.app import new_router
 from shared.auth import allow

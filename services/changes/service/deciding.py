@@ -12,7 +12,7 @@ from services.changes.domain.change_log import BallotStatus, fingerprint
 from services.changes.domain.escalation import Cause, next_body
 from services.changes.domain.states import CHANGE, DECIDING, ChangeAction, ChangeState
 from services.changes.models import BallotRow, ChangeRequest, Decision
-from services.changes.schemas import ChangeDecide, ChangeResume, ChangeWithdraw
+from services.changes.schemas.change_requests import ChangeDecide, ChangeResume, ChangeWithdraw
 from services.changes.service.escalating import Ascent, close_escalation, elevate, void_ballots
 from services.changes.service.trail import child_of, detailed, leave_trail, place, routed
 from shared.authz import SYSTEM, Principal, require

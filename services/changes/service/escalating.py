@@ -17,7 +17,7 @@ from services.changes.domain.escalation import (
 )
 from services.changes.domain.states import CHANGE, ChangeAction
 from services.changes.models import ChangeRequest, Escalation, EscalationStep
-from services.changes.schemas import ChangeEscalate
+from services.changes.schemas.change_requests import ChangeEscalate
 from services.changes.service.trail import actor_columns, child_of, detailed, leave_trail, place, routed
 from shared.authz import SYSTEM, Actor, Principal, require
 from shared.contracts.changes import (
@@ -79,7 +79,6 @@ async def elevate(
     """Move the request up: former votes are void, a new clock starts, the escalation gains a rung."""
     from_body = row.body or ""
     row.state = CHANGE.next(row.state, ChangeAction.escalate)
-    await void_ballots(session, row)
     place(row, content, to, ascent.accepted_at)
     escalation = await queries.open_escalation(session, row.id) or await _raised(
         session, row, from_body, ascent, now
@@ -194,22 +193,7 @@ async def _record_rung(
     now: datetime,
 ) -> None:
     session.add(escalation)
-    kind = EscalationElevated if escalation.version else EscalationRaised
-    event = kind.model_validate(
-        {
-            "escalation_id": escalation.id,
-            "subject_kind": SUBJECT_KIND,
-            "subject_id": row.id,
-            "subject_number": row.number,
-            "title": row.title,
-            "from_body": from_body,
-            "to_body": escalation.body,
-            "cause": ascent.cause,
-            "reason_code": ascent.reason_code,
-            "severity": row.severity,
-            "clock_ends_at": row.clock_ends_at,
-        }
-    )
+    event = _rung_event(row, escalation, from_body, ascent)
     action = "escalation.elevate" if escalation.version else "escalation.raise"
     await record(session, by=by, action=action, row=escalation, event=event, now=now)
     session.add(
@@ -225,4 +209,24 @@ async def _record_rung(
             what_was_tried=ascent.what_was_tried,
             clock_ends_at=row.clock_ends_at,
         )
+    )
+
+
+def _rung_event(
+    row: ChangeRequest, escalation: Escalation, from_body: str, ascent: Ascent
+) -> EscalationRaised | EscalationElevated:
+    """Raised at the first rung, elevated at every further one."""
+    kind = EscalationElevated if escalation.version else EscalationRaised
+    return kind(
+        escalation_id=escalation.id,
+        subject_kind="change_request",
+        subject_id=row.id,
+        subject_number=row.number,
+        title=row.title,
+        from_body=from_body,
+        to_body=escalation.body,
+        cause=ascent.cause.value,
+        reason_code=ascent.reason_code,
+        severity=row.severity,
+        clock_ends_at=row.clock_ends_at,
     )

@@ -12,7 +12,7 @@ from services.changes.domain.priority import severity_of
 from services.changes.domain.routing import RequestReason, Route, route
 from services.changes.domain.states import CHANGE, ChangeAction, ChangeState
 from services.changes.models import ChangeRequest
-from services.changes.schemas import ChangeAssess, ChangeCreate, RoutePreviewCreate
+from services.changes.schemas.change_requests import ChangeAssess, ChangeCreate, RoutePreviewCreate
 from services.changes.service.trail import detailed, leave_trail, place, routed, spoken
 from shared.authz import Principal, require
 from shared.contracts.changes import ChangeSubmitted

@@ -102,8 +102,8 @@ async def determine(
 ) -> Review:
     """Close the review with the customer's outcome and open the next one; the answer is the closed one."""
     events = _EVENTS[kind]
-    subject: Subject = await load_for_update(session, events.model, subject_id, None)
-    require(caller, policy.DETERMINE_REVIEW, subject.scope)
+    seen: Subject = await load(session, events.model, subject_id)
+    require(caller, policy.DETERMINE_REVIEW, seen.scope)
     review = await queries.open_review(session, subject_id, for_update=True)
     if review.version != expected:
         raise PreconditionFailed
@@ -115,6 +115,7 @@ async def determine(
     detail = {"outcome": form.outcome, "rationale": form.rationale}
     action = policy.DETERMINE_REVIEW.name
     await note(session, by=caller, action=action, kind="review", row=review, now=now, detail=detail)
+    subject: Subject = await load_for_update(session, events.model, subject_id, None)
     subject.next_review_due = next_due(_day(now, review.zone))
     event = events.determined(subject, form.outcome, now)
     await record(session, by=caller, action=action, row=subject, event=event, now=now)

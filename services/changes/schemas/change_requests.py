@@ -1,20 +1,38 @@
-"""What the change log's API takes and gives."""
+"""Change requests as the API takes and gives them."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from services.changes.domain.ballot import Vote
 from services.changes.domain.change_log import BallotStatus, ChangeCategory, ChangeType
-from services.changes.domain.escalation import Cause, EscalationReason, EscalationState
+from services.changes.domain.escalation import EscalationReason
 from services.changes.domain.priority import PriorityLevel
 from services.changes.domain.routing import RequestReason
 from services.changes.domain.states import ChangeState
 from shared.domain.governance import ClockUnit, Party, Severity
 from shared.paging import Page
 from shared.schemas import In, Key, LongText, Out, Text
+
+IMPACT_PATTERN = r"^-?[A-Za-z0-9][A-Za-z0-9_.]{0,63}$"
+IMPACT_SCHEMA = {
+    "type": "object",
+    "description": "dimension of the charter to amount (as a string) or level",
+    "additionalProperties": {"type": "string", "pattern": IMPACT_PATTERN},
+    "propertyNames": {"pattern": r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$"},
+    "maxProperties": 50,
+    "examples": [
+        {
+            "cost_one_time": "180000.00",
+            "cost_annual": "0",
+            "schedule_days": "15",
+            "sla_effect": "none",
+            "security_impact": "low",
+        }
+    ],
+}
 
 
 def _as_text(value: object) -> object:
@@ -24,27 +42,8 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-ImpactText = Annotated[
-    str,
-    BeforeValidator(_as_text),
-    StringConstraints(strict=True, pattern=r"^-?[A-Za-z0-9][A-Za-z0-9_.]{0,63}$"),
-]
-ImpactValues = Annotated[
-    dict[Key, ImpactText],
-    Field(
-        max_length=50,
-        description="dimension of the charter to amount (as a string) or level",
-        examples=[
-            {
-                "cost_one_time": "180000.00",
-                "cost_annual": "0",
-                "schedule_days": "15",
-                "sla_effect": "none",
-                "security_impact": "low",
-            }
-        ],
-    ),
-]
+ImpactText = Annotated[str, BeforeValidator(_as_text), StringConstraints(strict=True, pattern=IMPACT_PATTERN)]
+ImpactValues = Annotated[dict[Key, ImpactText], Field(max_length=50), WithJsonSchema(IMPACT_SCHEMA)]
 Needed = Annotated[LongText, Field(min_length=1)]
 
 
@@ -85,7 +84,7 @@ class RoutePreviewCreate(In):
 class ChangeAssess(In):
     """Assessed dimensions; they are added to what is known and replace earlier estimates."""
 
-    impact: Annotated[ImpactValues, Field(min_length=1)]
+    impact: ImpactValues
 
 
 class ChangeDecide(In):
@@ -229,94 +228,4 @@ class ChangeDetail(Change):
 
 
 class ChangePage(Page[Change]):
-    pass
-
-
-class PartyVote(Out):
-    party: Party
-    member_id: UUID
-    member_name: str
-    member_roles: list[str]
-    vote: Vote
-    rationale: str
-    conditions: str
-    dissent: str
-    cast_at: datetime
-
-
-class Decision(Out):
-    """What both parties decided. `subject_hash` is over `subject_snapshot`, the text they decided upon."""
-
-    id: UUID
-    number: str = Field(examples=["DEC-FY27-0001"])
-    charter_id: UUID
-    charter_version: int
-    charter_content_hash: str
-    decision_class: str
-    subject_kind: Literal["change_request"]
-    subject_id: UUID
-    subject_number: str
-    question: str
-    outcome: Literal["approved", "rejected", "deferred"]
-    conditions: str
-    rationale: str
-    dissent: str
-    votes: list[PartyVote]
-    body: str
-    body_name: str
-    tier: int
-    rules: dict[str, str]
-    subject_snapshot: dict[str, object]
-    subject_hash: str
-    decided_at: datetime = Field(validation_alias="created_at")
-    version: int
-
-
-class DecisionPage(Page[Decision]):
-    pass
-
-
-class EscalationRung(Out):
-    from_body: str
-    to_body: str
-    cause: Cause
-    reason_code: str
-    what_was_tried: str
-    actor_name: str
-    actor_id: UUID | None
-    at: datetime = Field(validation_alias="created_at")
-    clock_ends_at: datetime | None
-
-
-class Escalation(Out):
-    """An item on its way up: where it started, where it is, and how it ended."""
-
-    id: UUID
-    number: str = Field(examples=["ESC-FY27-0001"])
-    charter_id: UUID
-    subject_kind: Literal["change_request"]
-    subject_id: UUID
-    subject_number: str
-    title: str
-    severity: Severity
-    state: EscalationState
-    from_body: str
-    body: str
-    cause: Cause
-    reason_code: str
-    clock_ends_at: datetime | None
-    outcome: Literal["approved", "rejected", "deferred", "withdrawn"] | None
-    closed_at: datetime | None
-    version: int
-    created_at: datetime
-    updated_at: datetime
-
-
-class EscalationDetail(Escalation):
-    """An escalation with every rung it climbed."""
-
-    steps: list[EscalationRung]
-
-
-class EscalationPage(Page[Escalation]):
     pass

@@ -1,0 +1,56 @@
+"""Decisions as the API gives them."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from services.changes.domain.ballot import Vote
+from shared.domain.governance import Party
+from shared.paging import Page
+from shared.schemas import Out
+
+
+class PartyVote(Out):
+    party: Party
+    member_id: UUID
+    member_name: str
+    member_roles: list[str]
+    vote: Vote
+    rationale: str
+    conditions: str
+    dissent: str
+    cast_at: datetime
+
+
+class Decision(Out):
+    """What both parties decided. `subject_hash` is over `subject_snapshot`, the text they decided upon."""
+
+    id: UUID
+    number: str = Field(examples=["DEC-FY27-0001"])
+    charter_id: UUID
+    charter_version: int
+    charter_content_hash: str
+    decision_class: str
+    subject_kind: Literal["change_request"]
+    subject_id: UUID
+    subject_number: str
+    question: str
+    outcome: Literal["approved", "rejected", "deferred"]
+    conditions: str
+    rationale: str
+    dissent: str
+    votes: list[PartyVote]
+    body: str
+    body_name: str
+    tier: int
+    rules: dict[str, str]
+    subject_snapshot: dict[str, object]
+    subject_hash: str
+    decided_at: datetime = Field(validation_alias="created_at")
+    version: int
+
+
+class DecisionPage(Page[Decision]):
+    pass

@@ -1,0 +1,150 @@
+"""The delivery worker: claims what is due, sends it, writes what came of it."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from services.notifier.domain.schedule import LEAST_JITTER, MOST_JITTER, Fault, Verdict
+from services.notifier.domain.signing import signed_headers
+from services.notifier.egress import NO_ANSWER, Answer, Egress
+from services.notifier.metrics import ATTEMPT_SECONDS, ATTEMPTS
+from services.notifier.models import webhook_id
+from services.notifier.service.claiming import Claimed, claim
+from services.notifier.service.results import Outcome, keep_delivered, keep_failed
+from services.notifier.service.secrets import opened
+from services.notifier.settings import Settings
+from services.notifier.vault import CannotUnseal, Vault
+from shared.clock import Clock
+from shared.db import Database
+
+log = structlog.get_logger()
+
+POLL_SECONDS = 0.2
+AFTER_TROUBLE_SECONDS = 1.0
+BATCH = 64
+
+
+def random_jitter() -> float:
+    return random.uniform(LEAST_JITTER, MOST_JITTER)  # noqa: S311 - spreads load, keeps no secret
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What sending needs besides the database."""
+
+    settings: Settings
+    vault: Vault
+    clock: Clock
+    jitter: Callable[[], float] = random_jitter
+
+    def egress(self) -> Egress:
+        return Egress(
+            self.settings.egress_policy(),
+            deadline=self.settings.deadline,
+            ca_file=self.settings.ca_file,
+            connections=self.settings.concurrency,
+        )
+
+
+class DeliveryWorker:
+    """One sender. Any number may run: leases and lanes live in the database."""
+
+    def __init__(self, database: Database, tools: Tools) -> None:
+        self._database = database
+        self._tools = tools
+        self._stopping = asyncio.Event()
+        self._sending: set[asyncio.Task[Outcome]] = set()
+        self._unwritten: list[Outcome] = []
+
+    async def run(self) -> None:
+        """Send until stopped; then finish what is in flight."""
+        async with self._tools.egress() as egress:
+            while not self._stopping.is_set():
+                await self._survive(egress)
+            if self._sending:
+                await asyncio.wait(self._sending)
+            await self._write()
+
+    async def stop(self) -> None:
+        self._stopping.set()
+
+    async def run_once(self) -> int:
+        """Send everything that is due now and write the results; how many attempts were made."""
+        made = 0
+        async with self._tools.egress() as egress:
+            while claimed := await self._start(egress):
+                made += claimed
+                await asyncio.wait(self._sending)
+                await self._write()
+        return made
+
+    async def _survive(self, egress: Egress) -> None:
+        """One turn; a database that is away costs a second, not the loop. Unwritten results are kept."""
+        try:
+            await self._start(egress)
+            await self._wait()
+            await self._write()
+        except Exception as error:
+            log.error("delivery_turn_failed", exc_info=error)
+            await asyncio.sleep(AFTER_TROUBLE_SECONDS)
+
+    async def _start(self, egress: Egress) -> int:
+        free = min(BATCH, self._tools.settings.concurrency - len(self._sending))
+        if free <= 0:
+            return 0
+        async with self._database.system() as session:
+            claimed = await claim(session, self._tools.clock(), free)
+            session.expunge_all()
+        self._sending |= {asyncio.create_task(self._send(egress, each)) for each in claimed}
+        return len(claimed)
+
+    async def _wait(self) -> None:
+        """Until something was sent, or it is time to look for work again."""
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            return
+        try:
+            await asyncio.wait_for(self._stopping.wait(), POLL_SECONDS)
+        except TimeoutError:
+            return
+
+    async def _send(self, egress: Egress, claimed: Claimed) -> Outcome:
+        try:
+            answer = await egress.post(claimed.url, claimed.body.encode(), self._headers(claimed))
+        except CannotUnseal as error:
+            log.error("secret_cannot_be_opened", endpoint=str(claimed.endpoint_id), reason=str(error))
+            answer = Answer(duration=NO_ANSWER, fault=Fault.network, error="its secret cannot be opened")
+        outcome = Outcome(claimed=claimed, answer=answer, finished_at=self._tools.clock())
+        ATTEMPTS.labels(outcome.verdict.value).inc()
+        ATTEMPT_SECONDS.observe(answer.duration.total_seconds())
+        return outcome
+
+    def _headers(self, claimed: Claimed) -> dict[str, str]:
+        secrets = opened(self._tools.vault, claimed.secrets)
+        headers = signed_headers(
+            secrets.signing, webhook_id(claimed.id), self._tools.clock(), claimed.body.encode()
+        )
+        authorization = {"authorization": secrets.authorization} if secrets.authorization else {}
+        return {**headers, "content-type": claimed.content_type, **authorization}
+
+    async def _write(self) -> None:
+        done = {task for task in self._sending if task.done()}
+        self._sending -= done
+        self._unwritten += [task.result() for task in done]
+        await self._write_delivered([o for o in self._unwritten if o.verdict is Verdict.delivered])
+        for outcome in list(self._unwritten):
+            await self._write_failed(outcome)
+
+    async def _write_delivered(self, outcomes: Sequence[Outcome]) -> None:
+        if outcomes:
+            async with self._database.system() as session:
+                await keep_delivered(session, outcomes, self._tools.clock())
+            self._unwritten = [o for o in self._unwritten if o.verdict is not Verdict.delivered]
+
+    async def _write_failed(self, outcome: Outcome) -> None:
+        async with self._database.system() as session:
+            await keep_failed(session, outcome, self._tools.clock(), self._tools.jitter())
+        self._unwritten.remove(outcome)
