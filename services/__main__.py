@@ -88,7 +88,7 @@ def _run_embedded(host: str, port: int, data: Path, database_url: str | None, de
             with out.status("Loading the demonstration: one charter governed end to end") as status:
                 asyncio.run(demonstration.load(ready, lambda step: status.update(f"Demonstration: {step}")))
         services = ready.services()
-        sink = webhook_sink(secret=demonstration.webhook_secret(ready.folder))
+        sink = webhook_sink(demonstration.webhook_secret(ready.folder), prefix="/sink")
         dispatcher = embedded.Dispatcher(services | {"sink": sink}, embedded.front_door(services))
         demonstration.welcome(out, ready, base_url, (datetime.now(UTC) - started).total_seconds())
         _serve(dispatcher, host, port)
@@ -143,7 +143,7 @@ def topics(
     """Create the Kafka topics that are missing."""
     from shared.messaging.kafka import ensure_topics
 
-    asyncio.run(ensure_topics(bootstrap, TOPICS, partitions, replication))
+    asyncio.run(ensure_topics(bootstrap, TOPICS, partitions=partitions, replication=replication))
     out.print(f"topics exist: {', '.join(TOPICS)}")
 
 

@@ -79,6 +79,7 @@ class Platform:
         deliver_here = {
             "secret_key": SecretStr(self.notifier_key),
             "allowed_networks": LOOPBACK,
+            "allowed_ports": ("443", "1024-65535"),
         }
         return {
             "charter": charter.create_app(CharterSettings(**self.settings("charter")), bus, clock),

@@ -96,6 +96,8 @@ class Story:
     token: Callable[[str], Awaitable[str]]
     issuer: str
     prefix: str = ""
+    effective: str = "2026-10-01"
+    ends: str = "2029-09-30"
     orgs: dict[str, str] = field(default_factory=dict)
     members: dict[str, str] = field(default_factory=dict)
     charter_id: str = ""
@@ -162,7 +164,7 @@ class Story:
         model = {
             "title": "Integrated O&M governance of DES and FSSC",
             "services": ["payroll", "accounts_payable", "service_desk", "platform"],
-            "effective_date": "2026-10-01",
+            "effective_date": self.effective,
             "annual_order_value": "4800000",
         }
         form = {
@@ -194,8 +196,8 @@ class Story:
             "kind": "IAA_GTC",
             "gtc_number": GTC_NUMBER,
             "title": "GT&C between DES and FSSC",
-            "start_date": "2026-10-01",
-            "end_date": "2029-09-30",
+            "start_date": self.effective,
+            "end_date": self.ends,
             "total_amount": "14400000.00",
             "termination_days": 180,
         }
@@ -207,8 +209,8 @@ class Story:
             "agreement_id": agreement_id,
             "title": "Platform",
             "service": "platform",
-            "effective_date": "2026-10-01",
-            "end_date": "2029-09-30",
+            "effective_date": self.effective,
+            "end_date": self.ends,
             "remediation_policy": "A corrective action plan within ten business days of a published miss.",
             "metrics": list(PLATFORM_METRICS),
         }

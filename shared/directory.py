@@ -3,17 +3,18 @@
 The charter service writes the same tables directly; elsewhere `HANDLERS` keeps them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.contracts.base import Received, Scope
+from shared.contracts.base import Event, Received, Scope
 from shared.contracts.charter import CharterActivated, CharterDrafted, MemberChanged, OrganizationRegistered
 from shared.domain.canonical import canonical_json
 from shared.domain.governance import ExecutableCharter
@@ -207,7 +208,7 @@ async def _on_activated(session: AsyncSession, received: Received[CharterActivat
     await keep_charter(session, received.event)
 
 
-HANDLERS = {
+HANDLERS: dict[type[Event], Callable[[AsyncSession, Any, datetime], Awaitable[None]]] = {
     OrganizationRegistered: _on_organization,
     MemberChanged: _on_member,
     CharterDrafted: _on_drafted,

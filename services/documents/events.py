@@ -63,7 +63,9 @@ def event_schema(cls: type[Event]) -> Schema:
 
 def data_schema(cls: type[Event]) -> Schema:
     """What the `data` of one event type holds, under the identifier its `dataschema` attribute carries."""
-    return {"$id": schema_uri(cls.TYPE), **_flat(cls)}
+    schema = _flat(cls)
+    head = {key: schema[key] for key in ("title", "description", "type")}
+    return {"$id": schema_uri(cls.TYPE), **head, **schema}
 
 
 def _flat(model: type[BaseModel]) -> Schema:

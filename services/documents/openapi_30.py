@@ -3,7 +3,14 @@
 from typing import Any
 
 Node = dict[str, Any]
-DROPPED = {"propertyNames", "patternProperties", "prefixItems", "contentMediaType", "contentEncoding", "$comment"}
+DROPPED = {
+    "propertyNames",
+    "patternProperties",
+    "prefixItems",
+    "contentMediaType",
+    "contentEncoding",
+    "$comment",
+}
 NULL = {"type": "null"}
 BOUNDS = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 NAMED = {"properties", "schemas"}

@@ -206,9 +206,7 @@ class Delivery(OrgOwned, Base):
     last_error: Mapped[str | None]
     done_at: Mapped[datetime | None]
 
-    attempts: Mapped[list["DeliveryAttempt"]] = relationship(
-        lazy="raise", order_by="DeliveryAttempt.number"
-    )
+    attempts: Mapped[list["DeliveryAttempt"]] = relationship(lazy="raise", order_by="DeliveryAttempt.number")
 
     @property
     def webhook_id(self) -> str:

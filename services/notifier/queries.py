@@ -82,9 +82,7 @@ async def listening_endpoints(session: AsyncSession, org_id: UUID) -> Sequence[E
 
 async def has_heard_of(session: AsyncSession, endpoint_id: UUID, alert_id: UUID) -> bool:
     found = await session.scalar(
-        select(Delivery.id)
-        .where(Delivery.alert_id == alert_id, Delivery.endpoint_id == endpoint_id)
-        .limit(1)
+        select(Delivery.id).where(Delivery.alert_id == alert_id, Delivery.endpoint_id == endpoint_id).limit(1)
     )
     return found is not None
 

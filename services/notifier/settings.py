@@ -28,9 +28,13 @@ class Settings(KernelSettings):
 
     model_config = settings_config("NOTIFIER")
 
-    secret_key: SecretStr | None = Field(None, description="base64 of 32 random bytes; seals endpoint secrets")
+    secret_key: SecretStr | None = Field(
+        None, description="base64 of 32 random bytes; seals endpoint secrets"
+    )
     previous_secret_keys: tuple[SecretStr, ...] = Field((), description="keys that still open old secrets")
-    allowed_networks: Listed = Field((), description="CIDRs beyond public addresses; plain http is allowed there")
+    allowed_networks: Listed = Field(
+        (), description="CIDRs beyond public addresses; plain http is allowed there"
+    )
     allowed_hosts: Listed = Field((), description="host names that may resolve to private addresses")
     allowed_ports: Listed = Field(("443",), description="ports and ranges, such as 443,8000-8999")
     ca_file: Path | None = Field(None, description="certificate authorities instead of the system's")

@@ -33,9 +33,7 @@ async def give_back_leases(session: AsyncSession, now: datetime) -> int:
 async def _give_back(session: AsyncSession, lost: Sequence[Delivery], now: datetime) -> int:
     for delivery in lost:
         is_over = delivery.is_test or delivery.attempt - delivery.round_start >= len(SCHEDULE)
-        after = (
-            Next(state=DeliveryState.exhausted) if is_over else Next(state=DeliveryState.pending, at=now)
-        )
+        after = Next(state=DeliveryState.exhausted) if is_over else Next(state=DeliveryState.pending, at=now)
         delivery.last_error = "the worker stopped while sending"
         await release(session, delivery, after, now)
     return len(lost)

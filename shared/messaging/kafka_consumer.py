@@ -14,10 +14,11 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from shared.messaging.bus import Delivered, Handle, RetryLater
 from shared.messaging.metrics import COMMIT_FAILURES, REBALANCES, REBUILDS
 from shared.messaging.pacing import backoff, wait
-from shared.messaging.watchdog import SECOND_CHANCE, Watchdog
+from shared.messaging.watchdog import SECOND_CHANCE, Partition, Watchdog
 
 log = logging.getLogger(__name__)
 
+START_SECONDS: Final = 30.0
 REVOKE_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 20.0
 CLOSE_SECONDS: Final = 10.0
@@ -47,7 +48,7 @@ class KafkaConsumer:
 
     @property
     def healthy(self) -> bool:
-        return self._membership is not None or not self._topics
+        return not self._topics or (self._membership is not None and self._membership.watchdog.reachable)
 
     async def run(self) -> None:
         """Raises ConsumerStuck when a second client in five minutes makes no progress."""
@@ -79,8 +80,10 @@ class KafkaConsumer:
         client = self._client(self._group)
         membership = _Membership(client, self._group, self._topics, self._handle)
         try:
+            async with asyncio.timeout(START_SECONDS):
+                await client.start()
+            # Only now: a client that subscribes before it starts waits for its partitions without a limit.
             client.subscribe(topics=sorted(self._topics), listener=membership)
-            await client.start()
             self._membership = membership
             reason = await self._pull_and_watch(membership)
             if reason is None:
@@ -128,12 +131,12 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._client, self._group, self._topics, self._handle = client, group, topics, handle
         self._lanes: dict[TopicPartition, _Lane] = {}
         self._settled = True
-        self._watchdog = Watchdog(time.monotonic())
+        self.watchdog = Watchdog(time.monotonic())
 
     async def pull(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             batches = await self._client.getmany(timeout_ms=200, max_records=100)
-            self._watchdog.pulled_at = time.monotonic()
+            self.watchdog.pulled_at = time.monotonic()
             # What arrives during a rebalance comes again to whoever gets the partition.
             for partition, records in batches.items() if self._settled else ():
                 self._start(partition, records)
@@ -211,20 +214,20 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         """Return only when the client is stuck, saying why."""
         while True:
             await asyncio.sleep(WATCH_EVERY)
-            reason = self._watchdog.verdict(time.monotonic(), await self._places())
+            reason = self.watchdog.verdict(time.monotonic(), await self._places())
             if reason is not None:
                 return reason
 
-    async def _places(self) -> dict[tuple[str, int], tuple[int, int]]:
+    async def _places(self) -> dict[Partition, tuple[int, int]] | None:
         """Next and end offset of what should move. Busy partitions take the time their messages need."""
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 mine = self._client.assignment()
                 return await self._idle_places([p for p in mine if p not in self._lanes] if mine else None)
         except (KafkaError, TimeoutError):
-            return {}
+            return None
 
-    async def _idle_places(self, idle: list[TopicPartition] | None) -> dict[tuple[str, int], tuple[int, int]]:
+    async def _idle_places(self, idle: list[TopicPartition] | None) -> dict[Partition, tuple[int, int]]:
         """Without any assignment (None) we watch the group as one: a lost member looks like a spare one."""
         if idle is not None:
             ends = await self._client.end_offsets(idle) if idle else {}

@@ -3,6 +3,8 @@
 import csv
 import io
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -249,10 +251,24 @@ async def test_the_log_exports_as_csv_with_the_same_filters_and_no_formulas(s: R
     assert {row["body"] for row in rows.values()} == {"smb"}
 
 
-async def test_a_request_keeps_the_charter_version_it_entered_with(start_service: StartService) -> None:
+async def test_a_request_is_decided_by_the_charter_version_it_entered_with(
+    start_service: StartService,
+) -> None:
     async with start_service("changes") as fresh:
         old = await submitted(fresh, impact={})
-        await fresh.publish(fresh.world.activation(version=2), aggregate_id=fresh.world.charter_id, version=2)
-        new = await submitted(fresh)
-        assessed = await act(fresh, "customer.om_team", old, "assess", {"impact": SMB_IMPACT})
-        assert (new["charter_version"], assessed["charter_version"]) == (2, 1)
+        await amend_first_limit(fresh, Decimal(50_000))
+        between = {"impact": JOWG_IMPACT | {"cost_one_time": "30000"}}
+        new = await submitted(fresh, **between)
+        assessed = await act(fresh, "customer.om_team", old, "assess", between)
+        assert (new["charter_version"], new["body"]) == (2, "jowg")
+        assert (assessed["charter_version"], assessed["body"]) == (1, "smb")
+
+
+async def amend_first_limit(s: RunningService, amount: Decimal) -> None:
+    """A second charter version in which the working group decides up to that one-time cost."""
+    rights = tuple(
+        replace(right, amount=amount) if right.id == "cost_one_time/t1" else right
+        for right in s.world.charter.decision_rights
+    )
+    s.world.charter = replace(s.world.charter, decision_rights=rights)
+    await s.publish(s.world.activation(version=2), aggregate_id=s.world.charter_id, version=2)

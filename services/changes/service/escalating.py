@@ -79,6 +79,7 @@ async def elevate(
     """Move the request up: former votes are void, a new clock starts, the escalation gains a rung."""
     from_body = row.body or ""
     row.state = CHANGE.next(row.state, ChangeAction.escalate)
+    await void_ballots(session, row)
     place(row, content, to, ascent.accepted_at)
     escalation = await queries.open_escalation(session, row.id) or await _raised(
         session, row, from_body, ascent, now

@@ -105,7 +105,9 @@ async def clear(
     """Resolve the alerts whose cause went away."""
     found = await queries.unresolved(session, dedup_keys, org_ids) if dedup_keys else ()
     return [
-        await _resolve(session, alert, SYSTEM, Resolution.cause_cleared, "The cause went away.", now, cause=cause)
+        await _resolve(
+            session, alert, SYSTEM, Resolution.cause_cleared, "The cause went away.", now, cause=cause
+        )
         for alert in found
     ]
 

@@ -17,7 +17,7 @@ from services.notifier.domain.schedule import DeliveryState
 from services.notifier.domain.templates import Template, TemplateOptions, Ticket, check_options
 from services.notifier.models import Delivery, Endpoint
 from services.notifier.service import alerts, secrets
-from services.notifier.service.fanout import Message, new_delivery
+from services.notifier.service.fanout import Message, new_delivery, options_of
 from services.notifier.service.marking import mark
 from services.notifier.urls import endpoint_url
 from services.notifier.vault import Vault
@@ -64,7 +64,12 @@ async def create(
 
 
 def _blank_health() -> dict[str, object]:
-    return {"circuit": Circuit.closed, "circuit_trips": 0, "failures_in_a_row": 0, "configuration_failures": 0}
+    return {
+        "circuit": Circuit.closed,
+        "circuit_trips": 0,
+        "failures_in_a_row": 0,
+        "configuration_failures": 0,
+    }
 
 
 def _checked(values: Mapping[str, Any], policy: EgressPolicy) -> dict[str, Any]:
@@ -74,7 +79,14 @@ def _checked(values: Mapping[str, Any], policy: EgressPolicy) -> dict[str, Any]:
         url = endpoint_url(values["url"], policy)
     except Refusal as refused:
         raise Invalid(refused.code, refused.message, refused.pointer) from None
-    return {**values, "url": url, "template_options": asdict(values["template_options"])}
+    return {**values, "url": url, "template_options": _stored(values["template_options"])}
+
+
+def _stored(options: TemplateOptions) -> dict[str, Any]:
+    return asdict(options) | {
+        "labels": list(options.labels),
+        "priorities": {priority.value: name for priority, name in options.priorities.items()},
+    }
 
 
 async def find(session: AsyncSession, endpoint_id: UUID) -> Endpoint:
@@ -113,12 +125,11 @@ async def change(
 
 
 def _as_given(endpoint: Endpoint) -> dict[str, Any]:
-    stored = endpoint.template_options
     return {
         "name": endpoint.name,
         "url": endpoint.url,
         "template": endpoint.template,
-        "template_options": TemplateOptions(**stored | {"labels": tuple(stored["labels"])}),
+        "template_options": options_of(endpoint.template_options),
         "event_types": endpoint.event_types,
         "least_priority": endpoint.least_priority,
         "max_in_flight": endpoint.max_in_flight,
@@ -255,5 +266,3 @@ async def _mark(
     session: AsyncSession, caller: Principal, action: str, endpoint: Endpoint, now: datetime, **detail: object
 ) -> None:
     await mark(session, by=caller, action=action, row=endpoint, kind=KIND, now=now, detail=detail)
-
-

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.notifier import queries
+from services.notifier.domain.alerts import Priority
 from services.notifier.domain.schedule import DeliveryState
 from services.notifier.domain.templates import (
     CONTENT_TYPES,
@@ -116,4 +117,5 @@ def alert_link(alert: Alert, public_url: str) -> str:
 
 def options_of(stored: dict[str, Any]) -> TemplateOptions:
     """The options as they were checked when they were stored."""
-    return TemplateOptions(**stored | {"labels": tuple(stored.get("labels", ()))})
+    priorities = {Priority(priority): name for priority, name in stored["priorities"].items()}
+    return TemplateOptions(**stored | {"labels": tuple(stored["labels"]), "priorities": priorities})

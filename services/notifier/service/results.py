@@ -85,9 +85,7 @@ async def keep_delivered(session: AsyncSession, outcomes: Sequence[Outcome], now
     LOST_LEASES.inc(len(outcomes) - len(endpoint_ids))
     tests = {o.claimed.endpoint_id: o.finished_at for o in outcomes if o.claimed.is_test}
     for endpoint_id, tested_at in tests.items():
-        await session.execute(
-            update(Endpoint).where(Endpoint.id == endpoint_id).values(tested_at=tested_at)
-        )
+        await session.execute(update(Endpoint).where(Endpoint.id == endpoint_id).values(tested_at=tested_at))
     await _recover(session, set(endpoint_ids) - set(tests), now)
 
 

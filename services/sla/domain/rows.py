@@ -70,7 +70,10 @@ class CsvRows:
         for number, line in self._lines.feed(b"", final=True):
             yield from self._line(number, line)
         if self._open:
-            yield self._open_since, RowError(self._open_since, "", "malformed_csv", "A quote is never closed.")
+            yield (
+                self._open_since,
+                RowError(self._open_since, "", "malformed_csv", "A quote is never closed."),
+            )
         if self._header is None:
             check_header([])
 

@@ -12,6 +12,7 @@ from shared.schemas import Count, In, Money, Out, Text
 
 Day = Annotated[date, Field(ge=date(1990, 1, 1), le=date(2140, 12, 31))]
 
+
 class AgreementCreate(In):
     """An instrument between the parties of a charter in force."""
 

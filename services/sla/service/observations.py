@@ -1,8 +1,8 @@
 """Take in observations: streamed, in batches, idempotent by source, id and version."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -11,15 +11,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.sla import policy
-from services.sla.domain.observations import Observation, Pause, fingerprint
+from services.sla.domain.observations import Observation, fingerprint
 from services.sla.domain.parsing import RowError, parse_row
-from services.sla.domain.rows import RowReader
+from services.sla.domain.rows import Row, RowReader
 from services.sla.models import Sla
-from services.sla.schemas.slas import Ingested, IngestError
+from services.sla.schemas.slas import Ingested
 from services.sla.service.inputs import checking_input
 from shared.audit import write_audit
 from shared.authz import Principal, require
-from shared.contracts.base import rfc3339
 from shared.db import load
 from shared.errors import Finding, Invalid
 
@@ -94,10 +93,6 @@ class Tally:
             self.errors.append(error)
 
 
-Key = tuple[str, str]
-Pending = dict[Key, tuple[int, Observation]]
-
-
 async def ingest(
     session: AsyncSession,
     caller: Principal,
@@ -110,26 +105,107 @@ async def ingest(
     """Store the rows of a body as it arrives. Refuses all of it when the body itself cannot be read."""
     sla = await load(session, Sla, sla_id)
     require(caller, policy.WRITE_OBSERVATIONS, sla.scope)
-    tally, pending = Tally(), Pending()
+    intake = Intake(session, caller, sla, now)
     with checking_input():
         async for chunk in chunks:
-            await _take(session, caller, sla, reader.feed(chunk), tally, pending, now)
-        await _take(session, caller, sla, reader.finish(), tally, pending, now)
-    await _store(session, caller, sla, tally, pending, now)
-    if tally.rejected and on_error is OnError.refuse:
-        raise _refused(tally)
-    await _audit(session, caller, sla, tally, now)
-    return Ingested(**{**asdict(tally), "errors": [IngestError.model_validate(e) for e in tally.errors]})
+            await intake.take(reader.feed(chunk))
+        await intake.take(reader.finish())
+    await intake.store()
+    if intake.tally.rejected and on_error is OnError.refuse:
+        raise _refused(intake.tally)
+    await intake.audit()
+    return Ingested.model_validate(intake.tally)
 
 
-async def _take(session, caller, sla, rows, tally, pending, now) -> None:
-    for line, row in rows:
-        tally.received += 1
-        seen = row if isinstance(row, RowError) else parse_row(row, line)
-        if isinstance(seen, RowError):
-            tally.reject(seen)
-            continue
-        key = seen.source, seen.source_id
-        if key in pending or len(pending) == BATCH:
-            await _store(session, caller, sla, tally, pending, now)
-        pending[key] = (line, seen)
+class Intake:
+    """The rows of one upload on their way into the table, a batch at a time."""
+
+    def __init__(self, session: AsyncSession, caller: Principal, sla: Sla, now: datetime) -> None:
+        self.tally = Tally()
+        self._session = session
+        self._caller = caller
+        self._sla = sla
+        self._now = now
+        self._pending: dict[tuple[str, str], tuple[int, Observation]] = {}
+
+    async def take(self, rows: Iterable[Row]) -> None:
+        """Check rows and store full batches; a batch never holds two versions of one key."""
+        for line, row in rows:
+            self.tally.received += 1
+            seen = row if isinstance(row, RowError) else parse_row(row, line)
+            if isinstance(seen, RowError):
+                self.tally.reject(seen)
+                continue
+            key = (seen.source, seen.source_id)
+            if key in self._pending or len(self._pending) == BATCH:
+                await self.store()
+            self._pending[key] = (line, seen)
+
+    async def store(self) -> None:
+        """Write what is pending and count what became of it."""
+        if not self._pending:
+            return
+        prints = {key: fingerprint(seen) for key, (_, seen) in self._pending.items()}
+        found = await self._session.execute(_INSERT, self._parameters(prints))
+        odd = {(row.source, row.source_id): row for row in found}
+        self.tally.accepted += len(self._pending) - len(odd)
+        for key, row in odd.items():
+            line, seen = self._pending[key]
+            if row.is_added:
+                self._count_version(seen.version, row.newest)
+            elif row.held in (prints[key], None):
+                self.tally.duplicates += 1
+            else:
+                message = f"Version {seen.version} is known with other content; send a later version."
+                self.tally.reject(RowError(line, "version", "version_conflict", message))
+        self._pending.clear()
+
+    async def audit(self) -> None:
+        """Who brought in how many rows; the rows themselves name their batch by time and member."""
+        counts = {name: value for name, value in vars(self.tally).items() if name != "errors"}
+        await write_audit(
+            self._session,
+            by=self._caller,
+            action=policy.WRITE_OBSERVATIONS.name,
+            object_type="sla",
+            object_id=self._sla.id,
+            object_version=self._sla.version,
+            scope=self._sla.scope,
+            now=self._now,
+            detail=counts,
+        )
+
+    def _count_version(self, version: int, newest: int) -> None:
+        if version < newest:
+            self.tally.stale += 1
+        else:
+            self.tally.accepted += 1
+            self.tally.superseded += 1
+
+    def _parameters(self, prints: dict[tuple[str, str], str]) -> dict[str, object]:
+        rows = [_cells(seen) | {"fingerprint": prints[key]} for key, (_, seen) in self._pending.items()]
+        return {name: [row[name] for row in rows] for name in _COLUMNS} | {
+            "sla_id": self._sla.id,
+            "now": self._now,
+            "member": self._caller.member_id,
+            "charter": self._sla.charter_id,
+            "customer": self._sla.customer_org_id,
+            "provider": self._sla.provider_org_id,
+            "visibility": self._sla.visibility,
+        }
+
+
+def _cells(seen: Observation) -> dict[str, object]:
+    pauses = [[start.isoformat(), end and end.isoformat()] for start, end in seen.pauses]
+    own = {name: getattr(seen, name) for name in _COLUMNS if name != "fingerprint"}
+    return own | {
+        "kind": seen.kind.value,
+        "attributes": json.dumps(seen.attributes),
+        "pauses": json.dumps(pauses),
+    }
+
+
+def _refused(tally: Tally) -> Invalid:
+    findings = [Finding(e.code, f"Line {e.line}: {e.message}", f"/{e.line}/{e.field}") for e in tally.errors]
+    message = f"{tally.rejected} of {tally.received} rows cannot be taken; nothing was stored."
+    return Invalid("rows_rejected", message, findings=findings)

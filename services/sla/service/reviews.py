@@ -68,7 +68,9 @@ _EVENTS: dict[SubjectKind, _Events] = {
 }
 
 
-def open_review(session: AsyncSession, kind: SubjectKind, subject: Subject, zone: str, now: datetime) -> Review:
+def open_review(
+    session: AsyncSession, kind: SubjectKind, subject: Subject, zone: str, now: datetime
+) -> Review:
     """Schedule the next review. Its clock is looked at once right away, however late its subject began."""
     review = Review(
         **inherited(subject, now),

@@ -1,0 +1,141 @@
+"""The AsyncAPI 3.0.0 document: every topic, every event on it, who sends and who listens."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from services.documents.events import Schema
+from services.documents.sources import first_sentence, heard_by, installed, published_by, publisher
+from shared.contracts import registry
+from shared.contracts.base import Event, schema_name
+from shared.messaging.kafka import PARTITIONS, REPLICATION, TOPIC_SETTINGS
+from shared.messaging.outbox import CONTENT_TYPE
+from shared.migrations import SERVICES
+
+KAFKA_BINDING = "0.5.0"
+MEDIA_TYPE = "application/cloudevents+json"
+HEADERS: Schema = {
+    "type": "object",
+    "description": "Attributes repeated for readers that do not open the value (CloudEvents Kafka binding 3.3).",
+    "required": [
+        "content-type",
+        *(f"ce_{name}" for name in ("specversion", "id", "source", "type", "subject", "time")),
+    ],
+    "properties": {
+        "content-type": {"const": CONTENT_TYPE},
+        "ce_specversion": {"const": "1.0"},
+        "ce_id": {"type": "string", "format": "uuid"},
+        "ce_source": {"type": "string"},
+        "ce_type": {"type": "string"},
+        "ce_subject": {"type": "string", "format": "uuid"},
+        "ce_time": {"type": "string", "format": "date-time"},
+        "traceparent": {"type": "string"},
+    },
+}
+KEY: Schema = {
+    "type": "string",
+    "format": "uuid",
+    "description": "The aggregate's id, which is `subject` too: the events of one aggregate stay in order.",
+}
+
+
+def asyncapi_document() -> dict[str, Any]:
+    """Channels from the registry, receivers from what each running service handles."""
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Concordat events",
+            "version": "1.0.0",
+            "description": (
+                "What the services tell each other and anybody who listens: CloudEvents 1.0, structured JSON. "
+                "Within a major version fields are only added; readers ignore what they do not know."
+            ),
+        },
+        "defaultContentType": MEDIA_TYPE,
+        "channels": {name: _channel(name, published_by(name)) for name in SERVICES},
+        "operations": {
+            **{f"{name}_publishes": _send(name) for name in SERVICES},
+            **{
+                f"{name}_follows_{source}": _receive(name, source, heard)
+                for name in installed()
+                for source, heard in _by_publisher(heard_by(name))
+            },
+        },
+        "components": {
+            "messages": {cls.__name__: _message(cls) for cls in registry()},
+            "schemas": {"headers": HEADERS, "key": KEY},
+        },
+    }
+
+
+def _by_publisher(classes: Sequence[type[Event]]) -> Iterable[tuple[str, list[type[Event]]]]:
+    for name in SERVICES:
+        heard = [cls for cls in classes if publisher(cls) == name]
+        if heard:
+            yield name, heard
+
+
+def _channel(name: str, classes: Sequence[type[Event]]) -> dict[str, Any]:
+    return {
+        "address": classes[0].TOPIC,
+        "title": f"Events of the {name} service",
+        "messages": {cls.__name__: _reference("components", "messages", cls.__name__) for cls in classes},
+        "bindings": {
+            "kafka": {
+                "topic": classes[0].TOPIC,
+                "partitions": PARTITIONS,
+                "replicas": REPLICATION,
+                "topicConfiguration": _topic_configuration(),
+                "bindingVersion": KAFKA_BINDING,
+            }
+        },
+    }
+
+
+def _topic_configuration() -> dict[str, object]:
+    """The topic settings in the binding's types: lists, numbers and truths instead of Kafka's strings."""
+    typed: dict[str, object] = {
+        name: int(value) if value.isdigit() else value for name, value in TOPIC_SETTINGS.items()
+    }
+    return typed | {"cleanup.policy": TOPIC_SETTINGS["cleanup.policy"].split(",")}
+
+
+def _message(cls: type[Event]) -> dict[str, Any]:
+    return {
+        "name": cls.TYPE,
+        "title": cls.__name__,
+        "summary": first_sentence(cls),
+        "contentType": MEDIA_TYPE,
+        "headers": _reference("components", "schemas", "headers"),
+        "payload": {"$ref": f"./schemas/{schema_name(cls.TYPE)}"},
+        "bindings": {
+            "kafka": {"key": _reference("components", "schemas", "key"), "bindingVersion": KAFKA_BINDING}
+        },
+    }
+
+
+def _send(name: str) -> dict[str, Any]:
+    return {
+        "action": "send",
+        "channel": _reference("channels", name),
+        "title": f"{name} publishes",
+        "messages": _messages(name, published_by(name)),
+    }
+
+
+def _receive(name: str, source: str, classes: Sequence[type[Event]]) -> dict[str, Any]:
+    group = {"type": "string", "const": f"concordat-{name}"}
+    return {
+        "action": "receive",
+        "channel": _reference("channels", source),
+        "title": f"{name} follows {source}",
+        "messages": _messages(source, classes),
+        "bindings": {"kafka": {"groupId": group, "bindingVersion": KAFKA_BINDING}},
+    }
+
+
+def _messages(channel: str, classes: Sequence[type[Event]]) -> list[dict[str, str]]:
+    return [_reference("channels", channel, "messages", cls.__name__) for cls in classes]
+
+
+def _reference(*path: str) -> dict[str, str]:
+    return {"$ref": "#/" + "/".join(path)}

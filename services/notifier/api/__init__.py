@@ -1,0 +1,1 @@
+"""Routes of the notifier, one module per aggregate."""

@@ -1,0 +1,48 @@
+"""The notifier: turns events into alerts and delivers them to ticketing systems."""
+
+from functools import partial
+
+from fastapi import FastAPI
+
+from services.notifier.api import alerts, catalog, deliveries, endpoints
+from services.notifier.consumers import HANDLERS
+from services.notifier.delivery import DeliveryWorker, Tools
+from services.notifier.models import Base
+from services.notifier.settings import Settings
+from services.notifier.timers import timers
+from shared.app import ServiceInfo, new_app
+from shared.clock import Clock, system_clock
+from shared.messaging.bus import Bus
+
+SERVICE = ServiceInfo(
+    name="notifier",
+    title="Concordat notifier",
+    description="Alerts of an organization, and their delivery to its ticketing systems as signed webhooks.",
+    metadata=Base.metadata,
+    tags=(
+        ("alerts", "What needs a person"),
+        ("endpoints", "Where alerts are delivered"),
+        ("deliveries", "What was sent and what came of it"),
+        ("rules", "Which event opens or resolves which alert"),
+        ("templates", "The bodies ticketing systems are sent"),
+    ),
+)
+
+
+def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system_clock) -> FastAPI:
+    """The application; its delivery worker starts with the other background work."""
+    tools = Tools(settings=settings, vault=settings.vault(), clock=clock)
+    app = new_app(
+        SERVICE,
+        settings,
+        routers=(alerts.router, endpoints.router, deliveries.router, catalog.rules, catalog.templates),
+        handlers={
+            event: partial(handle, public_url=settings.public_url) for event, handle in HANDLERS.items()
+        },
+        timers=timers(tools.vault),
+        bus=bus,
+        clock=clock,
+        workers=lambda kernel: (DeliveryWorker(kernel.database, tools),),
+    )
+    app.state.delivery_tools = tools
+    return app

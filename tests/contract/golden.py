@@ -1,0 +1,217 @@
+"""Events to test contracts with: emitted for real into a session that only remembers, and first drafts of samples.
+
+`python -m tests.contract.golden` writes `0001.json` for every event type that has none. Read what it wrote,
+make it realistic, commit it, and never change it again.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from services.charter.domain.model_charter import model_charter
+from shared.contracts import registry
+from shared.contracts.base import Event, Scope
+from shared.domain.canonical import content_hash
+from shared.messaging.outbox import emit
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = ROOT / "docs" / "events" / "golden"
+NOW = datetime(2026, 11, 10, 15, 4, 5, 678000, tzinfo=UTC)
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def _id(number: int) -> UUID:
+    """A UUIDv7 of the sample world, one per thing."""
+    return UUID(f"019a6e2f-{number:04x}-7c3a-9f1e-5d2b8a40{number:04x}")
+
+
+CHARTER, CUSTOMER, PROVIDER, OBSERVER, OWNER = (_id(n) for n in range(1, 6))
+CHANGE, DECISION, ESCALATION, AGREEMENT, SLA, REPORT, RESULT = (_id(n) for n in range(6, 13))
+ALERT, DELIVERY, ENDPOINT = (_id(n) for n in range(13, 16))
+SCOPE = Scope(charter_id=CHARTER, customer_org_id=CUSTOMER, provider_org_id=PROVIDER)
+CONTENT = model_charter(
+    title="O&M governance charter of DES and FSSC",
+    services=("payroll", "accounts_payable", "service_desk", "platform"),
+    effective=date(2026, 10, 1),
+    annual_order_value=Decimal(4800000),
+)
+SUBJECTS = {
+    "organization": CUSTOMER,
+    "member": OWNER,
+    "charter": CHARTER,
+    "change_request": CHANGE,
+    "escalation": ESCALATION,
+    "agreement": AGREEMENT,
+    "sla": SLA,
+    "sla_report": REPORT,
+    "sla_result": RESULT,
+    "alert": ALERT,
+    "delivery": DELIVERY,
+    "endpoint": ENDPOINT,
+}
+UNSCOPED = {"organization", "member", "endpoint"}
+"""Aggregates that belong to no charter, so their events carry no scope."""
+
+VALUES: dict[str, object] = {
+    "acknowledge_due": datetime(2026, 11, 25, 22, 0, tzinfo=UTC),
+    "acknowledged_at": datetime(2026, 11, 18, 14, 30, tzinfo=UTC),
+    "active": True,
+    "agreement_id": AGREEMENT,
+    "aid": "047",
+    "alert_id": ALERT,
+    "attempts": 8,
+    "body": "smb",
+    "cause": "clock",
+    "change_id": CHANGE,
+    "charter_id": CHARTER,
+    "charter_version": 1,
+    "clock_ends_at": datetime(2026, 11, 25, 22, 0, tzinfo=UTC),
+    "conditions": "Back out by 06:00 when the payroll interface check fails.",
+    "content": CONTENT,
+    "content_hash": content_hash(CONTENT),
+    "customer_org_id": CUSTOMER,
+    "days_left": 60,
+    "decision_id": DECISION,
+    "dedup_key": f"escalation:{ESCALATION}",
+    "delivery_id": DELIVERY,
+    "determined_at": datetime(2027, 9, 14, 17, 45, tzinfo=UTC),
+    "display_name": "Alex Morgan",
+    "due": date(2027, 10, 1),
+    "effective_date": date(2026, 10, 1),
+    "end_date": date(2031, 9, 30),
+    "endpoint_id": ENDPOINT,
+    "escalation_id": ESCALATION,
+    "expected": Decimal("99.9"),
+    "from_body": "smb",
+    "issuer": "https://login.des.example/oauth2",
+    "level": "minimum",
+    "member_id": OWNER,
+    "metric_key": "payroll_availability",
+    "metric_name": "Payroll availability",
+    "metrics_met": 11,
+    "metrics_missed": 1,
+    "minimum": Decimal("99.5"),
+    "name": "Department of Example Services",
+    "next_review_due": date(2027, 10, 1),
+    "number": "CR-FY27-0001",
+    "observer_org_ids": (OBSERVER,),
+    "org_id": CUSTOMER,
+    "origin": "customer",
+    "outcome": "no_change",
+    "party": "customer",
+    "period": "2026-10",
+    "priority": "high",
+    "provider_org_id": PROVIDER,
+    "published_at": datetime(2026, 11, 10, 15, 4, 5, tzinfo=UTC),
+    "reason": "The maintenance window collides with the year-end close.",
+    "reason_code": "clock_expired",
+    "report_id": REPORT,
+    "resolution": "cause_cleared",
+    "result_hash": "9f2c1d0e7b6a5948372615041f3e2d5c8b7a69584736251403f2e1d0c9b8a796",
+    "result_id": RESULT,
+    "role": "business_owner",
+    "roles": ("business_owner", "om_team"),
+    "rule": "escalation_raised",
+    "rules": {"cost_one_time": "cost_one_time/t2", "schedule_days": "schedule_days/t1"},
+    "service": "payroll",
+    "severity": "high",
+    "sla_id": SLA,
+    "start_date": date(2026, 10, 1),
+    "subject": "alex.morgan",
+    "subject_id": CHANGE,
+    "subject_kind": "change_request",
+    "subject_number": "CR-FY27-0001",
+    "tier": 2,
+    "title": "Move the payroll interface to the new message format",
+    "to_body": "esc",
+    "unit": "percent",
+    "value": Decimal("99.437219"),
+    "vote": "approve",
+}
+BY_EVENT: dict[str, dict[str, object]] = {
+    "AgreementRegistered": {"number": "IAA-2026-0047", "title": "Financial management shared services"},
+    "CharterActivated": {"number": "CHA-FY27-0001"},
+    "CharterDrafted": {"number": "CHA-FY27-0001"},
+    "CharterDeclined": {"reason": "The provider's cost limit at tier 2 is too high."},
+    "EndpointDisabled": {"reason": "gone"},
+    "EscalationClosed": {"outcome": "approved"},
+    "MetricMissed": {"unit": "percent"},
+    "ReportAcknowledged": {"number": "RPT-FY27-0001"},
+    "ReportDrafted": {"number": "RPT-FY27-0001"},
+    "ReportOverdue": {"due": datetime(2026, 11, 16, 22, 0, tzinfo=UTC)},
+    "AcknowledgementOverdue": {"due": datetime(2026, 11, 25, 22, 0, tzinfo=UTC)},
+    "ReportPublished": {"number": "RPT-FY27-0001"},
+    "AlertOpened": {"title": "CR-FY27-0001 was escalated to the Executive Steering Committee"},
+}
+BY_AGGREGATE: dict[str, dict[str, object]] = {
+    "charter": {"title": CONTENT.title},
+    "agreement": {"title": "Financial management shared services"},
+    "sla": {"title": "Payroll service levels"},
+    "sla_report": {"title": "Payroll service levels, October 2026"},
+}
+
+
+class RememberingSession:
+    """What `emit` needs of a session: it keeps the outbox row instead of writing it."""
+
+    def __init__(self) -> None:
+        self.info: dict[str, object] = {}
+        self.row: Mapping[str, Any] = {}
+
+    async def flush(self) -> None:
+        assert not self.row, "the flush comes before the row"
+
+    async def execute(self, statement: object, row: Mapping[str, Any]) -> None:
+        self.row = row
+
+
+async def outbox_row(event: Event, scope: Scope = SCOPE, **context: str | None) -> Mapping[str, Any]:
+    """The outbox row that `emit` writes for an event: `payload` is the message, `headers` its headers."""
+    session = RememberingSession()
+    source = f"/services/{event.TOPIC.removeprefix('concordat.')}"
+    await emit(
+        session,  # type: ignore[arg-type]
+        event,
+        aggregate_id=SUBJECTS[event.AGGREGATE],
+        version=3,
+        scope=scope,
+        source=source,
+        now=NOW,
+        **context,
+    )
+    return session.row
+
+
+def golden_sample(cls: type[Event]) -> dict[str, Any]:
+    """A realistic event of the class, as it would stand on the topic."""
+    values = VALUES | BY_AGGREGATE.get(cls.AGGREGATE, {}) | BY_EVENT.get(cls.__name__, {})
+    event = cls.model_validate({name: values[name] for name in cls.model_fields})
+    scope = Scope() if cls.AGGREGATE in UNSCOPED else SCOPE
+    row = asyncio.run(
+        outbox_row(event, scope, actor_id=str(OWNER), actor_role="business_owner", traceparent=TRACE)
+    )
+    sample: dict[str, Any] = json.loads(row["payload"])
+    return sample
+
+
+def golden_files() -> Iterator[Path]:
+    """Every sample ever committed."""
+    return iter(sorted(GOLDEN.glob("*/*.json")))
+
+
+def main() -> None:
+    for cls in registry():
+        path = GOLDEN / cls.TYPE / "0001.json"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(golden_sample(cls), indent=2, ensure_ascii=False) + "\n", "utf-8")
+            print(f"wrote {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The server from the wheel keeps what was committed, whoever is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from shared.postgres import EmbeddedPostgres, EmbeddedPostgresError
+
+WRITE_AND_DIE = """
+import asyncio, os, signal, sys
+from pathlib import Path
+import asyncpg
+from shared.postgres import EmbeddedPostgres
+
+server = EmbeddedPostgres(Path(sys.argv[1]))
+server.start()
+
+async def write() -> None:
+    connection = await asyncpg.connect(server.url("postgres"))
+    await connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+
+asyncio.run(write())
+print(int((server.pgdata / "postmaster.pid").read_text().split()[0]), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+async def value(server: EmbeddedPostgres, sql: str) -> object:
+    connection = await asyncpg.connect(server.url("postgres"))
+    try:
+        return await connection.fetchval(sql)
+    finally:
+        await connection.close()
+
+
+async def test_what_was_committed_survives_the_kill_of_everything(tmp_path: Path) -> None:
+    died = subprocess.run(
+        [sys.executable, "-c", WRITE_AND_DIE, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    os.kill(int(died.stdout), signal.SIGKILL)
+    with EmbeddedPostgres(tmp_path) as server:
+        assert await value(server, "SELECT answer FROM kept") == 42
+        assert await value(server, "SHOW fsync") == "on"
+
+
+async def test_processes_share_a_server_and_the_last_one_stops_it(tmp_path: Path) -> None:
+    first, second = (EmbeddedPostgres(tmp_path, durable=False) for _ in range(2))
+    first.start()
+    second.start()
+    assert first.port == second.port
+    first.stop()
+    assert await value(second, "SELECT 1") == 1
+    second.stop()
+    with pytest.raises(OSError):
+        await value(second, "SELECT 1")
+
+
+async def test_a_pid_file_that_names_another_program_is_no_obstacle(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path) as server:
+        await value(server, "CREATE TABLE kept AS SELECT 7 AS answer")
+        lines = (server.pgdata / "postmaster.pid").read_text().splitlines()
+    (server.pgdata / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    with EmbeddedPostgres(tmp_path) as again:
+        assert await value(again, "SELECT answer FROM kept") == 7
+
+
+def test_without_the_secret_nobody_gets_in(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path, durable=False) as server:
+        assert server.password("postgres") != server.password("concordat_charter")
+        assert oct((tmp_path / "secret").stat().st_mode)[-3:] == "600"
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path, durable=False) as server:
+        server.data_dir.joinpath("marker").touch()
+        other = EmbeddedPostgres(tmp_path, port=server.port + 1, durable=False)
+        with pytest.raises(EmbeddedPostgresError, match="already listens"):
+            other.start()
