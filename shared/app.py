@@ -30,11 +30,13 @@ from shared.messaging.janitor import janitor
 from shared.messaging.open import open_bus
 from shared.messaging.relay import Relay
 from shared.migrations import refuse_powerful_role
+from shared.operations import operations_router
 from shared.settings import KernelSettings
 from shared.timers import Timer, TimerRunner
 
 Handler = Callable[[AsyncSession, Any, datetime], Awaitable[None]]
 STOP_SECONDS = 25
+OPERATIONS = ("operations", "For the operator of the service: messages that were set aside.")
 logger = structlog.get_logger()
 
 
@@ -177,7 +179,7 @@ def new_app(
         openapi_url=f"/{info.name}/openapi.json",
         docs_url=None,
         redoc_url=None,
-        openapi_tags=[{"name": name, "description": about} for name, about in info.tags],
+        openapi_tags=[{"name": name, "description": about} for name, about in (*info.tags, OPERATIONS)],
         generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan,
         redirect_slashes=False,
@@ -187,6 +189,7 @@ def new_app(
     errors.install(app)
     openapi.install(app)
     app.include_router(_health(info.name))
+    app.include_router(operations_router(info.name, new_router("operations", f"/{info.name}/v1")))
     for router in routers:
         app.include_router(router)
     return app

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 import psutil  # type: ignore[import-untyped]
@@ -200,8 +200,8 @@ class EmbeddedPostgres:
                 stdout=output,
                 stderr=output,
                 cwd="/",
-                user=UNPRIVILEGED_USER if _is_root() else None,
                 check=False,
+                **_account(),
             )
             if check and done.returncode != 0:
                 output.seek(0)
@@ -213,6 +213,14 @@ class EmbeddedPostgres:
 
 def _is_root() -> bool:
     return os.geteuid() == 0
+
+
+def _account() -> dict[str, Any]:
+    """Whom the server's programs run as. Leaving root means leaving its groups, too."""
+    if not _is_root():
+        return {}
+    account = pwd.getpwnam(UNPRIVILEGED_USER)
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
 def _hand_over(path: Path) -> None:

@@ -6,10 +6,11 @@ from fastapi import FastAPI
 
 from services.notifier.api import alerts, catalog, deliveries, endpoints
 from services.notifier.consumers import HANDLERS
-from services.notifier.delivery import DeliveryWorker, Tools
+from services.notifier.delivery import DeliveryWorker
 from services.notifier.models import Base
 from services.notifier.settings import Settings
 from services.notifier.timers import timers
+from services.notifier.tools import Tools
 from shared.app import ServiceInfo, new_app
 from shared.clock import Clock, system_clock
 from shared.messaging.bus import Bus

@@ -1,13 +1,11 @@
 """The delivery worker: claims what is due, sends it, writes what came of it."""
 
 import asyncio
-import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import structlog
 
-from services.notifier.domain.schedule import LEAST_JITTER, MOST_JITTER, Fault, Verdict
+from services.notifier.domain.schedule import Fault, Verdict
 from services.notifier.domain.signing import signed_headers
 from services.notifier.egress import NO_ANSWER, Answer, Egress
 from services.notifier.metrics import ATTEMPT_SECONDS, ATTEMPTS
@@ -15,9 +13,7 @@ from services.notifier.models import webhook_id
 from services.notifier.service.claiming import Claimed, claim
 from services.notifier.service.results import Outcome, keep_delivered, keep_failed
 from services.notifier.service.secrets import opened
-from services.notifier.settings import Settings
-from services.notifier.vault import Vault
-from shared.clock import Clock
+from services.notifier.tools import Tools
 from shared.db import Database
 
 log = structlog.get_logger()
@@ -25,28 +21,6 @@ log = structlog.get_logger()
 POLL_SECONDS = 0.2
 AFTER_TROUBLE_SECONDS = 1.0
 BATCH = 64
-
-
-def random_jitter() -> float:
-    return random.uniform(LEAST_JITTER, MOST_JITTER)  # noqa: S311 - spreads load, keeps no secret
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What sending needs besides the database."""
-
-    settings: Settings
-    vault: Vault
-    clock: Clock
-    jitter: Callable[[], float] = random_jitter
-
-    def egress(self) -> Egress:
-        return Egress(
-            self.settings.egress_policy(),
-            deadline=self.settings.deadline,
-            ca_file=self.settings.ca_file,
-            connections=self.settings.concurrency,
-        )
 
 
 class DeliveryWorker:

@@ -23,7 +23,7 @@ def alerts(
     rule: str | None = None,
     charter_id: UUID | None = None,
     roles: Collection[str] | None = None,
-) -> Select[tuple[Alert]]:
+) -> Select[Alert]:
     """Alerts by filter; `roles` keeps those addressed to one of them."""
     wanted: list[ColumnElement[bool]] = []
     if state is not None:
@@ -35,7 +35,7 @@ def alerts(
     if charter_id is not None:
         wanted.append(Alert.charter_id == charter_id)
     if roles is not None:
-        wanted.append(Alert.roles.overlap(list(roles)))  # type: ignore[attr-defined]
+        wanted.append(Alert.roles.overlap(list(roles)))
     return select(Alert).where(*wanted)
 
 
@@ -70,7 +70,7 @@ async def unresolved(
     return found.all()
 
 
-def endpoints() -> Select[tuple[Endpoint]]:
+def endpoints() -> Select[Endpoint]:
     return select(Endpoint).where(Endpoint.deleted_at.is_(None))
 
 
@@ -118,7 +118,7 @@ def deliveries(
     alert_id: UUID | None = None,
     state: DeliveryState | None = None,
     event_type: str | None = None,
-) -> Select[tuple[Delivery]]:
+) -> Select[Delivery]:
     wanted: list[ColumnElement[bool]] = []
     if endpoint_id is not None:
         wanted.append(Delivery.endpoint_id == endpoint_id)

@@ -36,7 +36,9 @@ def _header_value(secret: SecretStr) -> SecretStr:
 
 
 EventType = Annotated[str, StringConstraints(strict=True, max_length=200), AfterValidator(_known_type)]
-EventTypes = Annotated[list[EventType], Field(max_length=len(DELIVERED_TYPES), description="empty: all")]
+EventTypes = Annotated[
+    tuple[EventType, ...], Field(max_length=len(DELIVERED_TYPES), description="empty: all")
+]
 Url = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=LONGEST_URL)]
 Authorization = Annotated[
     SecretStr, AfterValidator(_header_value), Field(description="the whole header value")
@@ -103,13 +105,13 @@ class TemplateOptionsIn(In):
         Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{1,31}$")] | SkipJsonSchema[None]
     ) = None
     issue_type: Text = "Task"
-    labels: Annotated[list[Text], Field(max_length=20)] = []
+    labels: Annotated[tuple[Text, ...], Field(max_length=20)] = ()
     category: Text = "inquiry"
     assignment_group: Text | SkipJsonSchema[None] = None
-    priorities: dict[Priority, Text] = {}
+    priorities: dict[Priority, Text] = Field(default_factory=dict)
 
     def as_domain(self) -> TemplateOptions:
-        return TemplateOptions(**self.model_dump() | {"labels": tuple(self.labels)})
+        return TemplateOptions(**self.model_dump())
 
 
 class TemplateOptionsOut(Out):
@@ -130,7 +132,7 @@ class EndpointCreate(In):
     url: Url
     template: Template = Template.cloudevents
     template_options: TemplateOptionsIn = TemplateOptionsIn()
-    event_types: EventTypes = []
+    event_types: EventTypes = ()
     least_priority: Priority = Priority.normal
     max_in_flight: Lane = 4
     authorization: Authorization | SkipJsonSchema[None] = None

@@ -1,5 +1,6 @@
-"""What the sla service learns from others: who exists and which charter is in force."""
+"""What the sla service follows beyond the directory: nothing yet."""
 
-from shared.directory import HANDLERS
+from shared.app import Handler
+from shared.contracts.base import Event
 
-__all__ = ["HANDLERS"]
+HANDLERS: dict[type[Event], Handler] = {}

@@ -24,20 +24,20 @@ BATCH = 50
 _UNPUBLISHED = (ReportState.scheduled, ReportState.drafted)
 
 
-def agreements(kind: AgreementKind | None, charter_id: UUID | None) -> Select[tuple[Agreement]]:
+def agreements(kind: AgreementKind | None, charter_id: UUID | None) -> Select[Agreement]:
     return select(Agreement).where(
         *_given(Agreement.kind, kind),
         *_given(Agreement.charter_id, charter_id),
     )
 
 
-def slas(agreement_id: UUID | None, charter_id: UUID | None) -> Select[tuple[Sla]]:
+def slas(agreement_id: UUID | None, charter_id: UUID | None) -> Select[Sla]:
     return select(Sla).where(*_given(Sla.agreement_id, agreement_id), *_given(Sla.charter_id, charter_id))
 
 
 def reports(
     sla_id: UUID | None, state: ReportState | None, period: str | None, overdue: bool | None
-) -> Select[tuple[Report]]:
+) -> Select[Report]:
     """Reports; `overdue` asks for those that were, or were not, published too late."""
     return select(Report).where(
         *_given(Report.sla_id, sla_id),
@@ -169,7 +169,7 @@ async def reports_unanswered(session: AsyncSession, now: datetime) -> list[Repor
     return await _claimed(session, late.order_by(Report.acknowledge_due))
 
 
-async def _claimed(session: AsyncSession, statement: Select[tuple[R]]) -> list[R]:
+async def _claimed(session: AsyncSession, statement: Select[R]) -> list[R]:
     return list(await session.scalars(statement.limit(BATCH).with_for_update(skip_locked=True)))
 
 

@@ -133,27 +133,42 @@ VALUES: dict[str, object] = {
     "value": Decimal("99.437219"),
     "vote": "approve",
 }
+BY_AGGREGATE: dict[str, dict[str, object]] = {
+    "charter": {"title": CONTENT.title, "number": "CHA-FY27-0001"},
+    "agreement": {"title": "Financial management shared services", "number": "AGR-FY27-0001"},
+    "sla": {"title": "Payroll service levels"},
+    "sla_report": {"title": "Payroll service levels, October 2026", "number": "SR-FY27-0001"},
+}
 BY_EVENT: dict[str, dict[str, object]] = {
-    "AgreementRegistered": {"number": "IAA-2026-0047", "title": "Financial management shared services"},
-    "CharterActivated": {"number": "CHA-FY27-0001"},
-    "CharterDrafted": {"number": "CHA-FY27-0001"},
-    "CharterDeclined": {"reason": "The provider's cost limit at tier 2 is too high."},
+    "AcknowledgementOverdue": {"due": datetime(2026, 11, 25, 22, 0, tzinfo=UTC)},
+    "AlertOpened": {
+        "title": "CR-FY27-0001 escalated from smb to esc: Move the payroll interface to the new message format"
+    },
+    "CharterDeclined": {"reason": "The cost limit of tier 2 is too high for us."},
+    "ChangeWithdrawn": {"reason": "The vendor keeps the old message format for another year."},
     "EndpointDisabled": {"reason": "gone"},
     "EscalationClosed": {"outcome": "approved"},
-    "MetricMissed": {"unit": "percent"},
-    "ReportAcknowledged": {"number": "RPT-FY27-0001"},
-    "ReportDrafted": {"number": "RPT-FY27-0001"},
+    "EscalationRaised": {"cause": "member", "reason_code": "safety_payroll"},
     "ReportOverdue": {"due": datetime(2026, 11, 16, 22, 0, tzinfo=UTC)},
-    "AcknowledgementOverdue": {"due": datetime(2026, 11, 25, 22, 0, tzinfo=UTC)},
-    "ReportPublished": {"number": "RPT-FY27-0001"},
-    "AlertOpened": {"title": "CR-FY27-0001 was escalated to the Executive Steering Committee"},
 }
-BY_AGGREGATE: dict[str, dict[str, object]] = {
-    "charter": {"title": CONTENT.title},
-    "agreement": {"title": "Financial management shared services"},
-    "sla": {"title": "Payroll service levels"},
-    "sla_report": {"title": "Payroll service levels, October 2026"},
+BY_THE_CLOCK = {
+    *("CharterActivated", "CharterReviewDueSoon", "CharterReviewOverdue", "AgreementReviewDueSoon"),
+    *("AgreementReviewOverdue", "SlaReviewDueSoon", "SlaReviewOverdue", "ReportOverdue"),
+    *("AcknowledgementOverdue", "ChangeClockWarned", "EscalationElevated", "AlertOpened"),
+    *("AlertResolved", "DeliveryExhausted", "EndpointDisabled"),
 }
+"""Events whose actor is the system itself."""
+FIRST = {
+    *(
+        "OrganizationRegistered",
+        "CharterDrafted",
+        "ChangeSubmitted",
+        "EscalationRaised",
+        "AgreementRegistered",
+    ),
+    *("SlaRegistered", "AlertOpened", "MetricMissed"),
+}
+"""Events that create their aggregate, and so carry sequence 1."""
 
 
 class RememberingSession:
@@ -170,7 +185,9 @@ class RememberingSession:
         self.row = row
 
 
-async def outbox_row(event: Event, scope: Scope = SCOPE, **context: str | None) -> Mapping[str, Any]:
+async def outbox_row(
+    event: Event, scope: Scope = SCOPE, version: int = 3, **context: str | None
+) -> Mapping[str, Any]:
     """The outbox row that `emit` writes for an event: `payload` is the message, `headers` its headers."""
     session = RememberingSession()
     source = f"/services/{event.TOPIC.removeprefix('concordat.')}"
@@ -178,7 +195,7 @@ async def outbox_row(event: Event, scope: Scope = SCOPE, **context: str | None) 
         session,  # type: ignore[arg-type]
         event,
         aggregate_id=SUBJECTS[event.AGGREGATE],
-        version=3,
+        version=version,
         scope=scope,
         source=source,
         now=NOW,
@@ -192,9 +209,9 @@ def golden_sample(cls: type[Event]) -> dict[str, Any]:
     values = VALUES | BY_AGGREGATE.get(cls.AGGREGATE, {}) | BY_EVENT.get(cls.__name__, {})
     event = cls.model_validate({name: values[name] for name in cls.model_fields})
     scope = Scope() if cls.AGGREGATE in UNSCOPED else SCOPE
-    row = asyncio.run(
-        outbox_row(event, scope, actor_id=str(OWNER), actor_role="business_owner", traceparent=TRACE)
-    )
+    actor, role = ("system",) * 2 if cls.__name__ in BY_THE_CLOCK else (str(OWNER), "business_owner")
+    version = 1 if cls.__name__ in FIRST else 3
+    row = asyncio.run(outbox_row(event, scope, version, actor_id=actor, actor_role=role, traceparent=TRACE))
     sample: dict[str, Any] = json.loads(row["payload"])
     return sample
 

@@ -38,12 +38,17 @@ async def value(server: EmbeddedPostgres, sql: str) -> object:
         await connection.close()
 
 
-async def test_what_was_committed_survives_the_kill_of_everything(tmp_path: Path) -> None:
+def write_and_die(folder: Path) -> int:
+    """A process writes, then kills itself; returns the process id of the server it left behind."""
     died = subprocess.run(
-        [sys.executable, "-c", WRITE_AND_DIE, str(tmp_path)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", WRITE_AND_DIE, str(folder)], capture_output=True, text=True, check=False
     )
     assert died.returncode == -signal.SIGKILL, died.stderr
-    os.kill(int(died.stdout), signal.SIGKILL)
+    return int(died.stdout)
+
+
+async def test_what_was_committed_survives_the_kill_of_everything(tmp_path: Path) -> None:
+    os.kill(write_and_die(tmp_path), signal.SIGKILL)
     with EmbeddedPostgres(tmp_path) as server:
         assert await value(server, "SELECT answer FROM kept") == 42
         assert await value(server, "SHOW fsync") == "on"
@@ -76,9 +81,8 @@ def test_without_the_secret_nobody_gets_in(tmp_path: Path) -> None:
         assert oct((tmp_path / "secret").stat().st_mode)[-3:] == "600"
 
 
-def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+def test_a_port_other_than_the_running_one_is_refused(tmp_path: Path) -> None:
     with EmbeddedPostgres(tmp_path, durable=False) as server:
-        server.data_dir.joinpath("marker").touch()
         other = EmbeddedPostgres(tmp_path, port=server.port + 1, durable=False)
         with pytest.raises(EmbeddedPostgresError, match="already listens"):
             other.start()

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from services.notifier.delivery import Tools
+from services.notifier.tools import Tools
 
 
 async def _tools(request: Request) -> Tools:

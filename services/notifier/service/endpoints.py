@@ -14,7 +14,7 @@ from services.notifier.domain.alerts import AlertState, Change, Priority
 from services.notifier.domain.health import Circuit, DisableReason, Health
 from services.notifier.domain.rules import DISABLED, rendered
 from services.notifier.domain.schedule import DeliveryState
-from services.notifier.domain.templates import Template, TemplateOptions, Ticket, check_options
+from services.notifier.domain.templates import TemplateOptions, Ticket, check_options
 from services.notifier.models import Delivery, Endpoint
 from services.notifier.service import alerts, secrets
 from services.notifier.service.fanout import Message, new_delivery, options_of
@@ -79,7 +79,12 @@ def _checked(values: Mapping[str, Any], policy: EgressPolicy) -> dict[str, Any]:
         url = endpoint_url(values["url"], policy)
     except Refusal as refused:
         raise Invalid(refused.code, refused.message, refused.pointer) from None
-    return {**values, "url": url, "template_options": _stored(values["template_options"])}
+    return {
+        **values,
+        "url": url,
+        "event_types": list(values["event_types"]),
+        "template_options": _stored(values["template_options"]),
+    }
 
 
 def _stored(options: TemplateOptions) -> dict[str, Any]:

@@ -115,7 +115,7 @@ async def _recover(session: AsyncSession, endpoint_ids: set[UUID], now: datetime
             (Endpoint.failures_in_a_row > 0) | (Endpoint.circuit == Circuit.open),
         )
         .order_by(Endpoint.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
     for endpoint in ailing.all():
@@ -127,7 +127,7 @@ async def _recover(session: AsyncSession, endpoint_ids: set[UUID], now: datetime
 async def keep_failed(session: AsyncSession, outcome: Outcome, now: datetime, jitter: float) -> None:
     """Write one failure: the next attempt or the end, and what it means for the endpoint."""
     claimed = outcome.claimed
-    endpoint = await session.get_one(Endpoint, claimed.endpoint_id, with_for_update=True)
+    endpoint = await session.get_one(Endpoint, claimed.endpoint_id, with_for_update={"key_share": True})
     delivery = await _held(session, claimed)
     if delivery is None:
         LOST_LEASES.inc()
