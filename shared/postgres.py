@@ -83,16 +83,9 @@ class EmbeddedPostgres:
         """Create the cluster when there is none, then start it or join the one already running."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with self._alone():
-            running = self._running_port()
-            if running is None:
+            if not self._join():
                 self._create_cluster()
                 self._launch()
-            elif self.port not in (0, running):
-                raise EmbeddedPostgresError(
-                    f"the server of {self.data_dir} already listens on port {running}"
-                )
-            self.port = running or self.port
-            self._await_ready()
             self._users = os.open(self.data_dir / "users", os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(self._users, fcntl.LOCK_SH)
 
@@ -112,6 +105,22 @@ class EmbeddedPostgres:
         with (self.data_dir / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    def _join(self) -> bool:
+        """Use the server that already runs, waiting while it starts. False when there is none (any more)."""
+        deadline = time.monotonic() + 60
+        while (running := self._running_port()) is not None:
+            if self.port not in (0, running):
+                raise EmbeddedPostgresError(
+                    f"the server of {self.data_dir} already listens on port {running}"
+                )
+            if self._run("pg_isready", "-q", "-h", HOST, "-p", str(running), check=False) == 0:
+                self.port = running
+                return True
+            if time.monotonic() > deadline:
+                raise EmbeddedPostgresError(f"PostgreSQL is not ready after a minute:\n{self._log_tail()}")
+            time.sleep(0.1)
+        return False
 
     def _create_cluster(self) -> None:
         if not self._durable:
@@ -181,13 +190,6 @@ class EmbeddedPostgres:
             return
         if foreign:
             (self.pgdata / "postmaster.pid").unlink(missing_ok=True)
-
-    def _await_ready(self) -> None:
-        deadline = time.monotonic() + 60
-        while self._run("pg_isready", "-q", "-h", HOST, "-p", str(self.port), check=False) != 0:
-            if time.monotonic() > deadline:
-                raise EmbeddedPostgresError(f"PostgreSQL is not ready after a minute:\n{self._log_tail()}")
-            time.sleep(0.2)
 
     def _log_tail(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])

@@ -24,7 +24,6 @@ MayRead = Annotated[Principal, allow(policy.READ_AGREEMENT)]
 ByKind = Annotated[AgreementKind | SkipJsonSchema[None], Query()]
 ByCharter = Annotated[UUID | SkipJsonSchema[None], Query()]
 COLUMNS = tuple(Agreement.model_fields)
-CSV = {200: {"content": {"text/csv": {}}}}
 
 
 @router.post("/agreements", status_code=201, response_model=Agreement)
@@ -46,7 +45,7 @@ async def list_agreements(
     return await paginate(session, queries.agreements(kind, charter_id), models.Agreement, page)
 
 
-@router.get("/agreements.csv", response_class=Response, responses={**CSV})
+@router.get("/agreements.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
 async def export_agreements(
     session: Session, caller: MayRead, kind: ByKind = None, charter_id: ByCharter = None
 ) -> Response:

@@ -36,8 +36,6 @@ InState = Annotated[ReportState | SkipJsonSchema[None], Query()]
 OfPeriod = Annotated[str | SkipJsonSchema[None], Query(max_length=10, examples=["2026-10"])]
 Overdue = Annotated[bool | SkipJsonSchema[None], Query(description="published, or not, after the due time")]
 COLUMNS = tuple(ReportSummary.model_fields)
-CSV = {200: {"content": {"text/csv": {}}}}
-HTML = {200: {"content": {"text/html": {}}}}
 
 
 @router.post("/slas/{sla_id}/reports", status_code=201, response_model=Report)
@@ -66,7 +64,7 @@ async def list_reports(
     return await paginate(session, queries.reports(sla_id, state, period, overdue), models.Report, page)
 
 
-@router.get("/reports.csv", response_class=Response, responses={**CSV})
+@router.get("/reports.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
 async def export_reports(
     session: Session,
     caller: MayRead,
@@ -82,7 +80,9 @@ async def export_reports(
     )
 
 
-@router.get("/reports/{report_id}.html", response_class=Response, responses={**HTML})
+@router.get(
+    "/reports/{report_id}.html", response_class=Response, responses={200: {"content": {"text/html": {}}}}
+)
 async def get_report_page(report_id: UUID, session: Session, caller: MayRead) -> Response:
     """The report as a page to read and print."""
     return render(Report.model_validate(await service.get(session, caller, report_id)))

@@ -26,7 +26,6 @@ OfSla = Annotated[UUID, Query()]
 OfMetric = Annotated[Key | SkipJsonSchema[None], Query()]
 Since = Annotated[date | SkipJsonSchema[None], Query()]
 COLUMNS = ("time", "period", "sla_id", "metric_key", "service", "status", "value", "unit")
-CSV = {200: {"content": {"text/csv": {}}}}
 
 
 @router.get("/slas/{sla_id}/results")
@@ -45,7 +44,7 @@ async def list_series(
     return Series.model_validate({"items": await _rows(session, sla_id, metric_key, since)})
 
 
-@router.get("/series.csv", response_class=Response, responses={**CSV})
+@router.get("/series.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
 async def export_series(
     session: Session, caller: MayRead, sla_id: OfSla, metric_key: OfMetric = None, since: Since = None
 ) -> Response:

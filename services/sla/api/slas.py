@@ -23,7 +23,6 @@ MayRead = Annotated[Principal, allow(policy.READ_SLA)]
 ByAgreement = Annotated[UUID | SkipJsonSchema[None], Query()]
 ByCharter = Annotated[UUID | SkipJsonSchema[None], Query()]
 COLUMNS = tuple(SlaSummary.model_fields)
-CSV = {200: {"content": {"text/csv": {}}}}
 
 
 @router.post("/slas", status_code=201, response_model=Sla)
@@ -49,7 +48,7 @@ async def list_slas(
     return await paginate(session, queries.slas(agreement_id, charter_id), models.Sla, page)
 
 
-@router.get("/slas.csv", response_class=Response, responses={**CSV})
+@router.get("/slas.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
 async def export_slas(
     session: Session, caller: MayRead, agreement_id: ByAgreement = None, charter_id: ByCharter = None
 ) -> Response:

@@ -1,0 +1,232 @@
+"""Agreements, SLAs, observations, performance reports and yearly reviews."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from shared.migrations import govern, kernel_v1
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+GOVERNED = ("agreement", "sla", "report", "report_result", "review")
+
+
+def upgrade() -> None:
+    kernel_v1(op)
+    _agreement()
+    _sla()
+    _observation()
+    _report()
+    _report_result()
+    _review()
+    for table in GOVERNED:
+        for column in ("charter_id", "customer_org_id", "provider_org_id"):
+            op.create_index(f"ix_{table}_{column}", table, [column])
+        govern(op, table)
+    govern(op, "observation")
+
+
+def _governed() -> list[sa.Column[object]]:
+    return [
+        sa.Column("id", sa.Uuid, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("charter_id", sa.Uuid, nullable=False),
+        sa.Column("customer_org_id", sa.Uuid, nullable=False),
+        sa.Column("provider_org_id", sa.Uuid, nullable=False),
+        sa.Column("visibility", sa.Text, nullable=False),
+    ]
+
+
+def _agreement() -> None:
+    op.create_table(
+        "agreement",
+        *_governed(),
+        sa.Column("number", sa.Text, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("gtc_number", sa.Text),
+        sa.Column("modification_number", sa.Integer, nullable=False),
+        sa.Column("title", sa.Text, nullable=False),
+        sa.Column("start_date", sa.Date, nullable=False),
+        sa.Column("end_date", sa.Date, nullable=False),
+        sa.Column("total_amount", sa.Numeric),
+        sa.Column("termination_days", sa.Integer, nullable=False),
+        sa.Column("next_review_due", sa.Date, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_agreement"),
+        sa.UniqueConstraint("charter_id", "number", name="uq_agreement_charter_id_number"),
+    )
+
+
+def _sla() -> None:
+    op.create_table(
+        "sla",
+        *_governed(),
+        sa.Column("number", sa.Text, nullable=False),
+        sa.Column("agreement_id", sa.Uuid, nullable=False),
+        sa.Column("title", sa.Text, nullable=False),
+        sa.Column("service", sa.Text, nullable=False),
+        sa.Column("effective_date", sa.Date, nullable=False),
+        sa.Column("end_date", sa.Date, nullable=False),
+        sa.Column("remediation_policy", sa.Text, nullable=False),
+        sa.Column("calendar", sa.Text, nullable=False),
+        sa.Column("period", sa.Text, nullable=False),
+        sa.Column("due_business_day", sa.Integer, nullable=False),
+        sa.Column("acknowledge_within_business_days", sa.Integer, nullable=False),
+        sa.Column("metrics", JSONB, nullable=False),
+        sa.Column("next_review_due", sa.Date, nullable=False),
+        sa.Column("next_period_start", sa.Date),
+        sa.Column("next_report_at", sa.DateTime(timezone=True)),
+        sa.PrimaryKeyConstraint("id", name="pk_sla"),
+        sa.UniqueConstraint("charter_id", "number", name="uq_sla_charter_id_number"),
+        sa.ForeignKeyConstraint(["agreement_id"], ["agreement.id"], name="fk_sla_agreement_id"),
+    )
+    op.create_index("ix_sla_agreement_id", "sla", ["agreement_id"])
+    op.create_index("ix_sla_next_report_at", "sla", ["next_report_at"])
+
+
+def _observation() -> None:
+    op.create_table(
+        "observation",
+        sa.Column("sla_id", sa.Uuid, nullable=False),
+        sa.Column("source", sa.Text, nullable=False),
+        sa.Column("source_id", sa.Text, nullable=False),
+        sa.Column("version", sa.BigInteger, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("service", sa.Text, nullable=False),
+        sa.Column("occurred_at", sa.DateTime(timezone=True)),
+        sa.Column("ended_at", sa.DateTime(timezone=True)),
+        sa.Column("value", sa.Numeric),
+        sa.Column("good", sa.Boolean),
+        sa.Column("attributes", JSONB, nullable=False),
+        sa.Column("pauses", JSONB, nullable=False),
+        sa.Column("deleted", sa.Boolean, nullable=False),
+        sa.Column("fingerprint", sa.Text, nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("received_by", sa.Uuid, nullable=False),
+        sa.Column("charter_id", sa.Uuid, nullable=False),
+        sa.Column("customer_org_id", sa.Uuid, nullable=False),
+        sa.Column("provider_org_id", sa.Uuid, nullable=False),
+        sa.Column("visibility", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("sla_id", "source", "source_id", "version", name="pk_observation"),
+        sa.ForeignKeyConstraint(["sla_id"], ["sla.id"], name="fk_observation_sla_id"),
+        sa.CheckConstraint(
+            "deleted OR (occurred_at IS NOT NULL AND service <> '')", name="ck_observation_complete"
+        ),
+    )
+    op.create_index(
+        "ix_observation_sla_id_service_occurred_at", "observation", ["sla_id", "service", "occurred_at"]
+    )
+
+
+def _report() -> None:
+    op.create_table(
+        "report",
+        *_governed(),
+        sa.Column("number", sa.Text, nullable=False),
+        sa.Column("sla_id", sa.Uuid, nullable=False),
+        sa.Column("sla_number", sa.Text, nullable=False),
+        sa.Column("title", sa.Text, nullable=False),
+        sa.Column("period", sa.Text, nullable=False),
+        sa.Column("period_start", sa.Date, nullable=False),
+        sa.Column("period_end", sa.Date, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("due_rule", sa.Text, nullable=False),
+        sa.Column("calendar", sa.Text, nullable=False),
+        sa.Column("calendar_version", sa.Integer, nullable=False),
+        sa.Column("charter_version", sa.Integer, nullable=False),
+        sa.Column("zone", sa.Text, nullable=False),
+        sa.Column("overdue_at", sa.DateTime(timezone=True)),
+        sa.Column("drafted_at", sa.DateTime(timezone=True)),
+        sa.Column("observation_hash", sa.Text),
+        sa.Column("result_hash", sa.Text),
+        sa.Column("summary", sa.Text, nullable=False),
+        sa.Column("attestation", sa.Text),
+        sa.Column("published_at", sa.DateTime(timezone=True)),
+        sa.Column("published_by", sa.Uuid),
+        sa.Column("publisher_name", sa.Text),
+        sa.Column("acknowledge_due", sa.DateTime(timezone=True)),
+        sa.Column("ack_overdue_at", sa.DateTime(timezone=True)),
+        sa.Column("acknowledged_at", sa.DateTime(timezone=True)),
+        sa.Column("acknowledged_by", sa.Uuid),
+        sa.Column("acknowledger_name", sa.Text),
+        sa.Column("remarks", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_report"),
+        sa.UniqueConstraint("charter_id", "number", name="uq_report_charter_id_number"),
+        sa.UniqueConstraint("sla_id", "period", name="uq_report_sla_id_period"),
+        sa.ForeignKeyConstraint(["sla_id"], ["sla.id"], name="fk_report_sla_id"),
+    )
+    op.create_index("ix_report_sla_id", "report", ["sla_id"])
+    op.create_index("ix_report_due_at", "report", ["due_at"], postgresql_where=sa.text("overdue_at IS NULL"))
+    op.create_index(
+        "ix_report_acknowledge_due",
+        "report",
+        ["acknowledge_due"],
+        postgresql_where=sa.text("ack_overdue_at IS NULL"),
+    )
+
+
+def _report_result() -> None:
+    op.create_table(
+        "report_result",
+        *_governed(),
+        sa.Column("report_id", sa.Uuid, nullable=False),
+        sa.Column("position", sa.Integer, nullable=False),
+        sa.Column("metric_key", sa.Text, nullable=False),
+        sa.Column("metric_name", sa.Text, nullable=False),
+        sa.Column("service", sa.Text, nullable=False),
+        sa.Column("aggregation", sa.Text, nullable=False),
+        sa.Column("definition", JSONB, nullable=False),
+        sa.Column("comparator", sa.Text, nullable=False),
+        sa.Column("expected", sa.Numeric, nullable=False),
+        sa.Column("minimum", sa.Numeric),
+        sa.Column("unit", sa.Text, nullable=False),
+        sa.Column("window_label", sa.Text, nullable=False),
+        sa.Column("window_start", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("window_end", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("status", sa.Text, nullable=False),
+        sa.Column("n", sa.Integer, nullable=False),
+        sa.Column("value", sa.Numeric),
+        sa.Column("value_exact", sa.Text),
+        sa.Column("numerator_exact", sa.Text),
+        sa.Column("denominator_exact", sa.Text),
+        sa.Column("gross", sa.Numeric),
+        sa.Column("gross_exact", sa.Text),
+        sa.Column("display", sa.Text, nullable=False),
+        sa.Column("flags", ARRAY(sa.Text), nullable=False),
+        sa.Column("excluded", JSONB, nullable=False),
+        sa.Column("calendar_version", sa.Integer, nullable=False),
+        sa.Column("observation_hash", sa.Text, nullable=False),
+        sa.Column("cause", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_report_result"),
+        sa.UniqueConstraint("report_id", "metric_key", name="uq_report_result_report_id_metric_key"),
+        sa.ForeignKeyConstraint(["report_id"], ["report.id"], name="fk_report_result_report_id"),
+    )
+    op.create_index("ix_report_result_report_id", "report_result", ["report_id"])
+
+
+def _review() -> None:
+    op.create_table(
+        "review",
+        *_governed(),
+        sa.Column("subject_kind", sa.Text, nullable=False),
+        sa.Column("subject_id", sa.Uuid, nullable=False),
+        sa.Column("due", sa.Date, nullable=False),
+        sa.Column("zone", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("raised", ARRAY(sa.Text), nullable=False),
+        sa.Column("wakes_at", sa.DateTime(timezone=True)),
+        sa.Column("outcome", sa.Text),
+        sa.Column("rationale", sa.Text, nullable=False),
+        sa.Column("determined_at", sa.DateTime(timezone=True)),
+        sa.Column("determined_by", sa.Uuid),
+        sa.Column("determiner_name", sa.Text),
+        sa.PrimaryKeyConstraint("id", name="pk_review"),
+    )
+    is_open = sa.text("state = 'open'")
+    op.create_index("uq_review_open", "review", ["subject_id"], unique=True, postgresql_where=is_open)
+    op.create_index("ix_review_wakes_at", "review", ["wakes_at"], postgresql_where=is_open)
