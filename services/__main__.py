@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -111,6 +112,8 @@ def _serve(application: object, host: str, port: int) -> None:
         server_header=False,
     )
     server = uvicorn.Server(config)
+    # uvicorn raises the signal again once it has stopped: asked to stop and stopped in order is a success.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server.run()
     if not server.started:
         raise typer.Exit(1)

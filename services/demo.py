@@ -15,7 +15,6 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 from rich.console import Console
-from rich.table import Table
 
 from services import embedded
 from services.sla.domain.mapping import load_mapping, map_row
@@ -71,7 +70,7 @@ async def _tell(
     endpoint = await story.register_endpoint(
         "fssc.org_admin", f"{ready.public_url}/sink/hook/fssc", "servicenow_incident"
     )
-    (ready.folder / SECRET_FILE).write_text(endpoint["secret"])
+    (ready.folder / SECRET_FILE).write_text(endpoint["signing_secret"])
     report("a change request that nobody decides moves up when its clock runs out")
     clock.set(at(10, 20))
     undecided = await story.submit_change(RELEASE)
@@ -84,8 +83,8 @@ async def _tell(
     report("a change request is approved by both parties at the competent body")
     clock.set(at(11, 17))
     change = await story.submit_change()
-    change = await story.vote(change, "des.business_owner", "approve")
-    await story.vote(change, "fssc.business_owner", "approve")
+    change = await story.vote(change, "des.om_team", "approve")
+    await story.vote(change, "fssc.isso", "approve")
 
     async def told() -> bool | None:
         rules = {alert["rule"] for alert in await story.alerts("fssc.business_owner")}
@@ -154,15 +153,15 @@ def welcome(console: Console, ready: embedded.Platform, base_url: str, seconds: 
     console.print(
         f"\n[bold]Concordat is running at {base_url}[/bold] (ready in {seconds:.1f} s; Ctrl-C stops it)\n"
     )
-    table = Table("What", "Where", box=None, pad_edge=False)
-    table.add_row("Services", f"{base_url}/")
-    for service in ("charter", "sla", "changes", "notifier"):
-        table.add_row(f"  {service}", f"{base_url}/{service}/openapi.json")
+    places = {"Services": f"{base_url}/"}
+    places |= {
+        f"  {name}": f"{base_url}/{name}/openapi.json" for name in ("charter", "sla", "changes", "notifier")
+    }
     if ids := state(ready.folder):
-        table.add_row("A published report", f"{base_url}/sla/v1/reports/{ids['report_id']}.html")
-    table.add_row("Webhooks as they arrive", f"{base_url}/sink/")
-    table.add_row("Tokens, one per role", str(tokens))
-    console.print(table)
+        places["A published report"] = f"{base_url}/sla/v1/reports/{ids['report_id']}.html"
+    places |= {"Webhooks as they arrive": f"{base_url}/sink/", "Tokens, one per role": str(tokens)}
+    for what, where in places.items():
+        console.print(f"{what:<25}{where}", soft_wrap=True)
     roles = ", ".join(f"${_variable(f'{org}.{role}')}" for org in ("des", "fssc") for role in PEOPLE[org][:2])
     console.print(f"\nTry it (customer DES, provider FSSC; for example {roles}):\n", soft_wrap=True)
     console.print(f"  source {tokens}", soft_wrap=True)

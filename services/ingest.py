@@ -11,7 +11,8 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.sla.domain.mapping import Mapping, RowError, load_mapping, map_row
+from services.sla.domain.mapping import Mapping, load_mapping, map_row
+from services.sla.domain.parsing import RowError
 
 SHOWN_ERRORS = 20
 

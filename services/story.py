@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import httpx
 
 T = TypeVar("T")
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 20.0
+NOT_YET_KNOWN = ("not_a_member", "There is no such charter in force")
 PEOPLE: Mapping[str, tuple[str, ...]] = {
     "des": ("business_owner", "om_team", "executive_sponsor", "contracting_officer", "isso", "org_admin"),
     "fssc": ("business_owner", "om_team", "executive_sponsor", "contracting_officer", "isso", "org_admin"),
@@ -85,6 +86,10 @@ class Unexpected(Exception):
     """A step got another answer than the story expects."""
 
 
+class NotInTime(Unexpected):
+    """What should have happened by events did not."""
+
+
 @dataclass
 class Story:
     """One telling. `token` gives a bearer token for a subject; `issuer` is what its tokens name.
@@ -137,7 +142,7 @@ class Story:
                     await asyncio.sleep(0.1)
                 return found
         except TimeoutError:
-            raise Unexpected(f"{what} did not happen within {PATIENCE_SECONDS:.0f} s") from None
+            raise NotInTime(f"{what} did not happen within {PATIENCE_SECONDS:.0f} s") from None
 
     async def found_organizations(self) -> None:
         """A platform administrator registers three organizations and their people."""
@@ -270,7 +275,7 @@ class Story:
 
     async def register_endpoint(self, who: str, url: str, template: str, **options: Any) -> dict[str, Any]:
         """An organization names the ticketing system that gets its alerts; the answer shows the secret once."""
-        form = {"url": url, "description": "Ticketing system", "template": template} | options
+        form = {"url": url, "name": "Ticketing system", "template": template} | options
         return await self._once_known(who, "/notifier/v1/endpoints", form)
 
     async def alerts(self, who: str, rule: str | None = None) -> list[dict[str, Any]]:
@@ -281,13 +286,20 @@ class Story:
     async def _once_known(self, who: str, path: str, form: Mapping[str, Any]) -> dict[str, Any]:
         """POST until the service has heard of the caller and the charter."""
 
+        last = ""
+
         async def attempt() -> dict[str, Any] | None:
+            nonlocal last
             try:
                 made: dict[str, Any] = await self.call(who, "POST", path, form)
             except Unexpected as error:
-                if "not_a_member" in str(error) or "There is no such charter in force" in str(error):
-                    return None
-                raise
+                last = str(error)
+                if not any(unknown in last for unknown in NOT_YET_KNOWN):
+                    raise
+                return None
             return made
 
-        return await self.eventually(attempt, f"POST {path}")
+        try:
+            return await self.eventually(attempt, f"POST {path}")
+        except NotInTime as late:
+            raise NotInTime(f"{late}; the last answer was {last}") from None

@@ -105,15 +105,9 @@ async def expire(session: AsyncSession, now: datetime) -> int:
 
 async def _finish(session: AsyncSession, parameters: dict[str, object], response: Response) -> None:
     headers = {name: response.headers[name] for name in _STORED_HEADERS if name in response.headers}
-    await session.execute(
-        _FINISH,
-        parameters
-        | {
-            "status": response.status_code,
-            "headers": orjson.dumps(headers).decode(),
-            "body": bytes(response.body),
-        },
-    )
+    body = None if response.headers.get("cache-control") == "no-store" else bytes(response.body)
+    answer = {"status": response.status_code, "headers": orjson.dumps(headers).decode(), "body": body}
+    await session.execute(_FINISH, parameters | answer)
 
 
 async def _replay(session: AsyncSession, claim: Claim) -> Response:
@@ -125,5 +119,9 @@ async def _replay(session: AsyncSession, claim: Claim) -> Response:
     if stored.fingerprint != claim.fingerprint:
         raise Invalid(
             "idempotency_key_reused", "This Idempotency-Key came with another request. Use a new key."
+        )
+    if stored.body is None:
+        raise Conflict(
+            "answer_not_kept", "It was done. The answer held a secret that is shown once and kept nowhere."
         )
     return Response(stored.body, stored.status, headers={**stored.headers, "Idempotency-Replayed": "true"})

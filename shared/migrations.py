@@ -17,7 +17,7 @@ from sqlalchemy import Connection, MetaData, pool
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from shared.messaging.tables import BUS_V1, MESSAGING_V1
-from shared.tables import KERNEL_V1, ROW_SECURITY_V1
+from shared.tables import AUDIT_GUARDS_V1, KERNEL_V1, ROW_SECURITY_V1
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVICES = ("charter", "sla", "changes", "notifier")
@@ -40,15 +40,15 @@ def runtime_role(service: str) -> str:
 
 def kernel_v1(op: Operations) -> None:
     """The kernel's tables and row-level security, as the first migration of every service creates them."""
-    for statement in (*KERNEL_V1, *MESSAGING_V1, *ROW_SECURITY_V1):
+    for statement in (*KERNEL_V1, *AUDIT_GUARDS_V1, *MESSAGING_V1, *ROW_SECURITY_V1):
         op.execute(statement)
-    op.execute("REVOKE UPDATE, DELETE, TRUNCATE ON audit FROM PUBLIC")
+    op.execute("REVOKE UPDATE, DELETE, TRUNCATE ON audit, audit_checkpoint FROM PUBLIC")
     op.execute(
         """
         DO $$ DECLARE runtime text := 'concordat_' || current_schema();
         BEGIN
           IF EXISTS (SELECT FROM pg_roles WHERE rolname = runtime) THEN
-            EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON audit FROM %I', runtime);
+            EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON audit, audit_checkpoint FROM %I', runtime);
             EXECUTE format('GRANT UPDATE (seq, hash) ON audit TO %I', runtime);
           END IF;
         END $$

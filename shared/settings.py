@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import (
@@ -10,6 +11,8 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+
+from shared.audit_keys import KeyRing, SigningKey, VerifyingKey
 
 SHARED_PREFIX = "CONCORDAT_"
 
@@ -48,6 +51,13 @@ class KernelSettings(BaseSettings):
     bus_database_url: SecretStr | None = None
     issuers: tuple[Issuer, ...] = ()
     sysadmins: tuple[str, ...] = Field((), description="platform administrators as `issuer|subject`")
+    audit_key: SecretStr | None = Field(
+        None,
+        description="signs audit checkpoints: a private key in PEM, or base64 of a PEM or of 32 random bytes",
+    )
+    audit_retired_keys: tuple[str, ...] = Field(
+        (), description="PEMs of the public keys that signed earlier checkpoints"
+    )
     pool_size: int = Field(10, ge=1, le=100)
     max_body_bytes: int = Field(262_144, ge=1024)
     public_url: str = "http://127.0.0.1:8000"
@@ -85,6 +95,21 @@ class KernelSettings(BaseSettings):
         if self.bus == "pglog" and self.bus_database_url is None:
             raise ValueError("CONCORDAT_BUS=pglog needs CONCORDAT_BUS_DATABASE_URL")
         return self
+
+    @model_validator(mode="after")
+    def _refuse_bad_audit_keys(self) -> Self:
+        if self.audit_key is None and self.environment not in ("embedded", "test"):
+            raise ValueError("set CONCORDAT_AUDIT_KEY to the base64 form of 32 random bytes, or to a PEM")
+        self.audit_keys("")
+        return self
+
+    def audit_keys(self, service: str) -> KeyRing:
+        """The keys of the service's audit checkpoints; without a setting, derived from its database password."""
+        retired = tuple(VerifyingKey.from_pem(pem) for pem in self.audit_retired_keys)
+        if self.audit_key is not None:
+            return KeyRing(SigningKey.from_text(self.audit_key.get_secret_value()), retired)
+        password = urlsplit(self.database_url.get_secret_value()).password or ""
+        return KeyRing(SigningKey.derived(password, service), retired)
 
 
 def settings_config(service: str) -> SettingsConfigDict:

@@ -115,9 +115,24 @@ def kernel_tables(metadata: MetaData) -> None:
         _text("canonical"),
         Column("seq", BigInteger, nullable=True),
         Column("hash", LargeBinary, nullable=True),
-        UniqueConstraint("chain", "seq"),
+        UniqueConstraint("chain", "visibility", "seq"),
         Index("ix_audit_object_id", "object_id"),
         Index("ix_audit_unsealed", "id", postgresql_where=text("seq IS NULL")),
+    )
+    Table(
+        "audit_checkpoint",
+        metadata,
+        Column("id", Uuid, primary_key=True),
+        Column("chain", Uuid, nullable=False),
+        Column("customer_org_id", Uuid, nullable=True),
+        Column("provider_org_id", Uuid, nullable=True),
+        _text("visibility"),
+        Column("seq", BigInteger, nullable=False),
+        _instant("at"),
+        _text("statement"),
+        Column("signature", LargeBinary, nullable=False),
+        _text("key_id"),
+        UniqueConstraint("chain", "visibility", "seq"),
     )
     Table(
         "number_series",
@@ -174,14 +189,53 @@ KERNEL_V1 = (
       at timestamptz NOT NULL, action text NOT NULL, object_type text NOT NULL,
       object_id uuid NOT NULL, object_version integer NOT NULL, canonical text NOT NULL,
       seq bigint, hash bytea,
-      CONSTRAINT uq_audit_chain_seq UNIQUE (chain, seq))
+      CONSTRAINT uq_audit_chain_visibility_seq UNIQUE (chain, visibility, seq))
     """,
     "CREATE INDEX ix_audit_object_id ON audit (object_id)",
     "CREATE INDEX ix_audit_unsealed ON audit (id) WHERE seq IS NULL",
     """
+    CREATE TABLE audit_checkpoint (
+      id uuid NOT NULL CONSTRAINT pk_audit_checkpoint PRIMARY KEY,
+      chain uuid NOT NULL, customer_org_id uuid, provider_org_id uuid, visibility text NOT NULL,
+      seq bigint NOT NULL, at timestamptz NOT NULL, statement text NOT NULL, signature bytea NOT NULL,
+      key_id text NOT NULL,
+      CONSTRAINT uq_audit_checkpoint_chain_visibility_seq UNIQUE (chain, visibility, seq))
+    """,
+    """
     CREATE TABLE number_series (
       charter_id uuid NOT NULL, prefix text NOT NULL, fiscal_year integer NOT NULL, last integer NOT NULL,
       CONSTRAINT pk_number_series PRIMARY KEY (charter_id, prefix, fiscal_year))
+    """,
+)
+
+# Grants bind the runtime role; these bind the owner too, until it drops them, which checkpoints survive.
+AUDIT_GUARDS_V1 = (
+    """
+    CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN RAISE EXCEPTION 'rows of % are written once and sealed once', TG_TABLE_NAME
+                USING ERRCODE = 'integrity_constraint_violation'; END $$
+    """,
+    """
+    CREATE TRIGGER enters_unsealed BEFORE INSERT ON audit FOR EACH ROW
+    WHEN (NEW.seq IS NOT NULL OR NEW.hash IS NOT NULL) EXECUTE FUNCTION refuse_audit_change()
+    """,
+    """
+    CREATE TRIGGER sealed_once BEFORE UPDATE ON audit FOR EACH ROW
+    WHEN (OLD.seq IS NOT NULL OR OLD.hash IS NOT NULL OR NEW.seq IS NULL OR NEW.hash IS NULL
+          OR (OLD.id, OLD.chain, OLD.customer_org_id, OLD.provider_org_id, OLD.visibility, OLD.at, OLD.action,
+              OLD.object_type, OLD.object_id, OLD.object_version, OLD.canonical)
+             IS DISTINCT FROM
+             (NEW.id, NEW.chain, NEW.customer_org_id, NEW.provider_org_id, NEW.visibility, NEW.at, NEW.action,
+              NEW.object_type, NEW.object_id, NEW.object_version, NEW.canonical))
+    EXECUTE FUNCTION refuse_audit_change()
+    """,
+    """
+    CREATE TRIGGER kept BEFORE DELETE OR TRUNCATE ON audit
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change()
+    """,
+    """
+    CREATE TRIGGER kept BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_checkpoint
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change()
     """,
 )
 
@@ -260,6 +314,15 @@ ROW_SECURITY_V1 = (
            OR (app_org() = provider_org_id AND visibility <> 'customer')
            OR (visibility = 'shared' AND app_observes(chain)))
     WITH CHECK (app_is('system') OR app_is('sysadmin') OR app_org() IS NOT NULL)
+    """,
+    "ALTER TABLE audit_checkpoint ENABLE ROW LEVEL SECURITY",
+    """
+    CREATE POLICY party ON audit_checkpoint
+    USING (app_is('system') OR app_is('sysadmin') AND customer_org_id IS NULL
+           OR (app_org() = customer_org_id AND visibility <> 'provider')
+           OR (app_org() = provider_org_id AND visibility <> 'customer')
+           OR (visibility = 'shared' AND app_observes(chain)))
+    WITH CHECK (app_is('system'))
     """,
     # Events carry every organization's facts: callers may add them, only the service itself reads them.
     "ALTER TABLE outbox ENABLE ROW LEVEL SECURITY",

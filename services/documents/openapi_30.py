@@ -75,7 +75,7 @@ def _example(node: Node) -> Node:
     if not isinstance(node.get("examples"), list):
         return node
     rest = {key: value for key, value in node.items() if key != "examples"}
-    return rest | {"example": value for value in node["examples"][:1]}
+    return rest | ({"example": node["examples"][0]} if node["examples"] else {})
 
 
 def _bounds(node: Node) -> Node:

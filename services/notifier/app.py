@@ -11,6 +11,7 @@ from services.notifier.models import Base
 from services.notifier.settings import Settings
 from services.notifier.timers import timers
 from services.notifier.tools import Tools
+from shared import directory
 from shared.app import ServiceInfo, new_app
 from shared.clock import Clock, system_clock
 from shared.messaging.bus import Bus
@@ -33,13 +34,12 @@ SERVICE = ServiceInfo(
 def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system_clock) -> FastAPI:
     """The application; its delivery worker starts with the other background work."""
     tools = Tools(settings=settings, vault=settings.vault(), clock=clock)
+    own = {event: partial(handle, public_url=settings.public_url) for event, handle in HANDLERS.items()}
     app = new_app(
         SERVICE,
         settings,
         routers=(alerts.router, endpoints.router, deliveries.router, catalog.rules, catalog.templates),
-        handlers={
-            event: partial(handle, public_url=settings.public_url) for event, handle in HANDLERS.items()
-        },
+        handlers={**directory.HANDLERS, **own},
         timers=timers(tools.vault),
         bus=bus,
         clock=clock,

@@ -59,7 +59,7 @@ async def member(stack: Stack, client: httpx.AsyncClient) -> str:
 @pytest.mark.parametrize("service", SERVICES)
 async def test_a_service_turns_away_whoever_brings_no_token(
     stack: Stack, client: httpx.AsyncClient, service: str
-):
+) -> None:
     answer = await client.get(stack.base_url(service) + LISTS[service])
     assert answer.status_code == 401, answer.text
 
@@ -67,7 +67,7 @@ async def test_a_service_turns_away_whoever_brings_no_token(
 @pytest.mark.parametrize("service", SERVICES)
 async def test_a_member_registered_with_the_charter_service_is_served_by_every_service(
     stack: Stack, client: httpx.AsyncClient, member: str, service: str
-):
+) -> None:
     answer = await _eventually_ok(client, stack.base_url(service) + LISTS[service], stack.headers(member))
     assert "items" in answer.json()
 
@@ -83,7 +83,7 @@ async def _eventually_ok(client: httpx.AsyncClient, url: str, headers: dict[str,
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_services_role_reads_its_own_tables_and_no_others(stack: Stack, service: str):
+async def test_a_services_role_reads_its_own_tables_and_no_others(stack: Stack, service: str) -> None:
     connection = await asyncpg.connect(_as_role(stack.database_url, runtime_role(service)))
     try:
         await connection.execute(f"SELECT 1 FROM {service}.outbox")
@@ -99,12 +99,37 @@ def _as_role(url: str, role: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{role}:{PASSWORD}@{parts.hostname}:{parts.port}"))
 
 
-async def test_the_webhook_sink_answers_and_lists_nothing_yet(stack: Stack, client: httpx.AsyncClient):
-    answer = await client.get(stack.sink_url)
-    assert answer.json() == {"deliveries": []}
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_token_of_somebody_who_is_no_member_opens_nothing(
+    stack: Stack, client: httpx.AsyncClient, service: str
+) -> None:
+    answer = await client.get(stack.base_url(service) + LISTS[service], headers=stack.headers("mallory"))
+    assert answer.status_code == 403, answer.text
 
 
-async def test_every_process_ends_in_time_and_reports_success_when_asked_to_stop(stack: Stack):
+async def test_a_webhook_reaches_the_sink_with_a_signature_it_believes(
+    stack: Stack, client: httpx.AsyncClient, member: str
+) -> None:
+    endpoints, headers = f"{stack.base_url('notifier')}/notifier/v1/endpoints", stack.headers(member)
+    desk = {"name": "Service desk", "url": f"{stack.sink_url}/hook/desk"}
+    await _eventually_ok(client, endpoints, headers)
+    endpoint = (await client.post(endpoints, headers=headers, json=desk)).raise_for_status().json()
+    await client.put(f"{stack.sink_url}/hook/desk/secret", content=endpoint["signing_secret"])
+    tested = await client.post(f"{endpoints}/{endpoint['id']}/test", headers=headers, json={})
+    assert tested.is_success, tested.text
+    [delivery] = await _deliveries(stack, client)
+    assert (delivery["hook"], delivery["verified"]) == ("desk", True)
+
+
+async def _deliveries(stack: Stack, client: httpx.AsyncClient) -> list[dict[str, object]]:
+    """What the sink has received, as soon as it has received anything."""
+    async with asyncio.timeout(EVENT_SECONDS):
+        while not (found := (await client.get(stack.sink_url)).json()["deliveries"]):
+            await asyncio.sleep(0.2)
+    return list(found)
+
+
+async def test_every_process_ends_in_time_and_reports_success_when_asked_to_stop(stack: Stack) -> None:
     ended = await stack.stop()
     assert set(ended) == {*SERVICES, "identity-provider", "webhook-sink"}
     failures = {name: stack.processes[name].said() for name, how in ended.items() if how.code != 0}

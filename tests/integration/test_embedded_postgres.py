@@ -75,10 +75,12 @@ async def test_a_pid_file_that_names_another_program_is_no_obstacle(tmp_path: Pa
         assert await value(again, "SELECT answer FROM kept") == 7
 
 
-def test_without_the_secret_nobody_gets_in(tmp_path: Path) -> None:
+async def test_without_the_secret_nobody_gets_in(tmp_path: Path) -> None:
     with EmbeddedPostgres(tmp_path, durable=False) as server:
-        assert server.password("postgres") != server.password("concordat_charter")
         assert oct((tmp_path / "secret").stat().st_mode)[-3:] == "600"
+        for host in ("127.0.0.1", str(server.socket_dir)):
+            with pytest.raises(asyncpg.InvalidPasswordError):
+                await asyncpg.connect(host=host, port=server.port, user="postgres", password="guess")
 
 
 def test_a_port_other_than_the_running_one_is_refused(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ class Receiver:
         self.otherwise = otherwise or Reply()
         self.requests: list[Request] = []
         self.connections = 0
+        self.most_at_once = 0
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -84,6 +85,7 @@ class Receiver:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self.connections += 1
+        self.most_at_once = max(self.most_at_once, len(self._tasks))
         try:
             self.requests.append(await _read(reader))
             await self._answer(self.script.popleft() if self.script else self.otherwise, writer)

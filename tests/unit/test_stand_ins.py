@@ -29,7 +29,7 @@ def verifier(folder: Path, key_set: object) -> TokenVerifier:
 
 
 @pytest.mark.parametrize("asked", [{"data": {"subject": "alice"}}, {"json": {"subject": "alice"}}])
-async def test_a_token_proves_whoever_was_asked_for(asked: dict[str, dict[str, str]], tmp_path: Path):
+async def test_a_token_proves_whoever_was_asked_for(asked: dict[str, dict[str, str]], tmp_path: Path) -> None:
     async with calling(identity_provider(ISSUER)) as client:
         granted = (await client.post("/token", **asked)).json()  # type: ignore[arg-type]
         tokens = verifier(tmp_path, (await client.get("/jwks.json")).json())
@@ -37,7 +37,7 @@ async def test_a_token_proves_whoever_was_asked_for(asked: dict[str, dict[str, s
     assert (granted["token_type"], identity.issuer, identity.subject) == ("Bearer", ISSUER, "alice")
 
 
-async def test_a_provider_that_was_started_anew_signs_with_another_key(tmp_path: Path):
+async def test_a_provider_that_was_started_anew_signs_with_another_key(tmp_path: Path) -> None:
     async with calling(identity_provider(ISSUER)) as old, calling(identity_provider(ISSUER)) as new:
         token = (await old.post("/token", data={"subject": "alice"})).json()["access_token"]
         tokens = verifier(tmp_path, (await new.get("/jwks.json")).json())
@@ -48,19 +48,19 @@ async def test_a_provider_that_was_started_anew_signs_with_another_key(tmp_path:
 @pytest.mark.parametrize(
     "asked", [{"content": b""}, {"json": {}}, {"json": ["alice"]}, {"data": {"grant_type": "x"}}]
 )
-async def test_a_token_for_nobody_is_refused_as_rfc_6749_says(asked: dict[str, object]):
+async def test_a_token_for_nobody_is_refused_as_rfc_6749_says(asked: dict[str, object]) -> None:
     async with calling(identity_provider(ISSUER)) as client:
         answer = await client.post("/token", **asked)  # type: ignore[arg-type]
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
-async def test_discovery_names_the_issuer_and_its_keys():
+async def test_discovery_names_the_issuer_and_its_keys() -> None:
     async with calling(named("identity-provider", {"IDENTITY_PROVIDER_ISSUER": ISSUER})) as client:
         found = (await client.get("/.well-known/openid-configuration")).json()
     assert (found["issuer"], found["jwks_uri"]) == (ISSUER, f"{ISSUER}/jwks.json")
 
 
-async def test_the_provider_says_that_it_believes_everybody():
+async def test_the_provider_says_that_it_believes_everybody() -> None:
     async with calling(identity_provider()) as client:
         assert "believes everybody" in (await client.get("/")).text
 
@@ -81,7 +81,7 @@ SECRET, OTHER = new_secret(), new_secret()
 )
 async def test_the_sink_believes_a_fresh_signature_made_with_its_secret(
     known: str | None, signed_with: tuple[str, ...], age: timedelta, status: int, verified: bool | None
-):
+) -> None:
     headers = signed_headers(signed_with, "msg_1", datetime.now(UTC) - age, BODY)
     async with calling(named("webhook-sink", {"WEBHOOK_SINK_SECRET": known or ""})) as client:
         answer = await client.post("/hook/desk", content=BODY, headers=headers)
@@ -90,13 +90,13 @@ async def test_the_sink_believes_a_fresh_signature_made_with_its_secret(
     assert (seen["hook"], seen["webhook_id"], seen["body"]) == ("desk", "msg_1", json.loads(BODY))
 
 
-async def test_a_changed_body_is_refused():
+async def test_a_changed_body_is_refused() -> None:
     headers = signed_headers((SECRET,), "msg_1", datetime.now(UTC), BODY)
     async with calling(webhook_sink(SECRET)) as client:
         assert (await client.post("/hook/desk", content=BODY + b" ", headers=headers)).status_code == 401
 
 
-async def test_a_hook_can_be_told_its_own_secret():
+async def test_a_hook_can_be_told_its_own_secret() -> None:
     headers = signed_headers((OTHER,), "msg_1", datetime.now(UTC), BODY)
     async with calling(webhook_sink(SECRET)) as client:
         assert (await client.put("/hook/desk/secret", content=OTHER)).status_code == 204
@@ -107,7 +107,7 @@ async def test_a_hook_can_be_told_its_own_secret():
 
 async def test_the_sink_keeps_the_newest_hundred_and_prints_one_line_for_each(
     capsys: pytest.CaptureFixture[str],
-):
+) -> None:
     async with calling(webhook_sink(prefix="/sink")) as client:
         for number in range(KEPT_DELIVERIES + 5):
             await client.post(f"/sink/hook/h{number}", content=b"not json")

@@ -6,9 +6,9 @@ from services.notifier import policy, queries, schemas
 from services.notifier.api.tools import DeliveryTools
 from services.notifier.domain.alerts import Change
 from services.notifier.domain.rules import RULES, Opening, Rule
-from services.notifier.domain.templates import CONTENT_TYPES, TOLD, Template, Ticket, body, check_options
+from services.notifier.domain.templates import CONTENT_TYPES, TOLD, Template, Ticket, body
 from services.notifier.service.alerts import Touched
-from services.notifier.service.endpoints import sample_ticket
+from services.notifier.service.endpoints import require_options, sample_ticket
 from services.notifier.service.fanout import ticket_of
 from shared.app import new_router
 from shared.auth import allow
@@ -68,7 +68,7 @@ async def render_template(
 ) -> schemas.Rendered:
     """Show what would be sent, for a sample or for one of the caller's alerts. Nothing is sent."""
     options = form.template_options.as_domain()
-    check_options(template, options)
+    require_options(template, options)
     ticket: Ticket = sample_ticket(now, tools.settings.public_url)
     if form.alert_id is not None:
         alert = await queries.alert_with_history(session, form.alert_id)

@@ -14,7 +14,7 @@ from services.notifier.domain.alerts import AlertState, Change, Priority
 from services.notifier.domain.health import Circuit, DisableReason, Health
 from services.notifier.domain.rules import DISABLED, rendered
 from services.notifier.domain.schedule import DeliveryState
-from services.notifier.domain.templates import TemplateOptions, Ticket, check_options
+from services.notifier.domain.templates import Template, TemplateOptions, Ticket, check_options
 from services.notifier.models import Delivery, Endpoint
 from services.notifier.service import alerts, secrets
 from services.notifier.service.fanout import Message, new_delivery, options_of
@@ -74,17 +74,30 @@ def _blank_health() -> dict[str, object]:
 
 def _checked(values: Mapping[str, Any], policy: EgressPolicy) -> dict[str, Any]:
     """The values as they are stored: one form of URL, options that fit the template. 422 otherwise."""
+    require_options(values["template"], values["template_options"])
     try:
-        check_options(values["template"], values["template_options"])
         url = endpoint_url(values["url"], policy)
     except Refusal as refused:
-        raise Invalid(refused.code, refused.message, refused.pointer) from None
+        raise _invalid(refused) from None
     return {
         **values,
         "url": url,
         "event_types": list(values["event_types"]),
         "template_options": _stored(values["template_options"]),
     }
+
+
+def require_options(template: Template, options: TemplateOptions) -> None:
+    """422 unless the options make a body."""
+    try:
+        check_options(template, options)
+    except Refusal as refused:
+        raise _invalid(refused) from None
+
+
+def _invalid(refused: Refusal) -> Invalid:
+    """Bad input, not a rule that says no."""
+    return Invalid(refused.code, refused.message, refused.pointer)
 
 
 def _stored(options: TemplateOptions) -> dict[str, Any]:

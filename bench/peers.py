@@ -1,0 +1,198 @@
+"""The peers: small applications that only do the work compared, without token, policy, audit or events.
+
+Their tables are copies of the service's, so rows have the same columns, sizes and indexes; what they
+insert are the rows of the service's latest submission under fresh keys.
+"""
+
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import asyncpg
+import orjson
+from fastapi import Depends, FastAPI
+from pydantic import BaseModel
+from sqlalchemy import MetaData
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from bench.load import CONNECTIONS
+from services.changes.models import Base as Ours
+from shared.ids import uuid7
+
+TABLES = {
+    "change_request": "id",
+    "timeline_entry": "change_id",
+    "audit": "object_id",
+    "outbox": "aggregate_id",
+    "idempotency": None,
+}
+"""The tables of one submission, with the column that holds the request's id."""
+GENERATED = {"audit": {"id"}, "outbox": {"position"}}
+Rows = list[tuple[str, dict[str, Any]]]
+
+
+class Form(BaseModel):
+    """The fields of the service's form, plainly typed."""
+
+    charter_id: str
+    title: str
+    type: str
+    category: str
+    description: str
+    justification: str
+    consequence_of_not_doing: str = ""
+    back_out_plan: str = ""
+    priority: dict[str, str]
+    impact: dict[str, str]
+
+
+class Created(BaseModel):
+    id: str
+    number: str
+
+
+def url() -> str:
+    return os.environ["PEER_DATABASE_URL"]
+
+
+async def connect_pool() -> Any:
+    return await asyncpg.create_pool(url(), min_size=CONNECTIONS, max_size=CONNECTIONS, init=with_json)
+
+
+async def with_json(connection: Any) -> None:
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=lambda v: orjson.dumps(v).decode(), decoder=orjson.loads
+    )
+
+
+async def latest_rows(connection: Any) -> Rows:
+    """The rows the service wrote for its latest submission, without what the database generates."""
+    latest = await connection.fetchval("SELECT id FROM changes.change_request ORDER BY id DESC LIMIT 1")
+    rows: Rows = []
+    for table, column in TABLES.items():
+        where = f"WHERE {column} = '{latest}'" if column else "ORDER BY created_at DESC LIMIT 1"
+        for found in await connection.fetch(f"SELECT * FROM changes.{table} {where}"):
+            rows.append((table, {k: v for k, v in found.items() if k not in GENERATED.get(table, ())}))
+    return rows
+
+
+def fresh(rows: Rows, form: Form) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The same rows as a new request: the form's title, and new keys wherever they are unique."""
+    request_id = uuid7()
+    own: Mapping[str, Any] = {
+        "change_request": lambda: {"id": request_id, "number": str(request_id), "title": form.title},
+        "timeline_entry": lambda: {"id": uuid7(), "change_id": request_id},
+        "audit": lambda: {"object_id": request_id},
+        "outbox": lambda: {"event_id": uuid7(), "aggregate_id": request_id},
+        "idempotency": lambda: {"key": str(request_id)},
+    }
+    for table, row in rows:
+        yield table, row | own[table]()
+
+
+def insert(table: str, row: Mapping[str, Any]) -> str:
+    places = ", ".join(f"${n}" for n in range(1, len(row) + 1))
+    return f"INSERT INTO peer.{table} ({', '.join(row)}) VALUES ({places})"
+
+
+def write_asyncpg() -> FastAPI:
+    """FastAPI + asyncpg: a pool, one transaction, one INSERT per row."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.pool = await connect_pool()
+        async with app.state.pool.acquire() as connection:
+            app.state.rows = await latest_rows(connection)
+        app.state.statements = [insert(table, row) for table, row in app.state.rows]
+        yield
+        await app.state.pool.close()
+
+    app = FastAPI(lifespan=lifespan)
+    _readiness(app)
+
+    @app.post("/change_requests", status_code=201)
+    async def create(form: Form) -> Created:
+        rows = list(fresh(app.state.rows, form))
+        async with app.state.pool.acquire() as connection, connection.transaction():
+            for statement, (_, row) in zip(app.state.statements, rows, strict=True):
+                await connection.execute(statement, *row.values())
+        return Created(id=str(rows[0][1]["id"]), number=rows[0][1]["number"])
+
+    return app
+
+
+class Mapped(DeclarativeBase):
+    metadata = MetaData(schema="peer")
+
+
+MODELS: dict[str, Any] = {
+    name: type(name, (Mapped,), {"__table__": Ours.metadata.tables[name].to_metadata(Mapped.metadata, schema="peer")})
+    for name in TABLES
+}
+
+
+def write_orm() -> FastAPI:
+    """FastAPI + SQLAlchemy ORM: a session by dependency, `add` per row, `commit`."""
+    engine = create_async_engine(
+        url().replace("postgresql://", "postgresql+asyncpg://"), pool_size=CONNECTIONS, max_overflow=0
+    )
+    sessions = async_sessionmaker(engine)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        connection = await asyncpg.connect(url())
+        await with_json(connection)
+        app.state.rows = await latest_rows(connection)
+        await connection.close()
+        yield
+        await engine.dispose()
+
+    async def session() -> AsyncIterator[AsyncSession]:
+        async with sessions() as opened:
+            yield opened
+
+    app = FastAPI(lifespan=lifespan)
+    _readiness(app)
+
+    @app.post("/change_requests", status_code=201)
+    async def create(form: Form, session: Annotated[AsyncSession, Depends(session)]) -> Created:
+        rows = list(fresh(app.state.rows, form))
+        session.add_all(MODELS[table](**row) for table, row in rows)
+        await session.commit()
+        return Created(id=str(rows[0][1]["id"]), number=rows[0][1]["number"])
+
+    return app
+
+
+def read_asyncpg() -> Starlette:
+    """Starlette + asyncpg + orjson: the newest 50 requests, row by row as the table holds them."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        app.state.pool = await connect_pool()
+        yield
+        await app.state.pool.close()
+
+    async def page(request: Request) -> Response:
+        limit = int(request.query_params["limit"])
+        query = "SELECT * FROM changes.change_request ORDER BY id DESC LIMIT $1"
+        async with request.app.state.pool.acquire() as connection:
+            rows = await connection.fetch(query, limit)
+        body = orjson.dumps({"items": [dict(row) for row in rows]}, default=str)
+        return Response(body, media_type="application/json")
+
+    return Starlette(routes=[Route("/change_requests", page), Route("/readyz", _ready)], lifespan=lifespan)
+
+
+async def _ready(request: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+def _readiness(app: FastAPI) -> None:
+    app.add_route("/readyz", _ready)

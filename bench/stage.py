@@ -1,0 +1,154 @@
+"""Where measurements happen: a private, durable PostgreSQL with migrated schemas, seeded people and charters,
+and servers started beside it as they run in production, one worker each."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+
+from bench.load import CONNECTIONS
+from services import embedded
+from shared import directory, migrations
+from shared.db import Database
+from shared.ids import uuid7
+from shared.postgres import _free_port as free_port
+from tests.support.world import World
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 60
+CHARTERS = 8
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The database, its seeded world and the charters requests are spread over."""
+
+    ready: embedded.Platform
+    world: World
+    charters: Sequence[UUID]
+
+    @property
+    def admin_url(self) -> str:
+        return self.ready.admin_url
+
+    def headers(self, member: str) -> dict[str, str]:
+        """The headers of a caller such as `customer.om_team`."""
+        token = self.ready.issuer.token(member, datetime.now(UTC))
+        return {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    def environment(self, service: str, *, background: bool) -> dict[str, str]:
+        """The environment of `concordat run <service>` on this database."""
+        return {
+            "CONCORDAT_ENVIRONMENT": "embedded",
+            "CONCORDAT_BUS": "pglog",
+            "CONCORDAT_BUS_DATABASE_URL": self.ready.url(migrations.BUS_ROLE),
+            "CONCORDAT_ISSUERS": json.dumps([self.ready.issuer.settings.model_dump(mode="json")]),
+            "CONCORDAT_LOG_LEVEL": "warning",
+            "CONCORDAT_POOL_SIZE": str(CONNECTIONS),
+            "CONCORDAT_BACKGROUND": str(background).lower(),
+            f"{service.upper()}_DATABASE_URL": self.ready.url(migrations.runtime_role(service)),
+        }
+
+    @contextmanager
+    def service(self, service: str, *, background: bool = False) -> Iterator[int]:
+        """A service of ours as production runs it; yields its port."""
+        command = ["-m", "services", "run", service, "--port"]
+        settings = self.environment(service, background=background)
+        with serving(command, settings, f"/{service}/readyz") as port:
+            yield port
+
+    @contextmanager
+    def peer(self, factory: str) -> Iterator[int]:
+        """An application of `bench.peers` under the same server settings; yields its port."""
+        options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
+        command = ["-m", "uvicorn", f"bench.peers:{factory}", "--factory", *options, "--port"]
+        with serving(command, {"PEER_DATABASE_URL": self.admin_url}, "/readyz") as port:
+            yield port
+
+    def execute(self, *statements: str) -> None:
+        """Run statements as the administrator."""
+
+        async def run() -> None:
+            connection = await asyncpg.connect(self.admin_url)
+            for statement in statements:
+                await connection.execute(statement)
+            await connection.close()
+
+        asyncio.run(run())
+
+    def fetch(self, query: str, *values: object) -> list[Mapping[str, Any]]:
+        """The rows of a query as the administrator sees them."""
+
+        async def run() -> list[Mapping[str, Any]]:
+            connection = await asyncpg.connect(self.admin_url)
+            rows = await connection.fetch(query, *values)
+            await connection.close()
+            return [dict(row) for row in rows]
+
+        return asyncio.run(run())
+
+
+@contextmanager
+def stage(service: str) -> Iterator[Stage]:
+    """A fresh stage on which `service` knows eight charters between the same two parties."""
+    with (
+        tempfile.TemporaryDirectory(prefix="concordat-bench-") as folder,
+        embedded.platform(Path(folder), None, "http://127.0.0.1") as ready,
+    ):
+        world = World()
+        charters = [world.charter_id, *(uuid7() for _ in range(CHARTERS - 1))]
+        asyncio.run(_seed(ready, service, world, charters))
+        yield Stage(ready, world, charters)
+
+
+async def _seed(ready: embedded.Platform, service: str, world: World, charters: Sequence[UUID]) -> None:
+    database = Database(ready.url(migrations.runtime_role(service)), service)
+    async with database.system() as session:
+        await world.seed(session)
+        for charter_id in charters[1:]:
+            activated = world.activation().model_copy(update={"charter_id": charter_id})
+            await directory.keep_charter(session, activated)
+    await database.close()
+
+
+@contextmanager
+def serving(command: Sequence[str], settings: Mapping[str, str], ready_path: str) -> Iterator[int]:
+    """A Python server in a process of its own, on a free port, from ready to stopped."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, *command, str(port)], env=os.environ | dict(settings), cwd=ROOT
+    )
+    try:
+        until_ready(process, f"http://127.0.0.1:{port}{ready_path}")
+        yield port
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def until_ready(process: "subprocess.Popen[bytes]", url: str) -> float:
+    """Wait for the first 200; seconds it took."""
+    started = time.perf_counter()
+    while time.perf_counter() - started < START_SECONDS:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
+        try:
+            if httpx.get(url, timeout=2, trust_env=False).status_code == httpx.codes.OK:
+                return time.perf_counter() - started
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.02)
+    raise RuntimeError(f"{url} was not ready within {START_SECONDS} s")

@@ -1,0 +1,243 @@
+"""Alerts over HTTP: opened and cleared by events, taken up by members, never seen by strangers."""
+
+import csv
+import io
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from shared.contracts.changes import ChangeClockWarned, ChangeWithdrawn
+from shared.contracts.notifier import AlertAcknowledged, AlertOpened, AlertResolved
+from shared.contracts.sla import MetricMissed
+from shared.domain.governance import Severity
+from shared.ids import uuid7
+from tests.conftest import StartService
+from tests.support.alerting import (
+    NOTIFIER,
+    act,
+    alerts_of,
+    closed,
+    elevated,
+    escalated,
+    ok,
+    problem,
+    review_due,
+    review_overdue,
+)
+from tests.support.harness import RunningService
+
+TEAM = "customer.om_team"
+
+
+@pytest.fixture
+async def s(start_service: StartService) -> AsyncIterator[RunningService]:
+    async with start_service("notifier") as service:
+        yield service
+
+
+async def test_an_escalation_alerts_both_parties_each_with_its_own_alert(s: RunningService) -> None:
+    escalation_id = await escalated(s, severity=Severity.critical)
+    mine, theirs = await alerts_of(s, TEAM), await alerts_of(s, "provider.om_team")
+    assert [a["dedup_key"] for a in mine + theirs] == [f"escalation:{escalation_id}"] * 2
+    assert mine[0]["id"] != theirs[0]["id"]
+    assert (mine[0]["priority"], mine[0]["state"]) == ("urgent", "open")
+    assert mine[0]["title"] == "CR-FY27-0001 escalated from jowg to smb: Replace the gateway"
+    assert len(await s.events(AlertOpened)) == 2
+
+
+async def test_a_stranger_and_an_observer_see_no_alert(s: RunningService) -> None:
+    await escalated(s)
+    (alert,) = await alerts_of(s, TEAM)
+    for member in ("other.om_team", "observer.om_team", "provider.om_team"):
+        path = f"{NOTIFIER}/alerts/{alert['id']}"
+        assert problem(await s.get(member, path), 404) == "not_found"
+        assert problem(await s.post(member, f"{path}/acknowledge", {}, version=1), 404) == "not_found"
+    assert await alerts_of(s, "other.om_team") == await alerts_of(s, "observer.om_team") == []
+
+
+async def test_the_event_of_an_alert_is_only_for_its_party(s: RunningService) -> None:
+    await escalated(s)
+    seen = {e["data"]["org_id"]: e["visibility"] for e in await s.envelopes(AlertOpened)}
+    orgs = s.world.orgs
+    assert seen == {str(orgs["customer"]): "customer", str(orgs["provider"]): "provider"}
+
+
+async def test_a_redelivered_event_does_nothing_twice(s: RunningService) -> None:
+    escalation_id = uuid7()
+    event_id = uuid7()
+    for _ in range(2):
+        warned = ChangeClockWarned(
+            change_id=escalation_id,
+            number="CR-FY27-0002",
+            title="x",
+            body="smb",
+            clock_ends_at=s.clock(),
+        )
+        await s.publish(warned, aggregate_id=escalation_id, event_id=event_id)
+    (alert,) = await alerts_of(s, TEAM)
+    assert alert["occurrences"] == 1
+
+
+async def test_an_elevated_escalation_reopens_the_same_alert_at_a_higher_priority(s: RunningService) -> None:
+    escalation_id = await escalated(s)
+    (alert,) = await alerts_of(s, TEAM)
+    ok(await act(s, alert, "alerts", "acknowledge", {"note": "Looking at it."}))
+    await elevated(s, escalation_id)
+    (again,) = await alerts_of(s, TEAM)
+    assert (again["id"], again["state"], again["priority"]) == (alert["id"], "open", "urgent")
+    assert (again["occurrences"], again["acknowledged_by"]) == (2, None)
+    history = ok(await s.get(TEAM, f"{NOTIFIER}/alerts/{alert['id']}"))["history"]
+    assert [entry["change"] for entry in history] == ["opened", "acknowledged", "reopened"]
+    assert [
+        e.priority for e in await s.events(AlertOpened) if e.alert_id.hex == alert["id"].replace("-", "")
+    ] == [
+        "high",
+        "urgent",
+    ]
+
+
+async def test_a_reminder_updates_an_alert_without_calling_again(s: RunningService) -> None:
+    agreement_id = uuid7()
+    await review_due(s, agreement_id, days_left=60, version=1)
+    (alert,) = await alerts_of(s, TEAM)
+    ok(await act(s, alert, "alerts", "acknowledge"))
+    await review_due(s, agreement_id, days_left=30, version=2)
+    (after,) = await alerts_of(s, TEAM)
+    assert (after["state"], after["occurrences"]) == ("acknowledged", 2)
+    assert after["version"] > alert["version"]
+    assert "in 30 days" in after["title"]
+    await review_overdue(s, agreement_id, version=3)
+    (late,) = await alerts_of(s, TEAM)
+    assert (late["state"], late["priority"], late["rule"]) == ("open", "high", "agreement_review_overdue")
+
+
+async def test_an_agreement_review_concerns_the_customer_alone(s: RunningService) -> None:
+    await review_due(s, uuid7(), days_left=60, version=1)
+    assert len(await alerts_of(s, TEAM)) == 1
+    assert await alerts_of(s, "provider.om_team") == []
+
+
+async def test_a_closed_escalation_resolves_both_alerts(s: RunningService) -> None:
+    escalation_id = await escalated(s)
+    await closed(s, escalation_id, version=2)
+    for member in (TEAM, "provider.om_team"):
+        (alert,) = await alerts_of(s, member)
+        assert (alert["state"], alert["resolution"], alert["resolved_by"]) == (
+            "resolved",
+            "cause_cleared",
+            None,
+        )
+    assert {e.resolution for e in await s.events(AlertResolved)} == {"cause_cleared"}
+
+
+async def test_a_decision_resolves_the_clock_warning(s: RunningService) -> None:
+    change_id = uuid7()
+    warned = ChangeClockWarned(
+        change_id=change_id, number="CR-FY27-0001", title="x", body="smb", clock_ends_at=s.clock()
+    )
+    await s.publish(warned, aggregate_id=change_id, version=3)
+    withdrawn = ChangeWithdrawn(change_id=change_id, number="CR-FY27-0001", title="x", reason="")
+    await s.publish(withdrawn, aggregate_id=change_id, version=4)
+    assert [a["state"] for a in await alerts_of(s, TEAM)] == ["resolved"]
+
+
+async def test_a_cause_that_returns_after_its_end_opens_a_new_alert(s: RunningService) -> None:
+    escalation_id = await escalated(s)
+    (alert,) = await alerts_of(s, TEAM)
+    ok(await act(s, alert, "alerts", "resolve", {"note": "Settled by phone."}))
+    await elevated(s, escalation_id)
+    states = {a["state"] for a in await alerts_of(s, TEAM)}
+    assert states == {"open", "resolved"}
+
+
+async def test_acknowledging_and_resolving_are_recorded_with_their_member(s: RunningService) -> None:
+    await escalated(s)
+    (alert,) = await alerts_of(s, TEAM)
+    taken = ok(await act(s, alert, "alerts", "acknowledge", {"note": "Mine."}))
+    assert (taken["state"], taken["acknowledged_by"]) == ("acknowledged", str(s.world.member(TEAM)))
+    done = ok(await act(s, taken, "alerts", "resolve"))
+    assert (done["state"], done["resolution"]) == ("resolved", "member")
+    assert problem(await act(s, done, "alerts", "acknowledge"), 409) == "not_allowed"
+    (acknowledged,) = await s.events(AlertAcknowledged)
+    assert acknowledged.member_id == s.world.member(TEAM)
+
+
+async def test_a_stale_version_is_refused_and_a_missing_one_too(s: RunningService) -> None:
+    await escalated(s)
+    (alert,) = await alerts_of(s, TEAM)
+    path = f"{NOTIFIER}/alerts/{alert['id']}/acknowledge"
+    assert problem(await s.post(TEAM, path, {}, version=7), 412) == "version_changed"
+    assert problem(await s.post(TEAM, path, {}), 428) == "if_match_required"
+    assert problem(await s.post(TEAM, path, {"note": "a", "x": 1}, version=1), 422) == "invalid"
+
+
+async def test_alerts_are_filtered_by_state_priority_rule_charter_and_role(s: RunningService) -> None:
+    first = await escalated(s, severity=Severity.critical)
+    s.clock.advance(timedelta(minutes=1))
+    await review_due(s, uuid7(), days_left=60, version=1)
+    await closed(s, first)
+    charter = str(s.world.charter_id)
+    for filters, count in (
+        ({}, 2),
+        ({"state": "open"}, 1),
+        ({"priority": "urgent"}, 1),
+        ({"rule": "agreement_review_due_soon"}, 1),
+        ({"charter_id": charter}, 2),
+        ({"charter_id": str(uuid7())}, 0),
+        ({"mine": "true"}, 2),
+    ):
+        assert len(await alerts_of(s, TEAM, **filters)) == count, filters
+    assert await alerts_of(s, "customer.isso", mine="true") == []
+    assert len(await alerts_of(s, "customer.executive_sponsor", mine="true")) == 1
+    assert problem(await s.get(TEAM, f"{NOTIFIER}/alerts", state="odd"), 422) == "invalid"
+
+
+async def test_the_csv_twin_holds_the_same_alerts(s: RunningService) -> None:
+    await escalated(s)
+    answer = await s.get(TEAM, f"{NOTIFIER}/alerts.csv")
+    (row,) = csv.DictReader(io.StringIO(answer.text))
+    (alert,) = await alerts_of(s, TEAM)
+    assert (row["id"], row["roles"]) == (alert["id"], " ".join(alert["roles"]))
+
+
+async def test_pages_follow_each_other(s: RunningService) -> None:
+    for _ in range(3):
+        await escalated(s)
+    first = ok(await s.get(TEAM, f"{NOTIFIER}/alerts", limit=2))
+    rest = ok(await s.get(TEAM, f"{NOTIFIER}/alerts", limit=2, cursor=first["next_cursor"]))
+    assert (len(first["items"]), len(rest["items"]), rest["next_cursor"]) == (2, 1, None)
+
+
+async def test_a_metric_below_its_minimum_alerts_both_parties(s: RunningService) -> None:
+    result_id, sla_id = uuid7(), uuid7()
+    missed = MetricMissed(
+        result_id=result_id,
+        report_id=uuid7(),
+        sla_id=sla_id,
+        metric_key="availability",
+        metric_name="Availability",
+        service="payroll",
+        period="2026-10",
+        level="minimum",
+        value="99.2",
+        expected="99.9",
+        minimum="99.5",
+        unit="percent",
+    )
+    await s.publish(missed, aggregate_id=result_id)
+    for member in (TEAM, "provider.om_team"):
+        (alert,) = await alerts_of(s, member)
+        assert (alert["priority"], alert["dedup_key"]) == ("high", f"metric:{sla_id}:availability:2026-10")
+
+
+async def test_the_rules_can_be_read(s: RunningService) -> None:
+    rules = ok(await s.get("customer.isso", f"{NOTIFIER}/rules"))["items"]
+    raised = next(rule for rule in rules if rule["name"] == "escalation_raised")
+    assert raised["opens"]["audience"] == ["customer", "provider"]
+    assert raised["opens"]["priorities"] == {"critical": "urgent", "low": "normal"}
+
+
+async def test_nobody_reads_without_a_token(s: RunningService) -> None:
+    for path in ("alerts", "alerts.csv", "endpoints", "deliveries", "rules", "templates"):
+        assert (await s.client.get(f"{NOTIFIER}/{path}")).status_code == 401

@@ -1,0 +1,252 @@
+"""Every service's API document: valid, guarded, and shaped for generated clients in any language."""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator
+
+from services.documents.openapi_30 import to_openapi_30
+from services.documents.sources import Route, app_of, installed, routes_of
+from shared.app import GovernedRoute, new_router
+from shared.auth import allow
+from shared.authz import Action, Principal
+from shared.errors import MEDIA_TYPE
+
+SERVICES = installed()
+METHODS = ("get", "post", "put", "patch", "delete")
+OPEN = ("healthz", "readyz", "metrics")
+SNAKE = re.compile(r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$")
+ON_A_RESOURCE = re.compile(r"\{[a-z_]+\}")
+LATER_THAN_30 = {
+    *("const", "propertyNames", "patternProperties", "prefixItems", "contentMediaType", "contentEncoding"),
+    *("$defs", "$schema", "$id", "if", "then", "else", "unevaluatedProperties", "dependentRequired"),
+}
+Operation = tuple[str, str, dict[str, Any]]
+
+pytestmark = pytest.mark.parametrize("service", SERVICES)
+
+
+def operations(service: str) -> list[Operation]:
+    paths = app_of(service).openapi()["paths"]
+    return [
+        (path, method, item[method]) for path, item in paths.items() for method in METHODS if method in item
+    ]
+
+
+def schemas(node: Any) -> Iterator[dict[str, Any]]:
+    """Every object below a node, schemas among them; the values of `enum`, `default` and `example` left out."""
+    if isinstance(node, dict):
+        yield node
+        for key, value in node.items():
+            if key not in ("enum", "default", "example", "examples"):
+                yield from schemas(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from schemas(item)
+
+
+def governed(service: str) -> list[RouteContext]:
+    return [
+        found
+        for found in iter_route_contexts(app_of(service).routes)
+        if isinstance(found.original_route, GovernedRoute)
+    ]
+
+
+def test_the_document_is_valid_openapi_31(service: str) -> None:
+    document = app_of(service).openapi()
+    assert document["openapi"].startswith("3.1")
+    assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+
+
+def test_the_twin_is_valid_openapi_303(service: str) -> None:
+    twin = to_openapi_30(app_of(service).openapi())
+    assert twin["openapi"] == "3.0.3"
+    assert [error.message for error in OpenAPIV30SpecValidator(twin).iter_errors()] == []
+
+
+def test_the_twin_says_nothing_that_30_does_not_know(service: str) -> None:
+    twin = to_openapi_30(app_of(service).openapi())
+    assert "webhooks" not in twin
+    for node in schemas(twin):
+        found = {key for key in node.keys() & LATER_THAN_30 if not _is_a_name(node, key)}
+        assert not found, node
+        assert node != {"type": "null"}
+        assert not isinstance(node.get("type"), list)
+        assert not isinstance(node.get("exclusiveMinimum"), float | int) or node["exclusiveMinimum"] is True
+        assert not isinstance(node.get("$ref"), str) or len(node) == 1, node
+        assert not isinstance(node.get("examples"), list)
+
+
+def _is_a_name(node: dict[str, Any], key: str) -> bool:
+    """Whether the key is the name of a property, which may be anything."""
+    return isinstance(node[key], dict) and bool({"type", "$ref", "anyOf", "allOf"} & node[key].keys())
+
+
+def test_the_twin_keeps_every_operation_and_schema(service: str) -> None:
+    document = app_of(service).openapi()
+    twin = to_openapi_30(document)
+    assert twin["paths"].keys() == document["paths"].keys()
+    assert twin["components"]["schemas"].keys() == document["components"]["schemas"].keys()
+
+
+def test_operation_ids_are_the_names_of_the_functions(service: str) -> None:
+    functions = {
+        (str(found.path), method.lower()): found.endpoint.__name__
+        for found in governed(service)
+        if found.endpoint
+        for method in found.methods or ()
+    }
+    assert {(path, method): each["operationId"] for path, method, each in operations(service)} == functions
+
+
+def test_operation_ids_are_unique_and_snake_case(service: str) -> None:
+    ids = [operation["operationId"] for _, _, operation in operations(service)]
+    assert len(ids) == len(set(ids))
+    assert [each for each in ids if not SNAKE.match(each)] == []
+
+
+def test_every_operation_has_one_declared_tag(service: str) -> None:
+    declared = {tag["name"] for tag in app_of(service).openapi()["tags"] if tag["description"]}
+    for path, _, operation in operations(service):
+        assert len(operation["tags"]) == 1, path
+        assert set(operation["tags"]) <= declared, path
+
+
+def test_every_declared_tag_is_used(service: str) -> None:
+    declared = {tag["name"] for tag in app_of(service).openapi()["tags"]}
+    assert declared == {tag for _, _, operation in operations(service) for tag in operation["tags"]}
+
+
+def test_every_operation_wants_a_bearer_token(service: str) -> None:
+    assert app_of(service).openapi()["security"] == [{"bearer": []}]
+    assert [path for path, _, operation in operations(service) if "security" in operation] == []
+
+
+def test_every_error_is_a_documented_problem(service: str) -> None:
+    for path, method, operation in operations(service):
+        errors = {status: each for status, each in operation["responses"].items() if int(status) >= 400}
+        assert {"400", "401", "403", "404", "409", "412", "422", "428", "503"} <= errors.keys(), (
+            path,
+            method,
+        )
+        for answer in errors.values():
+            assert answer["content"] == {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+def test_enums_are_strings(service: str) -> None:
+    for node in schemas(app_of(service).openapi()):
+        values = [*(node.get("enum") or ()), *([node["const"]] if isinstance(node.get("const"), int) else [])]
+        assert [value for value in values if not isinstance(value, str)] == [], node
+
+
+def test_fields_are_snake_case(service: str) -> None:
+    for node in schemas(app_of(service).openapi()):
+        names = node.get("properties", {})
+        assert [name for name in names if not SNAKE.match(name)] == []
+
+
+def test_paths_and_parameters_are_snake_case(service: str) -> None:
+    for path, _, operation in operations(service):
+        segments = path.removesuffix(".csv").strip("/").split("/")
+        assert [each for each in segments if not SNAKE.match(each.strip("{}"))] == [], path
+        given = [each["name"] for each in operation.get("parameters", ()) if each["in"] != "header"]
+        assert [each for each in given if not SNAKE.match(each)] == [], path
+
+
+def test_paths_begin_with_the_service_and_its_major_version(service: str) -> None:
+    assert [path for path, _, _ in operations(service) if not path.startswith(f"/{service}/v1/")] == []
+
+
+def test_changes_of_an_existing_resource_take_if_match(service: str) -> None:
+    policies = {(route.path, route.method.lower()): route.action for route in routes_of(app_of(service))}
+    for path, method, operation in operations(service):
+        action = policies[path, method]
+        creates = method == "post" and "201" in operation["responses"]
+        if method == "get" or creates or not ON_A_RESOURCE.search(path) or (action and action.reads):
+            continue
+        names = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "header"]
+        assert "if-match" in names, f"{method} {path}"
+
+
+def test_no_component_is_named_by_a_tool(service: str) -> None:
+    names = app_of(service).openapi()["components"]["schemas"]
+    assert [name for name in names if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", name)] == []
+
+
+# Policies
+
+
+def unguarded(app: FastAPI, service: str) -> list[str]:
+    """Routes without a policy, other than health and metrics, and those that open no transaction as the caller."""
+    free = {f"/{service}/{name}" for name in OPEN}
+    bare = [route.path for route in routes_of(app) if route.action is None]
+    loose = [
+        str(found.path)
+        for found in iter_route_contexts(app.routes)
+        if isinstance(found.original_route, APIRoute) and not isinstance(found.original_route, GovernedRoute)
+    ]
+    return sorted({*bare, *loose} - free)
+
+
+def test_every_route_carries_a_policy(service: str) -> None:
+    assert unguarded(app_of(service), service) == []
+
+
+def test_only_health_and_metrics_are_open(service: str) -> None:
+    open_paths = [route.path for route in routes_of(app_of(service)) if route.action is None]
+    assert sorted(open_paths) == sorted(f"/{service}/{name}" for name in OPEN)
+
+
+READ = Action("thing.read")
+
+
+async def _endpoint() -> None: ...
+
+
+async def _guarded(caller: Annotated[Principal, allow(READ)]) -> None: ...
+
+
+async def _needs_caller(caller: Annotated[Principal, allow(READ)]) -> None: ...
+
+
+async def _guarded_indirectly(nothing: Annotated[None, Depends(_needs_caller)]) -> None: ...
+
+
+def planted(router: APIRouter, service: str) -> FastAPI:
+    """An application with a router two inclusions deep, as large services have."""
+    outer = APIRouter(prefix=f"/{service}")
+    outer.include_router(router)
+    app = FastAPI()
+    app.include_router(outer)
+    return app
+
+
+def test_the_guard_sees_a_route_without_a_policy(service: str) -> None:
+    router = new_router("things", prefix="/v1")
+    router.get("/guarded")(_guarded)
+    router.get("/indirect")(_guarded_indirectly)
+    router.get("/forgotten")(_endpoint)
+    assert unguarded(planted(router, service), service) == [f"/{service}/v1/forgotten"]
+
+
+def test_the_guard_sees_a_policy_that_nobody_enforces(service: str) -> None:
+    """Outside a governed route there is no caller to check."""
+    router = APIRouter()
+    router.get("/healthz")(_endpoint)
+    router.get("/loose")(_guarded)
+    assert unguarded(planted(router, service), service) == [f"/{service}/loose"]
+
+
+def test_the_walk_reads_the_policy_of_each_method(service: str) -> None:
+    router = new_router("things", prefix="/v1")
+    router.api_route("/things", methods=["GET", "DELETE"])(_guarded)
+    path = f"/{service}/v1/things"
+    assert routes_of(planted(router, service)) == [
+        Route("DELETE", path, "_guarded", READ),
+        Route("GET", path, "_guarded", READ),
+    ]

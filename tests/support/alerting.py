@@ -1,0 +1,124 @@
+"""Steps that several tests of the notifier take: events that alert, endpoints, their answers."""
+
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from shared.contracts.changes import EscalationClosed, EscalationElevated, EscalationRaised
+from shared.contracts.sla import AgreementReviewDueSoon, AgreementReviewOverdue
+from shared.domain.governance import Severity
+from shared.ids import uuid7
+from tests.support.harness import RunningService
+
+NOTIFIER = "/notifier/v1"
+LOCAL = {"allowed_networks": ("127.0.0.0/8",), "allowed_ports": ("1-65535",)}
+
+
+def ok(answer: httpx.Response, status: int = 200) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    return dict(answer.json())
+
+
+def problem(answer: httpx.Response, status: int) -> str:
+    assert answer.status_code == status, answer.text
+    return str(answer.json()["code"])
+
+
+async def escalated(
+    s: RunningService,
+    escalation_id: UUID | None = None,
+    *,
+    severity: Severity = Severity.high,
+    version: int = 1,
+) -> UUID:
+    """Publish that a change request was escalated; both parties are alerted."""
+    escalation_id = escalation_id or uuid7()
+    event = EscalationRaised(
+        escalation_id=escalation_id,
+        subject_kind="change_request",
+        subject_id=uuid7(),
+        subject_number="CR-FY27-0001",
+        title="Replace the gateway",
+        from_body="jowg",
+        to_body="smb",
+        cause="clock",
+        reason_code="clock_ran_out",
+        severity=severity,
+        clock_ends_at=None,
+    )
+    await s.publish(event, aggregate_id=escalation_id, version=version)
+    return escalation_id
+
+
+async def elevated(
+    s: RunningService, escalation_id: UUID, *, severity: Severity = Severity.high, version: int = 2
+) -> None:
+    event = EscalationElevated(
+        escalation_id=escalation_id,
+        subject_kind="change_request",
+        subject_id=uuid7(),
+        subject_number="CR-FY27-0001",
+        title="Replace the gateway",
+        from_body="smb",
+        to_body="esc",
+        cause="clock",
+        reason_code="clock_ran_out",
+        severity=severity,
+        clock_ends_at=None,
+    )
+    await s.publish(event, aggregate_id=escalation_id, version=version)
+
+
+async def closed(s: RunningService, escalation_id: UUID, *, version: int = 3) -> None:
+    event = EscalationClosed(
+        escalation_id=escalation_id,
+        subject_kind="change_request",
+        subject_id=uuid7(),
+        subject_number="CR-FY27-0001",
+        outcome="approved",
+    )
+    await s.publish(event, aggregate_id=escalation_id, version=version)
+
+
+async def review_due(s: RunningService, agreement_id: UUID, *, days_left: int, version: int) -> None:
+    event = AgreementReviewDueSoon(
+        agreement_id=agreement_id, title="IAA 27-001", due="2027-01-10", days_left=days_left
+    )
+    await s.publish(event, aggregate_id=agreement_id, version=version)
+
+
+async def review_overdue(s: RunningService, agreement_id: UUID, *, version: int) -> None:
+    event = AgreementReviewOverdue(agreement_id=agreement_id, title="IAA 27-001", due="2027-01-10")
+    await s.publish(event, aggregate_id=agreement_id, version=version)
+
+
+async def alerts_of(s: RunningService, member: str, **filters: Any) -> list[dict[str, Any]]:
+    return list(ok(await s.get(member, f"{NOTIFIER}/alerts", **filters))["items"])
+
+
+async def registered(
+    s: RunningService, url: str, member: str = "customer.om_team", **form: Any
+) -> dict[str, Any]:
+    """A new endpoint, with its signing secret."""
+    body = {"name": "Ticket desk", "url": url} | form
+    return ok(await s.post(member, f"{NOTIFIER}/endpoints", body), 201)
+
+
+async def endpoint_now(s: RunningService, endpoint: dict[str, Any]) -> dict[str, Any]:
+    return ok(await s.get("customer.om_team", f"{NOTIFIER}/endpoints/{endpoint['id']}"))
+
+
+async def deliveries_of(s: RunningService, endpoint: dict[str, Any]) -> list[dict[str, Any]]:
+    """The deliveries of an endpoint, newest first, each with its attempts."""
+    member = "customer.om_team"
+    listed = ok(await s.get(member, f"{NOTIFIER}/deliveries", endpoint_id=endpoint["id"]))["items"]
+    return [ok(await s.get(member, f"{NOTIFIER}/deliveries/{each['id']}")) for each in listed]
+
+
+async def act(
+    s: RunningService, row: dict[str, Any], kind: str, verb: str, body: object = None
+) -> httpx.Response:
+    """POST a verb on a resource as the customer's team, with the version it was read at."""
+    path = f"{NOTIFIER}/{kind}/{row['id']}/{verb}"
+    return await s.post("customer.om_team", path, body, version=row["version"])
