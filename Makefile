@@ -23,9 +23,9 @@ test: .venv/.dev ## Run every test that needs only Python
 
 .PHONY: test-kafka
 test-kafka: .venv/.dev ## Run the bus, integration and end-to-end suites on a real Apache Kafka
-	@$(KAFKA) up --nodes $(KAFKA_NODES) --dir $(KAFKA_DIR)
-	@trap '$(KAFKA) down --dir $(KAFKA_DIR)' EXIT; \
-	export KAFKA_BOOTSTRAP="$$($(KAFKA) status --dir $(KAFKA_DIR) --bootstrap)" CI_REQUIRE_KAFKA=1; \
+	@set -e; trap '$(KAFKA) down --dir $(KAFKA_DIR)' EXIT; \
+	export CI_REQUIRE_KAFKA=1 KAFKA_BOOTSTRAP; \
+	KAFKA_BOOTSTRAP="$$($(KAFKA) up --nodes $(KAFKA_NODES) --dir $(KAFKA_DIR))"; \
 	$(PYTEST) -q tests/contract tests/integration tests/e2e $(ARGS)
 
 .PHONY: check

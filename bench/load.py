@@ -39,13 +39,22 @@ def client() -> str:
 
 def apply(load: Load, seconds: float) -> Sample:
     """Requests per second for `seconds`, with percentiles. Any failed request fails the measurement."""
-    run = _wrk if client() == "wrk" else _own_client
-    found = run(load, seconds, uuid4().hex)
+    found = _run(load, seconds)
     if found["errors"] or not found["requests"]:
         raise RuntimeError(f"{load.method} {load.path}: {found['errors']} of {found['requests']} failed")
     return Sample(
         found["requests"] / found["seconds"], {"p50_ms": found["p50_ms"], "p99_ms": found["p99_ms"]}
     )
+
+
+def warm_up(load: Load, seconds: float = 2) -> None:
+    """Load whose outcome does not count: pools are filled, statements prepared, code paths compiled."""
+    _run(load, seconds)
+
+
+def _run(load: Load, seconds: float) -> dict[str, float]:
+    generate = _wrk if client() == "wrk" else _own_client
+    return generate(load, seconds, uuid4().hex)
 
 
 def _own_client(load: Load, seconds: float, key: str) -> dict[str, float]:

@@ -201,7 +201,7 @@ def fetch(folder: Path, libs: Path) -> None:
     pom, partial = folder / "pom.xml", folder / "libs-partial"
     pom.write_text(POM.format(dependencies="\n".join(DEPENDENCY.format(*item) for item in DEPENDENCIES)))
     copy = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={partial}"]
-    if subprocess.run(["mvn", "-q", "-B", "-f", str(pom), *copy], check=False).returncode != 0:
+    if subprocess.run(["mvn", "-q", "-B", "-f", str(pom), *copy], check=False, stdout=sys.stderr).returncode != 0:
         sys.exit("Maven could not resolve Kafka; set KAFKA_HOME to an unpacked Kafka release instead")
     partial.rename(libs)
 

@@ -14,7 +14,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import MetaData, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared import edge, errors, idempotency, log, openapi
+from shared import audit_api, edge, errors, idempotency, log, openapi
+from shared.audit_sealer import Sealer
 from shared.auth import TokenVerifier
 from shared.clock import Clock
 from shared.contracts import TOPICS, registry
@@ -36,6 +37,7 @@ from shared.timers import Timer, TimerRunner
 
 Handler = Callable[[AsyncSession, Any, datetime], Awaitable[None]]
 STOP_SECONDS = 25
+AUDIT = ("audit", "Who did what and when, and the evidence that nobody changed it afterwards.")
 OPERATIONS = ("operations", "For the operator of the service: messages that were set aside.")
 logger = structlog.get_logger()
 
@@ -179,7 +181,9 @@ def new_app(
         openapi_url=f"/{info.name}/openapi.json",
         docs_url=None,
         redoc_url=None,
-        openapi_tags=[{"name": name, "description": about} for name, about in (*info.tags, OPERATIONS)],
+        openapi_tags=[
+            {"name": name, "description": about} for name, about in (*info.tags, AUDIT, OPERATIONS)
+        ],
         generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan,
         redirect_slashes=False,
@@ -190,6 +194,8 @@ def new_app(
     openapi.install(app)
     app.include_router(_health(info.name))
     app.include_router(operations_router(info.name, new_router("operations", f"/{info.name}/v1")))
+    app.include_router(audit_api.trail(new_router("audit", f"/{info.name}/v1/audit")))
+    app.include_router(audit_api.keys(info.name, settings.audit_keys(info.name)))
     for router in routers:
         app.include_router(router)
     return app
@@ -208,6 +214,7 @@ def _kernel(
     wakeup = asyncio.Event()
     bus = bus or open_bus(settings)
     kept = Timer("idempotency_expiry", timedelta(hours=1), idempotency.expire)
+    sealer = Sealer(info.name, settings.audit_keys(info.name))
     return Kernel(
         info=info,
         settings=settings,
@@ -217,7 +224,7 @@ def _kernel(
         bus=bus,
         relay=Relay(url, bus, service=info.name, schema=info.name, wakeup=wakeup),
         consumer=_consumer(info.name, bus, database, handlers, clock),
-        timers=TimerRunner(info.name, database, (*timers, kept), clock),
+        timers=TimerRunner(info.name, database, (*timers, kept, *sealer.timers), clock),
         wakeup=wakeup,
     )
 
@@ -264,7 +271,7 @@ async def _refuse_powerful_role(kernel: Kernel) -> None:
 
 
 def _health(prefix: str) -> APIRouter:
-    """Liveness, readiness and metrics: the only routes without a policy. They name no data."""
+    """Liveness, readiness and metrics: routes without a policy. They name no data."""
     router = APIRouter(prefix=f"/{prefix}", include_in_schema=False)
 
     @router.get("/healthz")

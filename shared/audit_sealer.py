@@ -4,22 +4,25 @@ Any number of processes may run it; an advisory lock lets one work at a time. Be
 runtime role's missing UPDATE and DELETE grants protect a row: that window is about a second.
 """
 
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.audit_chain import GENESIS, Chain, Checkpoint, Head, checkpoints, row_hash
 from shared.audit_keys import KeyRing
+from shared.authz import NOBODY
 from shared.contracts.audit import AuditCheckpointed
 from shared.contracts.base import Scope, rfc3339
 from shared.ids import uuid7
 from shared.messaging.outbox import emit
 from shared.timers import Timer
 
+_Lane = tuple[UUID, str]
 BATCH = 1000
 CHECKPOINT_ROWS = 1000
 CHECKPOINT_AGE = timedelta(minutes=5)
@@ -111,7 +114,7 @@ class Sealer:
         """
         if not await session.scalar(_LOCK):
             return 0
-        rows = (await session.execute(_HEADS)).mappings().all()
+        rows = (await session.execute(_HEADS)).all()
         due = [index for index, row in enumerate(rows) if _is_due(row, now)]
         if not due:
             return 0
@@ -122,27 +125,26 @@ class Sealer:
         return len(due)
 
     async def _publish(
-        self, session: AsyncSession, row: RowMapping, checkpoint: Checkpoint, now: datetime
+        self, session: AsyncSession, row: Row[Any], checkpoint: Checkpoint, now: datetime
     ) -> None:
-        checkpoint_id, statement = uuid7(), checkpoint.statement
-        signature = self._key.sign(statement)
+        event = self._event(checkpoint)
         values = {
-            "id": checkpoint_id,
+            "id": event.checkpoint_id,
             "chain": row.chain,
             "customer": row.customer_org_id,
             "provider": row.provider_org_id,
             "visibility": row.visibility,
             "seq": row.seq,
             "at": now,
-            "statement": statement,
-            "signature": signature,
+            "statement": event.statement,
+            "signature": b64decode(event.signature),
             "key_id": self._key_id,
         }
         await session.execute(_KEEP, values)
         await emit(
             session,
-            event_of(checkpoint_id, checkpoint, signature),
-            aggregate_id=checkpoint_id,
+            event,
+            aggregate_id=event.checkpoint_id,
             version=1,
             scope=_scope(row),
             source=f"/services/{self._service}",
@@ -150,3 +152,52 @@ class Sealer:
             actor_id="system",
             actor_role="system",
         )
+
+    def _event(self, checkpoint: Checkpoint) -> AuditCheckpointed:
+        statement, chain = checkpoint.statement, checkpoint.head.chain
+        return AuditCheckpointed(
+            checkpoint_id=uuid7(),
+            service=self._service,
+            chain=chain.id,
+            visibility=chain.visibility,
+            seq=checkpoint.head.seq,
+            hash=checkpoint.head.hash.hex(),
+            root=checkpoint.root.hex(),
+            statement=statement,
+            signature=b64encode(self._key.sign(statement)).decode(),
+            key_id=self._key_id,
+        )
+
+
+async def _last_sealed(session: AsyncSession, rows: Sequence[Row[Any]]) -> dict[_Lane, tuple[int, bytes]]:
+    lanes = sorted({(row.chain, row.visibility) for row in rows})
+    wanted = {"chains": [chain for chain, _ in lanes], "visibilities": [side for _, side in lanes]}
+    found = await session.execute(_LAST_SEALED, wanted)
+    return {(row.chain, row.visibility): (row.seq, row.hash) for row in found}
+
+
+def _links(rows: Sequence[Row[Any]], last: dict[_Lane, tuple[int, bytes]]) -> dict[str, list[object]]:
+    """The seal of each row: its place in its chain, and the hash over its text and the row before."""
+    links: dict[str, list[object]] = {"ids": [], "seqs": [], "hashes": []}
+    for row in rows:
+        seq, previous = last.get((row.chain, row.visibility), (0, GENESIS))
+        link = (seq + 1, row_hash(previous, row.canonical))
+        last[row.chain, row.visibility] = link
+        for column, value in zip(links.values(), (row.id, *link), strict=True):
+            column.append(value)
+    return links
+
+
+def _is_due(row: Row[Any], now: datetime) -> bool:
+    if row.waiting_since is None:
+        return False
+    return bool(row.seq - row.signed >= CHECKPOINT_ROWS or now - row.waiting_since >= CHECKPOINT_AGE)
+
+
+def _scope(row: Row[Any]) -> Scope:
+    return Scope(
+        charter_id=None if row.chain == NOBODY else row.chain,
+        customer_org_id=row.customer_org_id,
+        provider_org_id=row.provider_org_id,
+        visibility=row.visibility,
+    )

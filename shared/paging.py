@@ -62,6 +62,11 @@ class PageRequest:
         bound = json.dumps([self.request.url.path, filters, self.descending, str(principal.org_id)])
         return hashlib.sha256(bound.encode()).hexdigest()[:16]
 
+    def link_next(self, cursor: str) -> None:
+        """Put the next page's address into the answer's `Link` header (RFC 8288)."""
+        link = self.request.url.include_query_params(cursor=cursor)
+        self.response.headers["Link"] = f'<{link}>; rel="next"'
+
 
 async def _page_request(
     request: Request,
@@ -79,16 +84,15 @@ PageQuery = Annotated[PageRequest, Depends(_page_request)]
 async def paginate(session: AsyncSession, statement: Select[R], model: type[R], page: PageRequest) -> Rows[R]:
     """One page of `statement`, in order of creation (ids are UUIDv7)."""
     if page.cursor is not None:
-        after = _read_cursor(page.cursor, page.fingerprint())
+        after = read_cursor(page.cursor, page.fingerprint())
         statement = statement.where(model.id < after if page.descending else model.id > after)
     order = model.id.desc() if page.descending else model.id.asc()
     found = (await session.scalars(statement.order_by(order).limit(page.limit + 1))).all()
     rows = found[: page.limit]
     if len(found) <= page.limit:
         return Rows(rows, None)
-    cursor = _write_cursor(rows[-1].id, page.fingerprint())
-    link = page.request.url.include_query_params(cursor=cursor)
-    page.response.headers["Link"] = f'<{link}>; rel="next"'
+    cursor = write_cursor(rows[-1].id, page.fingerprint())
+    page.link_next(cursor)
     return Rows(rows, cursor)
 
 
@@ -102,11 +106,13 @@ async def all_rows(session: AsyncSession, statement: Select[R], model: type[R]) 
     return rows
 
 
-def _write_cursor(last: UUID, fingerprint: str) -> str:
+def write_cursor(last: UUID, fingerprint: str) -> str:
+    """An opaque cursor after `last`, bound to what `PageRequest.fingerprint` covers."""
     return base64.urlsafe_b64encode(f"1.{last.hex}.{fingerprint}".encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str, fingerprint: str) -> UUID:
+def read_cursor(cursor: str, fingerprint: str) -> UUID:
+    """The id a cursor stands after; `BadRequest` when it is damaged or was made for another question."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         version, last, bound = base64.urlsafe_b64decode(padded.encode("ascii")).decode("ascii").split(".")

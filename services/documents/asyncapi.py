@@ -1,10 +1,18 @@
 """The AsyncAPI 3.0.0 document: every topic, every event on it, who sends and who listens."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from services.documents.events import Schema
-from services.documents.sources import first_sentence, heard_by, installed, published_by, publisher
+from services.documents.sources import (
+    channel_of,
+    channels,
+    events_on,
+    first_sentence,
+    heard_by,
+    installed,
+    publishers,
+)
 from shared.contracts import registry
 from shared.contracts.base import Event, schema_name
 from shared.messaging.kafka import PARTITIONS, REPLICATION, TOPIC_SETTINGS
@@ -51,33 +59,31 @@ def asyncapi_document() -> dict[str, Any]:
             ),
         },
         "defaultContentType": MEDIA_TYPE,
-        "channels": {name: _channel(name, published_by(name)) for name in SERVICES},
-        "operations": {
-            **{f"{name}_publishes": _send(name) for name in SERVICES},
-            **{
-                f"{name}_follows_{source}": _receive(name, source, heard)
-                for name in installed()
-                for source, heard in _by_publisher(heard_by(name))
-            },
-        },
+        "channels": {channel: _channel(channel) for channel in channels()},
+        "operations": dict(_operations()),
         "components": {
             "messages": {cls.__name__: _message(cls) for cls in registry()},
-            "schemas": {"headers": HEADERS, "key": KEY},
+            "schemas": {"headers": HEADERS},
         },
     }
 
 
-def _by_publisher(classes: Sequence[type[Event]]) -> Iterable[tuple[str, list[type[Event]]]]:
-    for name in SERVICES:
-        heard = [cls for cls in classes if publisher(cls) == name]
-        if heard:
-            yield name, heard
+def _operations() -> Iterator[tuple[str, dict[str, Any]]]:
+    for channel in channels():
+        for service in publishers(channel):
+            yield f"{service}_publishes_{channel}", _send(service, channel)
+    for service in installed():
+        for channel in channels():
+            heard = [cls for cls in heard_by(service) if channel_of(cls) == channel]
+            if heard:
+                yield f"{service}_follows_{channel}", _receive(service, channel, heard)
 
 
-def _channel(name: str, classes: Sequence[type[Event]]) -> dict[str, Any]:
+def _channel(name: str) -> dict[str, Any]:
+    classes = events_on(name)
     return {
         "address": classes[0].TOPIC,
-        "title": f"Events of the {name} service",
+        "title": f"Events of {'the ' + name + ' service' if name in SERVICES else 'every service: ' + name}",
         "messages": {cls.__name__: _reference("components", "messages", cls.__name__) for cls in classes},
         "bindings": {
             "kafka": {
@@ -107,28 +113,26 @@ def _message(cls: type[Event]) -> dict[str, Any]:
         "contentType": MEDIA_TYPE,
         "headers": _reference("components", "schemas", "headers"),
         "payload": {"$ref": f"./schemas/{schema_name(cls.TYPE)}"},
-        "bindings": {
-            "kafka": {"key": _reference("components", "schemas", "key"), "bindingVersion": KAFKA_BINDING}
-        },
+        "bindings": {"kafka": {"key": KEY, "bindingVersion": KAFKA_BINDING}},
     }
 
 
-def _send(name: str) -> dict[str, Any]:
+def _send(service: str, channel: str) -> dict[str, Any]:
     return {
         "action": "send",
-        "channel": _reference("channels", name),
-        "title": f"{name} publishes",
-        "messages": _messages(name, published_by(name)),
+        "channel": _reference("channels", channel),
+        "title": f"{service} publishes",
+        "messages": _messages(channel, events_on(channel)),
     }
 
 
-def _receive(name: str, source: str, classes: Sequence[type[Event]]) -> dict[str, Any]:
-    group = {"type": "string", "const": f"concordat-{name}"}
+def _receive(service: str, channel: str, classes: Sequence[type[Event]]) -> dict[str, Any]:
+    group = {"type": "string", "const": f"concordat-{service}"}
     return {
         "action": "receive",
-        "channel": _reference("channels", source),
-        "title": f"{name} follows {source}",
-        "messages": _messages(source, classes),
+        "channel": _reference("channels", channel),
+        "title": f"{service} follows {channel}",
+        "messages": _messages(channel, classes),
         "bindings": {"kafka": {"groupId": group, "bindingVersion": KAFKA_BINDING}},
     }
 

@@ -10,11 +10,13 @@ from typing import Any
 from services.documents.sources import (
     Route,
     app_of,
+    channel_of,
+    channels,
+    events_on,
     first_sentence,
     heard_by,
     installed,
-    published_by,
-    publisher,
+    publishers,
     routes_of,
 )
 from shared.authz import EVERYONE, Action
@@ -23,6 +25,7 @@ from shared.domain.transitions import Transitions
 from shared.migrations import SERVICES
 
 GENERATED = "<!-- Generated from the code by `make documents`; edits are overwritten. -->"
+EVENT_COLUMNS = ("event", "means", "followed by")
 
 
 def map_page() -> str:
@@ -37,28 +40,25 @@ def map_page() -> str:
         "Schemas are in [events/schemas](events/schemas), samples in [events/golden](events/golden), "
         "the topics in [events/asyncapi.json](events/asyncapi.json), the APIs in [api](api).",
         *(part for name in installed() for part in _service(name)),
+        *(part for name in channels() if name not in SERVICES for part in _shared_channel(name)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _summary(name: str) -> Sequence[str]:
     owned = ", ".join(str(tag["name"]).replace("_", " ") for tag in app_of(name).openapi_tags or ())
-    topics = sorted({f"`{cls.TOPIC}`" for cls in heard_by(name)})
-    return (
-        f"[{name}](#{name})",
-        owned,
-        f"`concordat.{name}` ({len(published_by(name))} events)",
-        ", ".join(topics) or "nobody",
-    )
+    written = (f"`concordat.{each}`" for each in channels() if name in publishers(each))
+    read = sorted({f"`{cls.TOPIC}`" for cls in heard_by(name)})
+    return f"[{name}](#{name})", owned, ", ".join(written), ", ".join(read) or "nobody"
 
 
 def _edges() -> Iterator[str]:
     yield from (f"    {name}" for name in SERVICES)
     for name in installed():
-        for source in SERVICES:
-            heard = [short(cls) for cls in heard_by(name) if publisher(cls) == source]
+        for channel in channels():
+            heard = [short(cls) for cls in heard_by(name) if channel_of(cls) == channel]
             if heard:
-                yield f'    {source} -- "{"<br/>".join(heard)}" --> {name}'
+                yield f'    {channel} -- "{"<br/>".join(heard)}" --> {name}'
 
 
 def short(cls: type[Event]) -> str:
@@ -70,8 +70,14 @@ def _service(name: str) -> Iterator[str]:
     app = app_of(name)
     yield f"## {name}"
     yield app.description
-    yield _table(("event", "means", "followed by"), map(_event, published_by(name)))
+    yield _table(EVENT_COLUMNS, map(_event, events_on(name)))
     yield _table(("route", "operation", "policy", "who may"), map(_route, routes_of(app)))
+
+
+def _shared_channel(channel: str) -> Iterator[str]:
+    yield f"## Every service: {channel}"
+    yield f"Each service publishes these about its own data, on `concordat.{channel}`."
+    yield _table(EVENT_COLUMNS, map(_event, events_on(channel)))
 
 
 def _event(cls: type[Event]) -> Sequence[str]:

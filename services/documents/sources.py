@@ -69,13 +69,22 @@ def _policies(dependant: Dependant) -> Iterator[Action]:
         yield from _policies(inner)
 
 
-def publisher(cls: type[Event]) -> str:
-    """The service that owns the event's topic."""
+def channel_of(cls: type[Event]) -> str:
+    """The topic without our prefix: the name of the service that owns it, or of what all services share."""
     return cls.TOPIC.removeprefix("concordat.")
 
 
-def published_by(service: str) -> list[type[Event]]:
-    return [cls for cls in registry() if publisher(cls) == service]
+def channels() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(channel_of(cls) for cls in registry()))
+
+
+def events_on(channel: str) -> list[type[Event]]:
+    return [cls for cls in registry() if channel_of(cls) == channel]
+
+
+def publishers(channel: str) -> tuple[str, ...]:
+    """Who writes to a topic: its service, or every service when it is nobody's own."""
+    return (channel,) if channel in SERVICES else SERVICES
 
 
 def heard_by(service: str) -> list[type[Event]]:

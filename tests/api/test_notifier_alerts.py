@@ -19,6 +19,7 @@ from tests.support.alerting import (
     alerts_of,
     closed,
     elevated,
+    emptied,
     escalated,
     ok,
     problem,
@@ -30,10 +31,15 @@ from tests.support.harness import RunningService
 TEAM = "customer.om_team"
 
 
+@pytest.fixture(scope="module")
+async def service(start_service: StartService) -> AsyncIterator[RunningService]:
+    async with start_service("notifier") as started:
+        yield started
+
+
 @pytest.fixture
-async def s(start_service: StartService) -> AsyncIterator[RunningService]:
-    async with start_service("notifier") as service:
-        yield service
+async def s(service: RunningService) -> RunningService:
+    return await emptied(service)
 
 
 async def test_an_escalation_alerts_both_parties_each_with_its_own_alert(s: RunningService) -> None:

@@ -18,6 +18,7 @@ from tests.support.alerting import (
     NOTIFIER,
     act,
     deliveries_of,
+    emptied,
     endpoint_now,
     escalated,
     ok,
@@ -34,26 +35,24 @@ JIRA = {"template": "jira_issue", "template_options": {"project_key": "OPS"}}
 
 
 @pytest.fixture(scope="module")
-async def calm(start_service: StartService) -> AsyncIterator[RunningService]:
-    """A service for tests that leave nothing behind that another could trip over."""
-    async with start_service("notifier", **LOCAL) as service:
-        yield service
+async def service(start_service: StartService) -> AsyncIterator[RunningService]:
+    async with start_service("notifier", **LOCAL) as started:
+        yield started
 
 
 @pytest.fixture
-async def s(start_service: StartService) -> AsyncIterator[RunningService]:
-    async with start_service("notifier", **LOCAL) as service:
-        yield service
+async def s(service: RunningService) -> RunningService:
+    return await emptied(service)
 
 
-async def test_a_new_endpoint_shows_its_secret_once(calm: RunningService) -> None:
-    created = await registered(calm, URL, authorization="Basic dXNlcjpwYXNz")
+async def test_a_new_endpoint_shows_its_secret_once(s: RunningService) -> None:
+    created = await registered(s, URL, authorization="Basic dXNlcjpwYXNz")
     assert created["signing_secret"].startswith("whsec_")
     assert created["secret_last4"] == created["signing_secret"][-4:]
     assert created["has_authorization"]
-    read = await calm.get(TEAM, f"{ENDPOINTS}/{created['id']}")
-    listed = await calm.get(TEAM, ENDPOINTS)
-    exported = await calm.get(TEAM, f"{ENDPOINTS}.csv")
+    read = await s.get(TEAM, f"{ENDPOINTS}/{created['id']}")
+    listed = await s.get(TEAM, ENDPOINTS)
+    exported = await s.get(TEAM, f"{ENDPOINTS}.csv")
     for answer in (read, listed, exported):
         assert created["signing_secret"] not in answer.text
         assert "dXNlcjpwYXNz" not in answer.text
@@ -102,40 +101,38 @@ async def test_a_repeated_request_with_a_key_makes_one_endpoint_and_keeps_no_sec
         ({"secret": "x"}, "invalid"),
     ],
 )
-async def test_what_may_be_registered(
-    calm: RunningService, changes: dict[str, Any], code: str | None
-) -> None:
-    answer = await calm.post(TEAM, ENDPOINTS, {"name": "Desk", "url": URL} | changes)
+async def test_what_may_be_registered(s: RunningService, changes: dict[str, Any], code: str | None) -> None:
+    answer = await s.post(TEAM, ENDPOINTS, {"name": "Desk", "url": URL} | changes)
     assert answer.status_code == (422 if code else 201), answer.text
     assert answer.json().get("code") == code
 
 
-async def test_a_refused_url_is_pointed_at_and_secrets_are_not_echoed(calm: RunningService) -> None:
-    answer = await calm.post(TEAM, ENDPOINTS, {"name": "Desk", "url": "https://10.0.0.1/"})
+async def test_a_refused_url_is_pointed_at_and_secrets_are_not_echoed(s: RunningService) -> None:
+    answer = await s.post(TEAM, ENDPOINTS, {"name": "Desk", "url": "https://10.0.0.1/"})
     assert answer.json()["errors"][0]["pointer"] == "/url"
-    answer = await calm.post(TEAM, ENDPOINTS, {"name": "Desk", "url": URL, "authorization": "Basic s3cr3t\n"})
+    answer = await s.post(TEAM, ENDPOINTS, {"name": "Desk", "url": URL, "authorization": "Basic s3cr3t\n"})
     assert "s3cr3t" not in answer.text
 
 
 @pytest.mark.parametrize("member", ["provider.om_team", "other.om_team", "observer.om_team"])
-async def test_another_organization_finds_no_endpoint(calm: RunningService, member: str) -> None:
-    created = await registered(calm, URL)
+async def test_another_organization_finds_no_endpoint(s: RunningService, member: str) -> None:
+    created = await registered(s, URL)
     path = f"{ENDPOINTS}/{created['id']}"
-    assert problem(await calm.get(member, path), 404) == "not_found"
+    assert problem(await s.get(member, path), 404) == "not_found"
     for verb in ("rotate_secret", "enable", "disable", "test"):
-        assert problem(await calm.post(member, f"{path}/{verb}", {}, version=1), 404) == "not_found"
+        assert problem(await s.post(member, f"{path}/{verb}", {}, version=1), 404) == "not_found"
     span = {"since": "2026-01-01T00:00:00Z", "until": "2027-01-01T00:00:00Z"}
-    assert problem(await calm.post(member, f"{path}/replay", span), 404) == "not_found"
-    headers = calm.headers(member, If_Match='"1"')
-    assert (await calm.client.patch(path, headers=headers, json={"name": "x"})).status_code == 404
-    assert (await calm.client.delete(path, headers=headers)).status_code == 404
-    assert ok(await calm.get(member, ENDPOINTS))["items"] == []
+    assert problem(await s.post(member, f"{path}/replay", span), 404) == "not_found"
+    headers = s.headers(member, If_Match='"1"')
+    assert (await s.client.patch(path, headers=headers, json={"name": "x"})).status_code == 404
+    assert (await s.client.delete(path, headers=headers)).status_code == 404
+    assert ok(await s.get(member, ENDPOINTS))["items"] == []
 
 
 @pytest.mark.parametrize("member", ["customer.isso", "customer.executive_sponsor", "observer.observer"])
-async def test_roles_without_that_duty_keep_no_endpoints(calm: RunningService, member: str) -> None:
-    assert problem(await calm.get(member, ENDPOINTS), 403) == "role_required"
-    assert problem(await calm.post(member, ENDPOINTS, {"name": "Desk", "url": URL}), 403) == "role_required"
+async def test_roles_without_that_duty_keep_no_endpoints(s: RunningService, member: str) -> None:
+    assert problem(await s.get(member, ENDPOINTS), 403) == "role_required"
+    assert problem(await s.post(member, ENDPOINTS, {"name": "Desk", "url": URL}), 403) == "role_required"
 
 
 async def patch(s: RunningService, row: dict[str, Any], **changes: Any) -> Any:
@@ -143,19 +140,19 @@ async def patch(s: RunningService, row: dict[str, Any], **changes: Any) -> Any:
     return await s.client.patch(f"{ENDPOINTS}/{row['id']}", headers=headers, json=changes)
 
 
-async def test_a_change_touches_only_what_it_names(calm: RunningService) -> None:
-    created = await registered(calm, URL, least_priority="high")
-    changed = ok(await patch(calm, created, name="Renamed", **JIRA))
+async def test_a_change_touches_only_what_it_names(s: RunningService) -> None:
+    created = await registered(s, URL, least_priority="high")
+    changed = ok(await patch(s, created, name="Renamed", **JIRA))
     assert (changed["name"], changed["template"], changed["least_priority"]) == (
         "Renamed",
         "jira_issue",
         "high",
     )
     assert (changed["url"], changed["version"]) == (URL, created["version"] + 1)
-    again = ok(await patch(calm, changed, name="Once more"))
+    again = ok(await patch(s, changed, name="Once more"))
     assert again["template_options"]["project_key"] == "OPS"
-    assert problem(await patch(calm, created, name="Late"), 412) == "version_changed"
-    assert problem(await patch(calm, again, url="https://10.0.0.1/"), 422) == "address_not_public"
+    assert problem(await patch(s, created, name="Late"), 412) == "version_changed"
+    assert problem(await patch(s, again, url="https://10.0.0.1/"), 422) == "address_not_public"
 
 
 async def test_a_deleted_endpoint_is_gone_and_its_secrets_with_it(s: RunningService) -> None:
@@ -172,41 +169,41 @@ async def test_a_deleted_endpoint_is_gone_and_its_secrets_with_it(s: RunningServ
         assert await session.scalar(text("SELECT count(*) FROM endpoint_secret")) == 0
 
 
-async def test_authorization_can_be_replaced_and_removed(calm: RunningService) -> None:
-    created = await registered(calm, URL)
+async def test_authorization_can_be_replaced_and_removed(s: RunningService) -> None:
+    created = await registered(s, URL)
     path = f"{ENDPOINTS}/{created['id']}/authorization"
-    headers = calm.headers(TEAM, If_Match='"1"')
-    put = ok(await calm.client.put(path, headers=headers, json={"authorization": "Bearer abc"}))
+    headers = s.headers(TEAM, If_Match='"1"')
+    put = ok(await s.client.put(path, headers=headers, json={"authorization": "Bearer abc"}))
     assert put["has_authorization"]
-    headers = calm.headers(TEAM, If_Match='"2"')
-    assert not ok(await calm.client.delete(path, headers=headers))["has_authorization"]
+    headers = s.headers(TEAM, If_Match='"2"')
+    assert not ok(await s.client.delete(path, headers=headers))["has_authorization"]
 
 
-async def test_an_endpoint_is_enabled_only_after_a_test_that_succeeded(calm: RunningService) -> None:
+async def test_an_endpoint_is_enabled_only_after_a_test_that_succeeded(s: RunningService) -> None:
     async with Receiver(Reply(status=500)) as receiver:
-        created = await registered(calm, receiver.url())
-        off = ok(await act(calm, created, "endpoints", "disable"))
-        assert problem(await act(calm, off, "endpoints", "enable"), 409) == "test_required"
-        calm.clock.advance(timedelta(seconds=1))
-        failed = ok(await calm.post(TEAM, f"{ENDPOINTS}/{off['id']}/test"), 202)
-        await calm.drain()
-        assert problem(await act(calm, off, "endpoints", "enable"), 409) == "test_required"
-        ok(await calm.post(TEAM, f"{ENDPOINTS}/{off['id']}/test"), 202)
-        await calm.drain()
-        on = ok(await act(calm, off, "endpoints", "enable"))
+        created = await registered(s, receiver.url())
+        off = ok(await act(s, created, "endpoints", "disable"))
+        assert problem(await act(s, off, "endpoints", "enable"), 409) == "test_required"
+        s.clock.advance(timedelta(seconds=1))
+        failed = ok(await s.post(TEAM, f"{ENDPOINTS}/{off['id']}/test"), 202)
+        await s.drain()
+        assert problem(await act(s, off, "endpoints", "enable"), 409) == "test_required"
+        ok(await s.post(TEAM, f"{ENDPOINTS}/{off['id']}/test"), 202)
+        await s.drain()
+        on = ok(await act(s, off, "endpoints", "enable"))
     assert on["enabled"]
     assert len(receiver.requests) == 2
     path = f"{NOTIFIER}/deliveries/{failed['id']}"
-    assert ok(await calm.get(TEAM, path))["state"] == "exhausted"
-    assert [e.reason for e in await calm.events(EndpointDisabled)] == ["by_member"]
+    assert ok(await s.get(TEAM, path))["state"] == "exhausted"
+    assert [e.reason for e in await s.events(EndpointDisabled)] == ["by_member"]
 
 
-async def test_a_switched_off_endpoint_gets_no_new_deliveries(calm: RunningService) -> None:
-    created = await registered(calm, URL)
-    ok(await act(calm, created, "endpoints", "disable"))
+async def test_a_switched_off_endpoint_gets_no_new_deliveries(s: RunningService) -> None:
+    created = await registered(s, URL)
+    ok(await act(s, created, "endpoints", "disable"))
     await escalated(s)
-    assert await deliveries_of(calm, created) == []
-    assert problem(await act(calm, await endpoint_now(calm, created), "endpoints", "disable"), 409)
+    assert await deliveries_of(s, created) == []
+    assert problem(await act(s, await endpoint_now(s, created), "endpoints", "disable"), 409)
 
 
 @pytest.mark.parametrize(
@@ -220,11 +217,11 @@ async def test_a_switched_off_endpoint_gets_no_new_deliveries(calm: RunningServi
     ],
 )
 async def test_an_endpoint_gets_what_it_asked_for(
-    calm: RunningService, form: dict[str, Any], count: int
+    s: RunningService, form: dict[str, Any], count: int
 ) -> None:
-    created = await registered(calm, URL, **form)
+    created = await registered(s, URL, **form)
     await escalated(s)
-    assert len(await deliveries_of(calm, created)) == count
+    assert len(await deliveries_of(s, created)) == count
 
 
 async def test_the_templates_can_be_listed_and_tried(s: RunningService) -> None:
@@ -241,15 +238,16 @@ async def test_the_templates_can_be_listed_and_tried(s: RunningService) -> None:
     assert (await s.post(TEAM, f"{NOTIFIER}/templates/odd/render", {})).status_code == 422
 
 
-async def test_a_missing_endpoint_is_not_found(calm: RunningService) -> None:
-    assert problem(await calm.get(TEAM, f"{ENDPOINTS}/{uuid7()}"), 404) == "not_found"
-    assert (await calm.get(TEAM, f"{ENDPOINTS}/odd")).status_code == 422
+async def test_a_missing_endpoint_is_not_found(s: RunningService) -> None:
+    assert problem(await s.get(TEAM, f"{ENDPOINTS}/{uuid7()}"), 404) == "not_found"
+    assert (await s.get(TEAM, f"{ENDPOINTS}/odd")).status_code == 422
 
 
 REQUIRED = {
     "database_url": SecretStr("postgresql://x"),
     "bus": "kafka",
     "kafka_bootstrap": "broker:9092",
+    "audit_key": SecretStr(new_vault_key()),
 }
 
 
@@ -257,7 +255,7 @@ REQUIRED = {
     ("extra", "complaint"),
     [
         ({"environment": "production"}, "NOTIFIER_SECRET_KEY"),
-        ({"environment": "production", "secret_key": SecretStr("short")}, "32 random bytes"),
+        ({"environment": "production", "secret_key": SecretStr("short")}, "a secret key is"),
         ({"environment": "test", "allowed_networks": ("10.0.0.1/8",)}, "host bits"),
         ({"environment": "test", "allowed_ports": ("0",)}, "no port"),
         ({"environment": "test", "deadline": timedelta(minutes=2)}, "less than or equal"),

@@ -1,5 +1,6 @@
 """Taking in observations: three formats, bad rows, repeats, corrections."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -66,6 +67,15 @@ async def test_a_thousand_rows_come_in_each_format_and_again_without_effect(serv
     again = (await send(service, sla_id, body, kind=kind)).json()
     assert (again["accepted"], again["duplicates"], again["rejected"]) == (0, 1200, 0)
     assert await counted(service, sla_id) == ("1188", "1200")
+
+
+async def test_of_concurrent_uploads_of_the_same_rows_each_row_is_accepted_once(service, sla_id):
+    rows = [probe(n) for n in range(300)]
+    uploads = [json.dumps(rows), json.dumps(rows[::-1]), json.dumps(rows[100:] + rows[:100])]
+    answers = [a.json() for a in await asyncio.gather(*(send(service, sla_id, body) for body in uploads))]
+    assert sum(answer["accepted"] for answer in answers) == 300
+    assert sum(answer["duplicates"] for answer in answers) == 600
+    assert await counted(service, sla_id) == ("300", "300")
 
 
 async def test_json_items_and_a_byte_order_mark_are_understood(service, sla_id):

@@ -1,7 +1,7 @@
 """Events to test contracts with: emitted for real into a session that only remembers, and first drafts of samples.
 
-`python -m tests.contract.golden` writes `0001.json` for every event type that has none. Read what it wrote,
-make it realistic, commit it, and never change it again.
+`python -m tests.contract.golden` writes `0001.json` for every event type that has none, from the values below
+(a `KeyError` names the field that needs one). Make it realistic, commit it, and never change it again.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from shared.contracts import registry
 from shared.contracts.base import Event, Scope
 from shared.domain.canonical import content_hash
 from shared.messaging.outbox import emit
+from shared.migrations import SERVICES
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "docs" / "events" / "golden"
@@ -32,7 +33,7 @@ def _id(number: int) -> UUID:
 
 CHARTER, CUSTOMER, PROVIDER, OBSERVER, OWNER = (_id(n) for n in range(1, 6))
 CHANGE, DECISION, ESCALATION, AGREEMENT, SLA, REPORT, RESULT = (_id(n) for n in range(6, 13))
-ALERT, DELIVERY, ENDPOINT = (_id(n) for n in range(13, 16))
+ALERT, DELIVERY, ENDPOINT, CHECKPOINT = (_id(n) for n in range(13, 17))
 SCOPE = Scope(charter_id=CHARTER, customer_org_id=CUSTOMER, provider_org_id=PROVIDER)
 CONTENT = model_charter(
     title="O&M governance charter of DES and FSSC",
@@ -53,6 +54,7 @@ SUBJECTS = {
     "alert": ALERT,
     "delivery": DELIVERY,
     "endpoint": ENDPOINT,
+    "audit_checkpoint": CHECKPOINT,
 }
 UNSCOPED = {"organization", "member", "endpoint"}
 """Aggregates that belong to no charter, so their events carry no scope."""
@@ -190,7 +192,8 @@ async def outbox_row(
 ) -> Mapping[str, Any]:
     """The outbox row that `emit` writes for an event: `payload` is the message, `headers` its headers."""
     session = RememberingSession()
-    source = f"/services/{event.TOPIC.removeprefix('concordat.')}"
+    channel = event.TOPIC.removeprefix("concordat.")
+    source = f"/services/{channel if channel in SERVICES else SERVICES[0]}"
     await emit(
         session,  # type: ignore[arg-type]
         event,

@@ -14,7 +14,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from services.documents.asyncapi import asyncapi_document
-from services.documents.sources import heard_by, installed, published_by
+from services.documents.sources import heard_by, installed
 from shared import directory
 from shared.contracts import registry
 from shared.contracts.base import schema_name
@@ -46,7 +46,7 @@ def test_the_document_is_valid_asyncapi(official: Draft7Validator) -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("operations/charter_publishes/action", "shout"),
+        ("operations/charter_publishes_charter/action", "shout"),
         ("channels/charter/bindings/kafka/partitions", 0),
         ("channels/charter/unknown", 1),
         ("components/messages/CharterSigned/bindings/kafka/bindingVersion", "9.9.9"),
@@ -101,7 +101,7 @@ def test_every_message_carries_its_schema_key_and_content_type() -> None:
         assert message["name"] == cls.TYPE
         assert message["payload"] == {"$ref": f"./schemas/{schema_name(cls.TYPE)}"}
         assert message["contentType"] == CONTENT_TYPE.partition(";")[0]
-        assert message["bindings"]["kafka"]["key"] == {"$ref": "#/components/schemas/key"}
+        assert message["bindings"]["kafka"]["key"]["format"] == "uuid"
 
 
 def _operations(action: str, prefix: str) -> set[str]:
@@ -116,7 +116,16 @@ def _operations(action: str, prefix: str) -> set[str]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_each_service_sends_what_is_on_its_topic(service: str) -> None:
-    assert _operations("send", f"{service}_publishes") == {cls.__name__ for cls in published_by(service)}
+    own = {cls.__name__ for cls in registry() if cls.TOPIC.removeprefix("concordat.") == service}
+    assert own
+    assert _operations("send", f"{service}_publishes_{service}") == own
+
+
+def test_topics_that_no_service_owns_are_published_by_all() -> None:
+    for cls in registry():
+        channel = cls.TOPIC.removeprefix("concordat.")
+        for service in SERVICES if channel not in SERVICES else ():
+            assert cls.__name__ in _operations("send", f"{service}_publishes_{channel}")
 
 
 @pytest.mark.parametrize("service", installed())

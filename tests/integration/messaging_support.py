@@ -69,7 +69,10 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def sessions(self) -> AsyncIterator[AsyncSession]:
-        async with AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
+        async with (
+            AsyncSession(self.engine, expire_on_commit=False, autoflush=False) as session,
+            session.begin(),
+        ):
             yield session
 
     async def fetch(self, sql: str, *args: object) -> list[Any]:

@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from standardwebhooks.webhooks import Webhook
 
 from services.notifier.delivery import DeliveryWorker
-from services.notifier.domain.health import Circuit
+from services.notifier.domain.health import Circuit, Health, room
+from services.notifier.models import Endpoint
+from services.notifier.service.claiming import claim
 from shared.contracts.notifier import AlertOpened, AlertResolved, DeliveryExhausted, EndpointDisabled
 from shared.ids import uuid7
 from tests.conftest import StartService
@@ -23,6 +25,7 @@ from tests.support.alerting import (
     closed,
     deliveries_of,
     elevated,
+    emptied,
     endpoint_now,
     escalated,
     ok,
@@ -32,17 +35,25 @@ from tests.support.alerting import (
 )
 from tests.support.harness import RunningService
 from tests.support.receiver import Manner, Receiver, Reply, Request
+from tests.support.world import START
 
 TEAM = "customer.om_team"
 FAILS = Reply(status=500, body=b"down")
 
 
+@pytest.fixture(scope="module")
+async def service(start_service: StartService) -> AsyncIterator[RunningService]:
+    async with start_service("notifier", **LOCAL, deadline=timedelta(seconds=0.5)) as started:
+        yield started
+
+
 @pytest.fixture
-async def s(start_service: StartService) -> AsyncIterator[RunningService]:
+async def s(service: RunningService) -> RunningService:
     # The reference library judges timestamps by the real clock.
-    async with start_service("notifier", **LOCAL, deadline=timedelta(seconds=0.5)) as service:
-        service.clock.set(datetime.now(UTC))
-        yield service
+    service = await emptied(service, datetime.now(UTC))
+    # A worker that a test stopped stays stopped.
+    service.kernel.workers[:] = [DeliveryWorker(service.kernel.database, service.app.state.delivery_tools)]
+    return service
 
 
 def verified(endpoint: dict[str, Any], request: Request) -> dict[str, Any]:
@@ -287,6 +298,34 @@ async def test_an_endpoint_that_hangs_does_not_delay_another(start_service: Star
         assert len(hanging.requests) == 4
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+LANES = {
+    "healthy": Health(),
+    "open": Health(circuit=Circuit.open, open_until=START + timedelta(minutes=1)),
+    "due for a probe": Health(circuit=Circuit.open, open_until=START),
+    "throttled": Health(throttled_until=START + timedelta(minutes=1)),
+    "throttle over": Health(throttled_until=START),
+}
+
+
+@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("max_in_flight", [1, 3])
+async def test_the_claim_gives_a_lane_exactly_the_room_its_health_allows(
+    s: RunningService, lane: str, max_in_flight: int
+) -> None:
+    s.clock.set(START)
+    await registered(s, "https://tickets.example.gov/", max_in_flight=max_in_flight)
+    for _ in range(5):
+        await escalated(s)
+    async with s.kernel.database.system() as session:
+        (endpoint,) = (await session.scalars(select(Endpoint))).all()
+        endpoint.health = LANES[lane]
+    async with s.kernel.database.system() as session:
+        claimed = await claim(session, START, 64)
+    assert len(claimed) == room(LANES[lane], max_in_flight, START)
+    async with s.kernel.database.system() as session:
+        assert await claim(session, START, 64) == []
 
 
 def worker_of(s: RunningService) -> DeliveryWorker:

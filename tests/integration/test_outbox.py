@@ -10,7 +10,9 @@ from uuid import UUID, uuid4
 
 import pytest
 from cloudevents.v1.http import from_json
+from sqlalchemy.event import listen
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.contracts.base import Envelope
 from shared.domain.refusal import Refusal
@@ -204,6 +206,28 @@ async def test_a_transaction_that_rolls_back_publishes_nothing(service: Service)
     with pytest.raises(RolledBack):
         await service.deposit(account, 1, fail=True)
     assert await nothing_waits(service)
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Account(Base):
+    __tablename__ = "account"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int]
+
+
+async def test_the_aggregate_is_locked_before_the_event_gets_its_position(service: Service) -> None:
+    statements: list[str] = []
+    account = await service.open_account()
+    listen(service.engine.sync_engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    async with service.sessions() as session:
+        row = await session.get_one(Account, account)
+        row.version = 1
+        await emit(session, Deposited(amount=1), **context(account, 1))
+    written = [statement.split()[:2] for statement in statements if not statement.startswith("SELECT")]
+    assert written == [["UPDATE", "account"], ["INSERT", "INTO"]]
 
 
 async def test_one_version_carries_one_event(service: Service) -> None:

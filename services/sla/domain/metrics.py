@@ -54,6 +54,9 @@ class ZeroVolume(StrEnum):
     no_data = "no_data"
 
 
+_LONGEST = {DurationUnit.minutes: 366 * 1440, DurationUnit.hours: 366 * 24, DurationUnit.days: 366}
+
+
 @dataclass(frozen=True, kw_only=True)
 class AvailabilityRule:
     """`agreed_time` business counts outages and agreed minutes in the calendar's open hours only.
@@ -180,10 +183,11 @@ def _percentile_is_outside(metric: Metric) -> bool:
     return isinstance(metric.rule, PercentileRule) and not 0 < metric.rule.percentile <= 100
 
 
-def _limit_is_empty(metric: Metric) -> bool:
+def _limit_is_outside(metric: Metric) -> bool:
     if not isinstance(metric.rule, DurationRule):
         return False
-    return min([metric.rule.limit, *(row.limit for row in metric.rule.limits_by_priority)]) < 1
+    limits = [metric.rule.limit, *(row.limit for row in metric.rule.limits_by_priority)]
+    return not 1 <= min(limits) <= max(limits) <= _LONGEST[metric.rule.unit]
 
 
 def _priority_is_repeated(metric: Metric) -> bool:
@@ -204,7 +208,7 @@ _CHECKS: tuple[tuple[Callable[[Metric], bool], str, str], ...] = (
     (_level_is_no_percentage, "expected", "the levels of a ratio are percentages from 0 to 100."),
     (lambda metric: metric.is_ratio and metric.unit != "%", "unit", "the unit of a ratio is %."),
     (_percentile_is_outside, "rule/percentile", "a percentile is more than 0 and at most 100."),
-    (_limit_is_empty, "rule/limit", "a limit is at least one unit."),
+    (_limit_is_outside, "rule/limit", "a limit is at least one unit and at most a year."),
     (_priority_is_repeated, "rule/limits_by_priority", "a priority has one limit."),
     (_counts_no_misses, "low_volume", "only a ratio that must reach a level counts misses."),
     (lambda metric: not 0 <= metric.display_decimals <= 6, "display_decimals", "show 0 to 6 decimals."),

@@ -18,7 +18,7 @@ from services.sla.domain.metrics import (
 from shared.domain.fiscal import PeriodKind
 from shared.schemas import Count, Exact, In, Key, Out, Percent, Text
 
-Limit = Annotated[int, Field(strict=True, ge=1, le=1_000_000, examples=[240])]
+Limit = Annotated[int, Field(strict=True, ge=1, le=527_040, examples=[240])]
 FieldName = Annotated[Key, Field(examples=["ended_at"], description="occurred_at, ended_at or an attribute")]
 Zone = Annotated[Text, Field(examples=["America/New_York"], description="IANA time zone of the window")]
 

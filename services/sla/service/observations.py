@@ -183,7 +183,9 @@ class Intake:
             self.tally.superseded += 1
 
     def _parameters(self, prints: dict[tuple[str, str], str]) -> dict[str, object]:
-        rows = [_cells(seen) | {"fingerprint": prints[key]} for key, (_, seen) in self._pending.items()]
+        # In order of the key, so that two uploads of the same rows wait for each other and never deadlock.
+        ordered = sorted(self._pending)
+        rows = [_cells(self._pending[key][1]) | {"fingerprint": prints[key]} for key in ordered]
         return {name: [row[name] for row in rows] for name in _COLUMNS} | {
             "sla_id": self._sla.id,
             "now": self._now,

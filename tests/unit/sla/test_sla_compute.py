@@ -342,6 +342,7 @@ def test_the_clock_may_stop_at_an_instant_an_attribute_names():
         ({"display_decimals": 7}, "/display_decimals"),
         ({"rule": PercentileRule(percentile=Decimal(0)), "unit": "ms"}, "/rule/percentile"),
         ({"rule": DurationRule(limit=0)}, "/rule/limit"),
+        ({"rule": DurationRule(limit=367, unit=DurationUnit.days)}, "/rule/limit"),
         (
             {"rule": DurationRule(limit=1, limits_by_priority=(PriorityLimit(priority="1", limit=0),))},
             "/rule/limit",
