@@ -37,6 +37,10 @@ check: .venv/.dev ## Lint, types, import contracts, document drift, migration dr
 	$(BIN)/concordat documents --check
 	$(PYTEST) -q tests/integration/test_migrations.py
 
+.PHONY: bench
+bench: .venv/.dev ## Print ratios against named peers and write bench.json
+	@$(BIN)/python -m bench $(ARGS)
+
 ##@ Change it
 .PHONY: format
 format: .venv/.dev ## Format the code and mend what can be mended

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import api
+from bench import api, start
 from bench.figures import Options, Result, Step
 from bench.load import client
 
@@ -21,13 +21,16 @@ Measure = Callable[[Options, Step], Sequence[Result]]
 MEASURES: dict[Measure, tuple[str, ...]] = {
     api.writes: ("write_vs_orm", "write_vs_asyncpg"),
     api.reads: ("read_vs_asyncpg",),
+    start.starts: ("cold_start_s", "rss_mb"),
 }
 NAMES = [name for names in MEASURES.values() for name in names]
 console = Console(highlight=False)
 
 
 def main(
-    names: Annotated[list[str] | None, typer.Argument(help=f"Some of: {', '.join(NAMES)}. Default: all.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help=f"Some of: {', '.join(NAMES)}. Default: all.")
+    ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Interleaved runs of each side.")] = 5,
     seconds: Annotated[float, typer.Option(min=1, max=10, help="Length of a timed run.")] = 4,
     output: Annotated[Path, typer.Option(help="Where the figures and raw runs go.")] = Path("bench.json"),

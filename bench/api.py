@@ -4,7 +4,7 @@ import asyncio
 import json
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,11 +16,12 @@ import orjson
 from bench import peers
 from bench.figures import Figure, Options, Result, Sample, Side, Step, interleave
 from bench.load import CONNECTIONS, Load, apply, warm_up
-from bench.stage import Stage, stage
+from bench.stage import Server, Stage, stage
 from tests.support.changes import SMB_IMPACT
 
 PATH = "/changes/v1/change_requests"
 COUNTED = 10
+JSON = {"Content-Type": "application/json"}
 
 
 def form(charter_id: object) -> dict[str, object]:
@@ -47,13 +48,10 @@ def writes(options: Options, step: Step) -> list[Result]:
         step("counting the rows of a submission")
         inserted = rows_per_submission(on, ours)
         copy_tables(on)
-        headers = {"Content-Type": "application/json"}
         load = {
-            "ours": Load(ours, PATH, "POST", on.headers("customer.business_owner"), bodies),
-            "orm": Load(servers.enter_context(on.peer("write_orm")), "/change_requests", "POST", headers, bodies),
-            "asyncpg": Load(
-                servers.enter_context(on.peer("write_asyncpg")), "/change_requests", "POST", headers, bodies
-            ),
+            "ours": posts(ours, PATH, bodies, on.headers("customer.business_owner")),
+            "orm": posts(servers.enter_context(on.peer("write_orm")), "/change_requests", bodies),
+            "asyncpg": posts(servers.enter_context(on.peer("write_asyncpg")), "/change_requests", bodies),
         }
         candidates = {name: _timed(of, options.seconds) for name, of in load.items()}
         script = pgbench_script(on)
@@ -75,11 +73,17 @@ def _write_figures(inserted: dict[str, int], runs: dict[str, list[Sample]]) -> l
         runs["ours"],
     )
     limit = Side(
-        f"pgbench -M prepared -c {CONNECTIONS}: the same {total} inserts in one transaction", "transactions/s", runs["pgbench"]
+        f"pgbench -M prepared -c {CONNECTIONS}: the same {total} inserts in one transaction",
+        "transactions/s",
+        runs["pgbench"],
     )
-    orm = Side(f"FastAPI + SQLAlchemy ORM: {total} adds and a commit, nothing else", "requests/s", runs["orm"])
+    orm = Side(
+        f"FastAPI + SQLAlchemy ORM: {total} adds and a commit, nothing else", "requests/s", runs["orm"]
+    )
     bare = Side(
-        f"FastAPI + asyncpg: {total} INSERT statements in one transaction, nothing else", "requests/s", runs["asyncpg"]
+        f"FastAPI + asyncpg: {total} INSERT statements in one transaction, nothing else",
+        "requests/s",
+        runs["asyncpg"],
     )
     title = "Submit a change request"
     return [
@@ -96,8 +100,8 @@ def reads(options: Options, step: Step) -> list[Result]:
         submit(on, ours, 200)
         peer = servers.enter_context(on.peer("read_asyncpg"))
         load = {
-            "ours": Load(ours, f"{PATH}?limit=50", headers=on.headers("customer.om_team")),
-            "asyncpg": Load(peer, "/change_requests?limit=50"),
+            "ours": Load(ours.port, ours.pid, f"{PATH}?limit=50", headers=on.headers("customer.om_team")),
+            "asyncpg": Load(peer.port, peer.pid, "/change_requests?limit=50"),
         }
         for of in load.values():
             warm_up(of)
@@ -106,34 +110,42 @@ def reads(options: Options, step: Step) -> list[Result]:
         f"GET {PATH}?limit=50: token, policy, row-level security, the API's shape", "requests/s", runs["ours"]
     )
     peer_did = Side(
-        "Starlette + asyncpg + orjson: SELECT * of the same 50 rows as they are", "requests/s", runs["asyncpg"]
+        "Starlette + asyncpg + orjson: SELECT * of the same 50 rows as they are",
+        "requests/s",
+        runs["asyncpg"],
     )
     return [Figure("read_vs_asyncpg", "List 50 change requests vs a bare list", ours_did, peer_did, aim=0.6)]
+
+
+def posts(server: Server, path: str, bodies: Sequence[str], headers: Mapping[str, str] = JSON) -> Load:
+    return Load(server.port, server.pid, path, "POST", headers, bodies)
 
 
 def _timed(load: Load, seconds: float) -> Callable[[], Sample]:
     return lambda: apply(load, seconds)
 
 
-def submit(on: Stage, port: int, count: int) -> None:
+def submit(on: Stage, ours: Server, count: int) -> None:
     """Submit change requests one by one."""
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{ours.port}", trust_env=False) as client:
         for number in range(count):
             headers = on.headers("customer.business_owner") | {"Idempotency-Key": f"bench-{number}"}
             charter = on.charters[number % len(on.charters)]
             client.post(PATH, headers=headers, json=form(charter)).raise_for_status()
 
 
-def rows_per_submission(on: Stage, port: int) -> dict[str, int]:
+def rows_per_submission(on: Stage, ours: Server) -> dict[str, int]:
     """How many rows one submission adds to which table, counted in the database."""
-    submit(on, port, len(on.charters))  # the number series of every charter exists from then on
+    submit(on, ours, len(on.charters))  # the number series of every charter exists from then on
     before = _counts(on)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{ours.port}", trust_env=False) as client:
         for number in range(COUNTED):
             headers = on.headers("customer.business_owner") | {"Idempotency-Key": f"counted-{number}"}
             client.post(PATH, headers=headers, json=form(on.charters[0])).raise_for_status()
     after = _counts(on)
-    return {table: (after[table] - before[table]) // COUNTED for table in after if after[table] > before[table]}
+    return {
+        table: (after[table] - before[table]) // COUNTED for table in after if after[table] > before[table]
+    }
 
 
 def _counts(on: Stage) -> dict[str, int]:
@@ -199,8 +211,11 @@ def pgbench(on: Stage, script: str, seconds: float) -> Sample:
         file.write(script)
         file.flush()
         options = ["-n", "-M", "prepared", "-c", str(CONNECTIONS), "-j", "1", "-T", f"{seconds:.0f}"]
-        done = subprocess.run(
-            [str(program), *options, "-f", file.name, on.admin_url], capture_output=True, text=True, check=False
+        done = subprocess.run(  # noqa: S603 - our own program
+            [str(program), *options, "-f", file.name, on.admin_url],
+            capture_output=True,
+            text=True,
+            check=False,
         )
     if done.returncode:
         raise RuntimeError(f"pgbench: {done.stderr[-500:]}")

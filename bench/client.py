@@ -79,4 +79,4 @@ async def _run(orders: dict[str, Any]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(uvloop.run(_run(json.load(sys.stdin)))))  # noqa: T201 - the answer
+    print(json.dumps(uvloop.run(_run(json.load(sys.stdin)))))

@@ -132,7 +132,9 @@ class Mapped(DeclarativeBase):
 
 
 MODELS: dict[str, Any] = {
-    name: type(name, (Mapped,), {"__table__": Ours.metadata.tables[name].to_metadata(Mapped.metadata, schema="peer")})
+    name: type(
+        name, (Mapped,), {"__table__": Ours.metadata.tables[name].to_metadata(Mapped.metadata, schema="peer")}
+    )
     for name in TABLES
 }
 

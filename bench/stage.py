@@ -4,6 +4,7 @@ and servers started beside it as they run in production, one worker each."""
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,6 @@ from services import embedded
 from shared import directory, migrations
 from shared.db import Database
 from shared.ids import uuid7
-from shared.postgres import _free_port as free_port
 from tests.support.world import World
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,20 +63,20 @@ class Stage:
         }
 
     @contextmanager
-    def service(self, service: str, *, background: bool = False) -> Iterator[int]:
-        """A service of ours as production runs it; yields its port."""
+    def service(self, service: str, *, background: bool = False) -> Iterator["Server"]:
+        """A service of ours as production runs it."""
         command = ["-m", "services", "run", service, "--port"]
         settings = self.environment(service, background=background)
-        with serving(command, settings, f"/{service}/readyz") as port:
-            yield port
+        with serving(command, settings, f"/{service}/readyz") as server:
+            yield server
 
     @contextmanager
-    def peer(self, factory: str) -> Iterator[int]:
-        """An application of `bench.peers` under the same server settings; yields its port."""
+    def peer(self, factory: str) -> Iterator["Server"]:
+        """An application of `bench.peers` under the same server settings."""
         options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
         command = ["-m", "uvicorn", f"bench.peers:{factory}", "--factory", *options, "--port"]
-        with serving(command, {"PEER_DATABASE_URL": self.admin_url}, "/readyz") as port:
-            yield port
+        with serving(command, {"PEER_DATABASE_URL": self.admin_url}, "/readyz") as server:
+            yield server
 
     def execute(self, *statements: str) -> None:
         """Run statements as the administrator."""
@@ -124,16 +124,30 @@ async def _seed(ready: embedded.Platform, service: str, world: World, charters: 
     await database.close()
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server under load: where it listens, and the process whose CPU time is counted."""
+
+    port: int
+    pid: int
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
-def serving(command: Sequence[str], settings: Mapping[str, str], ready_path: str) -> Iterator[int]:
+def serving(command: Sequence[str], settings: Mapping[str, str], ready_path: str) -> Iterator[Server]:
     """A Python server in a process of its own, on a free port, from ready to stopped."""
     port = free_port()
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 - our own programs
         [sys.executable, *command, str(port)], env=os.environ | dict(settings), cwd=ROOT
     )
     try:
         until_ready(process, f"http://127.0.0.1:{port}{ready_path}")
-        yield port
+        yield Server(port, process.pid)
     finally:
         process.terminate()
         process.wait(30)

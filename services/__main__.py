@@ -208,6 +208,25 @@ def ingest(
         raise typer.Exit(1)
 
 
+@app.command()
+def verify(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="What /v1/audit/export gave you.")
+    ],
+    checkpoints: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Checkpoints the other party kept.")
+    ] = None,
+    key: Annotated[
+        list[Path] | None, typer.Option(exists=True, dir_okay=False, help="PEM of a trusted key; repeatable.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
+) -> None:
+    """Check an audit export offline. Exits 0: intact and complete; 1: it is not; 2: it cannot be judged."""
+    from services.verify import run as judge
+
+    raise typer.Exit(judge(file, checkpoints, key or (), as_json=as_json, out=out, err=err))
+
+
 @app.command("stand-in")
 def stand_in(which: StandIn, host: Host = "127.0.0.1", port: Port = 8090) -> None:
     """Run a mock identity provider or a webhook sink, for trying things out. Never in production."""

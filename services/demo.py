@@ -110,7 +110,7 @@ async def _pass_time(clock: MovableClock, services: dict[str, FastAPI], until: d
 
 async def _ingest(story: Story, sla_id: str) -> None:
     mapping = load_mapping((EXAMPLES / "status_checks.toml").read_text())
-    with (EXAMPLES / "probe_checks.csv").open(encoding="utf-8") as lines:
+    with (EXAMPLES / "october_probes.csv").open(encoding="utf-8") as lines:
         rows = [map_row(mapping, row, line) for line, row in enumerate(csv.DictReader(lines), start=2)]
     body = "".join(json.dumps(row) + "\n" for row in rows if isinstance(row, dict))
     path = f"/sla/v1/slas/{sla_id}/observations"

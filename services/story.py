@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import httpx
 
 T = TypeVar("T")
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 NOT_YET_KNOWN = ("not_a_member", "There is no such charter in force")
 PEOPLE: Mapping[str, tuple[str, ...]] = {
     "des": ("business_owner", "om_team", "executive_sponsor", "contracting_officer", "isso", "org_admin"),

@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import MetaData, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared import audit_api, edge, errors, idempotency, log, openapi
+from shared import audit_api, edge, errors, failpoints, idempotency, log, openapi
 from shared.audit_sealer import Sealer
 from shared.auth import TokenVerifier
 from shared.clock import Clock
@@ -143,6 +143,8 @@ class GovernedRoute(APIRoute):
                     strict.state.session, strict.state.principal = session, principal
                     claim = await idempotency.read_claim(strict, principal, route)
                     response = await idempotency.once(session, claim, kernel.clock(), lambda: handle(strict))
+                    failpoints.hit("api_before_commit")
+                failpoints.hit("api_after_commit")
             except (ApiError, Refusal) as refused:
                 response = errors.refusal_response(request, refused)
                 if claim is not None and response.status_code in (409, 422):

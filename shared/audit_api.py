@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.audit_chain import EXPORT_FORMAT
 from shared.audit_keys import KeyRing, VerifyingKey
 from shared.auth import allow
 from shared.authz import EVERYONE, NOBODY, Action, Principal
@@ -39,7 +40,6 @@ from shared.paging import Page, PageQuery, PageRequest, read_cursor, write_curso
 from shared.schemas import Out
 
 READ_AUDIT = Action("audit.read", parties=EVERYONE, roles=frozenset(Role), sysadmin=True)
-FORMAT = "concordat.audit.export.v1"
 NDJSON = "application/x-ndjson"
 BATCH = 500
 LONGEST_SEQ = 2**53 - 1
@@ -195,7 +195,7 @@ async def export_audit_chain(
         raise NotFound("audit chain")
     header = {
         "kind": "header",
-        "format": FORMAT,
+        "format": EXPORT_FORMAT,
         "service": kernel.info.name,
         "chain": str(charter_id),
         "visibility": visibility,

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from shared.domain.canonical import canonical_json
 
+EXPORT_FORMAT = "concordat.audit.export.v1"
 GENESIS = bytes(32)
 _ROW, _HEAD, _NODE = b"\x00", b"\x01", b"\x02"
 

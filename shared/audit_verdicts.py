@@ -84,17 +84,18 @@ def verify(
     own: Sequence[Signed],
     held: Sequence[Signed] = (),
     damage: Callable[[], Iterable[Fault]] = tuple,
-    cut: Callable[[], bool] = lambda: False,
+    end: Callable[[], int | None],
 ) -> Report:
     """Walk a chain once. `own` checkpoints came with the rows, `held` ones from somebody else.
 
-    `damage` (unreadable places) and `cut` (the end is missing) are asked after the last row.
+    Asked after the last row: `damage`, the unreadable places, and `end`, the last row by the file's own
+    end mark, None when it has none.
     """
     walk = _Walk(own, held)
     for row in rows:
         walk.step(row)
     integrity = [*walk.broken, *_untrusted((*own, *held)), *damage()]
-    missing = [*walk.disagreeing, *walk.missing(cut())]
+    missing = [*walk.disagreeing, *walk.missing(end())]
     complete = State.holds if walk.anchored else State.unproven
     return Report(
         integrity=_verdict(integrity, State.holds),
@@ -156,16 +157,18 @@ class _Walk:
         """The newest row a trusted checkpoint covers, 0 for none."""
         return max((*self._own, *self._held), default=0)
 
-    def missing(self, cut: bool) -> Iterator[Fault]:
+    def missing(self, end: int | None) -> Iterator[Fault]:
         first = self.dense + 1
         if first <= max(self.seen, default=0):
             yield Fault(first, "missing", f"row {first} is missing")
         elif first <= self.anchored:
             yield Fault(
-                first, "missing", f"rows {first} to {self.anchored} are missing: a checkpoint covers them"
+                first, "missing", f"row {first} is missing: a checkpoint covers rows 1 to {self.anchored}"
             )
-        elif cut:
+        elif end is None:
             yield Fault(first, "cut", f"the file ends after row {first - 1} without its end mark")
+        elif first <= end:
+            yield Fault(first, "missing", f"row {first} is missing: the end mark names row {end}")
 
 
 def _trusted(given: Iterable[Signed]) -> dict[int, list[Checkpoint]]:

@@ -19,6 +19,7 @@ from services.documents.sources import (
     publishers,
     routes_of,
 )
+from shared.app import Kernel
 from shared.authz import EVERYONE, Action
 from shared.contracts.base import TYPE_PREFIX, Event
 from shared.domain.transitions import Transitions
@@ -46,7 +47,8 @@ def map_page() -> str:
 
 
 def _summary(name: str) -> Sequence[str]:
-    owned = ", ".join(str(tag["name"]).replace("_", " ") for tag in app_of(name).openapi_tags or ())
+    kernel: Kernel = app_of(name).state.kernel
+    owned = ", ".join(tag.replace("_", " ") for tag, _ in kernel.info.tags)
     written = (f"`concordat.{each}`" for each in channels() if name in publishers(each))
     read = sorted({f"`{cls.TOPIC}`" for cls in heard_by(name)})
     return f"[{name}](#{name})", owned, ", ".join(written), ", ".join(read) or "nobody"

@@ -14,6 +14,7 @@ from services.notifier.service.claiming import Claimed, claim
 from services.notifier.service.results import Outcome, keep_delivered, keep_failed
 from services.notifier.service.secrets import opened
 from services.notifier.tools import Tools
+from shared import failpoints
 from shared.db import Database
 
 log = structlog.get_logger()
@@ -87,6 +88,7 @@ class DeliveryWorker:
     async def _send(self, egress: Egress, claimed: Claimed) -> Outcome:
         try:
             answer = await egress.post(claimed.url, claimed.body.encode(), self._headers(claimed))
+            failpoints.hit("delivery_after_send")
         except Exception as error:  # a lost answer would leave the delivery to its lease, unexplained
             log.error("attempt_failed", delivery=str(claimed.id), exc_info=error)
             answer = Answer(duration=NO_ANSWER, fault=Fault.network, error=type(error).__name__)

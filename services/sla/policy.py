@@ -20,4 +20,4 @@ PUBLISH_REPORT = Action("report.publish", parties=PROVIDER, roles={Role.business
 ACKNOWLEDGE_REPORT = Action("report.acknowledge", parties=CUSTOMER, roles=_OPERATORS)
 
 READ_REVIEW = Action("review.read", parties=EVERYONE)
-DETERMINE_REVIEW = Action("review.determine", parties=BOTH, roles={Role.business_owner})
+DETERMINE_REVIEW = Action("review.determine", parties=CUSTOMER, roles={Role.business_owner})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from shared import failpoints
 from shared.clock import Clock
 from shared.contracts.base import Event, Registry
 from shared.messaging.bus import Bus, Delivered, RetryLater
@@ -116,6 +117,8 @@ class ConsumerRunner:
     async def _receive(self, message: Delivered) -> Outcome:
         async with _time_limit(self._policy.handler_timeout), self._sessions() as session:
             outcome = await self.inbox.receive(session, message, self._clock())
+            failpoints.hit("consumer_before_db_commit")
+        failpoints.hit("consumer_after_db_commit")
         self._measure(message)
         return outcome
 

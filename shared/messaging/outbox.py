@@ -47,28 +47,15 @@ async def emit(
     `version` is the version of the aggregate this change left behind, so lock or compare-and-swap the aggregate
     before; one version carries one event. Refuses `event_too_large` above 256 KiB, which a broker would never take.
     """
-    event_id = uuid7()
-    context = {
-        "specversion": "1.0",
-        "id": str(event_id),
-        "source": source,
-        "type": event.TYPE,
-        "subject": str(aggregate_id),
-        "time": rfc3339(now),
-        "datacontenttype": "application/json",
-        "dataschema": schema_uri(event.TYPE),
-        "sequence": version,
-        "charterid": scope.charter_id,
-        "customerorgid": scope.customer_org_id,
-        "providerorgid": scope.provider_org_id,
-        "visibility": scope.visibility,
+    context = _context(event, aggregate_id, version, scope) | {"source": source, "time": rfc3339(now)}
+    origin = {
         "actorid": actor_id,
         "actorrole": actor_role,
         "correlationid": correlation_id,
         "causationid": causation_id,
         "traceparent": traceparent,
     }
-    context = {name: value for name, value in context.items() if value is not None}
+    context |= {name: value for name, value in origin.items() if value is not None}
     payload = _serialise(context, event)
     # The unit of work orders statements by mapper, not by call: without this flush the position would be
     # taken before the aggregate's row is locked, and two writers could publish in the wrong order.
@@ -76,7 +63,7 @@ async def emit(
     await session.execute(
         INSERT,
         {
-            "event_id": event_id,
+            "event_id": context["id"],
             "topic": event.TOPIC,
             "aggregate_type": event.AGGREGATE,
             "aggregate_id": aggregate_id,
@@ -88,7 +75,27 @@ async def emit(
         },
     )
     session.info[EMITTED] = True
+    event_id: UUID = context["id"]
     return event_id
+
+
+def _context(event: Event, aggregate_id: UUID, version: int, scope: Scope) -> dict[str, Any]:
+    """The CloudEvents attributes that say what happened to what, and whom it concerns."""
+    parties = {
+        "charterid": scope.charter_id,
+        "customerorgid": scope.customer_org_id,
+        "providerorgid": scope.provider_org_id,
+    }
+    return {
+        "specversion": "1.0",
+        "id": uuid7(),
+        "type": event.TYPE,
+        "subject": aggregate_id,
+        "datacontenttype": "application/json",
+        "dataschema": schema_uri(event.TYPE),
+        "sequence": version,
+        "visibility": scope.visibility,
+    } | {name: value for name, value in parties.items() if value is not None}
 
 
 def _serialise(context: dict[str, Any], event: Event) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from shared import failpoints
 from shared.contracts.base import SHARDS
 from shared.messaging.bus import Bus, Outgoing, Producer
 from shared.messaging.connection import Connection, connect
@@ -143,6 +144,7 @@ class Relay:
             except Exception as error:
                 failure = error
             else:
+                failpoints.hit("relay_after_publish")
                 await connection.execute(MARK, [row["position"] for row in rows])
         if failure is not None:
             await self._hold(connection, shard, failure)

@@ -188,7 +188,7 @@ class RememberingSession:
 
 
 async def outbox_row(
-    event: Event, scope: Scope = SCOPE, version: int = 3, **context: str | None
+    event: Event, scope: Scope = SCOPE, *, version: int = 3, **context: str | None
 ) -> Mapping[str, Any]:
     """The outbox row that `emit` writes for an event: `payload` is the message, `headers` its headers."""
     session = RememberingSession()
@@ -214,7 +214,9 @@ def golden_sample(cls: type[Event]) -> dict[str, Any]:
     scope = Scope() if cls.AGGREGATE in UNSCOPED else SCOPE
     actor, role = ("system",) * 2 if cls.__name__ in BY_THE_CLOCK else (str(OWNER), "business_owner")
     version = 1 if cls.__name__ in FIRST else 3
-    row = asyncio.run(outbox_row(event, scope, version, actor_id=actor, actor_role=role, traceparent=TRACE))
+    row = asyncio.run(
+        outbox_row(event, scope, version=version, actor_id=actor, actor_role=role, traceparent=TRACE)
+    )
     sample: dict[str, Any] = json.loads(row["payload"])
     return sample
 

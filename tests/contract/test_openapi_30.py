@@ -79,7 +79,23 @@ def test_each_31_word_has_its_30_form(schema: object, expected: object) -> None:
     ],
 )
 def test_both_accept_and_refuse_the_same(schema: dict[str, Any]) -> None:
-    values = (None, "", "ab", "abc", "email", 0, 1, 2, 3, {}, {"a": None}, {"a": "x"}, [], [None, 1], [0])
+    values: tuple[object, ...] = (
+        None,
+        "",
+        "ab",
+        "abc",
+        "email",
+        0,
+        1,
+        2,
+        3,
+        {},
+        {"a": None},
+        {"a": "x"},
+        [],
+        [None, 1],
+        [0],
+    )
     newer, older = Draft202012Validator(schema), OAS30Validator(converted(schema))
     assert [newer.is_valid(value) for value in values] == [older.is_valid(value) for value in values]
 

@@ -182,10 +182,14 @@ async def test_the_story_on_shipped_data(postgres: PostgresServer, tmp_path: Pat
         assert (await story.call("des.om_team", "GET", path))["body"] == "esc"
         assert await alert(platform, "des.business_owner", "escalation_raised")
 
-        loaded = await ingest(platform, sla["id"], MAPPINGS / "probe_checks.csv", "status_checks.toml")
+        loaded = await ingest(platform, sla["id"], MAPPINGS / "october_probes.csv", "status_checks.toml")
         assert loaded["accepted"] > 0
         await platform.pass_time(datetime(2026, 11, 16, 15, tzinfo=UTC))
         published = await story.publish_report(sla["id"], "2026-10")
+        assert {line["metric_key"]: line["status"] for line in published["results"]} == {
+            "AV-01": "missed_expected",
+            "AV-07": "met",
+        }
         page = await story.client.get(
             f"/sla/v1/reports/{published['id']}.html",
             headers={"Authorization": f"Bearer {await story.token(story.subject('des.om_team'))}"},

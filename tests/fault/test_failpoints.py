@@ -17,9 +17,7 @@ def run(spec: str | None, point: str) -> tuple[int, list[str]]:
     """Exit code and output of a process that passes the point three times."""
     environment = {"PYTHONPATH": str(ROOT)} | ({"FAILPOINT": spec} if spec is not None else {})
     program = [sys.executable, "-c", HIT_THRICE.format(point)]
-    done = subprocess.run(
-        program, env=environment, capture_output=True, text=True, timeout=20, check=False
-    )
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=20, check=False)
     return done.returncode, done.stdout.split()
 
 

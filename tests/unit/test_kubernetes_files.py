@@ -48,8 +48,9 @@ def test_every_variable_of_a_pod_is_one_of_its_settings(service: str) -> None:
 def test_the_settings_of_kubernetes_are_accepted_in_production(
     service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = {"NOTIFIER_SECRET_KEY": COMPOSE["notifier"].environment["NOTIFIER_SECRET_KEY"]}
-    environment = pod_environment(service) | (key if service == "notifier" else {})
+    compose = COMPOSE[service].environment
+    keys = {name: compose[name] for name in pod_environment(service) if name.endswith("_KEY")}
+    environment = pod_environment(service) | keys
     assert settings_from(service, environment, monkeypatch).environment == "production"
 
 

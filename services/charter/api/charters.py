@@ -4,6 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Query, Response
+from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from services.charter import models, policy, queries
@@ -35,6 +36,7 @@ router = new_router("charters", prefix="/charter/v1")
 
 MayRead = Annotated[Principal, allow(policy.READ_CHARTER)]
 ByState = Annotated[CharterState | SkipJsonSchema[None], Query()]
+VersionNumber = Annotated[int, Field(ge=1, le=1_000_000)]
 COLUMNS = tuple(CharterSummary.model_fields)
 
 
@@ -82,7 +84,7 @@ async def get_charter_content(
     response: Response,
     session: Session,
     caller: MayRead,
-    charter_version: Annotated[int | SkipJsonSchema[None], Query(ge=1, le=1_000_000)] = None,
+    charter_version: Annotated[VersionNumber | SkipJsonSchema[None], Query()] = None,
 ) -> ExecutableCharter:
     """The whole text as it is now, or a ratified version as it was signed."""
     row: models.Charter | models.CharterVersion = tagged(

@@ -30,6 +30,7 @@ from tests.support.faults.history import Record
 
 SETTLE_SECONDS: Final = 60.0
 STUCK_ENDPOINT_SECONDS: Final = 2.0
+GENESIS: Final = "00" * 32
 SET_ASIDE: Final = ("dead", "parked", "ignored")
 
 
@@ -183,7 +184,10 @@ def _webhooks(facts: Facts) -> Iterator[str]:
 def _delayed(facts: Facts) -> Iterator[str]:
     """I8: beside a stuck endpoint the others wait less than two seconds (99th percentile)."""
     seconds = sorted(record["seconds"] for record in facts["latency"])
-    if seconds and (p99 := seconds[min(len(seconds) - 1, len(seconds) * 99 // 100)]) >= STUCK_ENDPOINT_SECONDS:
+    if (
+        seconds
+        and (p99 := seconds[min(len(seconds) - 1, len(seconds) * 99 // 100)]) >= STUCK_ENDPOINT_SECONDS
+    ):
         yield f"healthy endpoints waited {p99:.2f} s (p99 of {len(seconds)})"
 
 
@@ -208,7 +212,7 @@ def _broken_chains(facts: Facts) -> Iterator[str]:
         rows.sort(key=lambda row: row["seq"])
         if [row["seq"] for row in rows] != list(range(1, len(rows) + 1)):
             yield f"audit chain {chain} has a gap"
-        before = ""
+        before = GENESIS
         for row in rows:
             if row["hash"] != link(before, row["canonical"]):
                 yield f"audit chain {chain} is broken at {row['seq']}"
@@ -254,8 +258,9 @@ CHECKS: Final[tuple[tuple[str, Callable[[Facts], Iterator[str]]], ...]] = (
 
 
 def link(before: str, canonical: str) -> str:
-    """The hash of an audit row: over the hash before it (hexadecimal, empty at first) and its own text."""
-    return hashlib.sha256(bytes.fromhex(before) + canonical.encode()).hexdigest()
+    """The documented hash of an audit row, in hexadecimal: 0x00, the hash before, the length in 8 bytes, the text."""
+    text = canonical.encode()
+    return hashlib.sha256(b"\x00" + bytes.fromhex(before) + len(text).to_bytes(8) + text).hexdigest()
 
 
 def _by(records: Iterable[Record], *fields: str) -> Iterator[tuple[Any, list[Record]]]:

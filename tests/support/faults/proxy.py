@@ -39,8 +39,10 @@ class _Link:
     passed: int = 0
     dead: bool = False
     """It swallowed bytes, so the two ends no longer agree: nothing may pass any more, healed or not."""
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def reset(self) -> None:
+        self.ended.set()
         for writer in (self.client, self.upstream):
             if writer is not None:
                 writer.transport.abort()
@@ -122,14 +124,15 @@ class FaultProxy:
                 if link.dead or self.faults.half_open:
                     link.dead = True
                     continue
-                if (chunk := await self._spoil(link, chunk, is_answer)) is None:
+                passing = await self._spoil(link, chunk, is_answer)
+                if passing is None:
                     return
-                sink.write(chunk)
+                sink.write(passing)
                 await sink.drain()
                 if self._is_cut(link):
                     return
             if link.dead:
-                await asyncio.Event().wait()
+                await link.ended.wait()
 
     async def _spoil(self, link: _Link, chunk: bytes, is_answer: bool) -> bytes | None:
         """The part of a chunk that may pass, late; None when the connection is cut instead."""
@@ -152,6 +155,7 @@ class FaultProxy:
         with contextlib.suppress(OSError):
             while await reader.read(CHUNK):
                 continue
+            await link.ended.wait()
 
 
 @asynccontextmanager

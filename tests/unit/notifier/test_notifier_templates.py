@@ -17,6 +17,7 @@ from services.notifier.domain.templates import (
     atlassian_document,
     body,
     check_options,
+    passes_on,
 )
 from shared.domain.refusal import Refusal
 
@@ -101,8 +102,25 @@ def test_owners_may_name_their_own_priorities():
     assert body(Template.jira_issue, TICKET, options)["fields"]["priority"] == {"name": "Blocker"}
 
 
-def test_jira_hears_of_new_alerts_only_so_that_no_second_issue_opens():
-    assert TOLD[Template.jira_issue] == {Change.opened}
+@pytest.mark.parametrize(
+    ("template", "change", "told_before", "passes"),
+    [
+        ("cloudevents", "resolved", False, True),
+        ("cloudevents", "acknowledged", True, True),
+        ("servicenow_incident", "opened", False, True),
+        ("servicenow_incident", "reopened", False, True),
+        ("servicenow_incident", "resolved", True, True),
+        ("servicenow_incident", "resolved", False, False),
+        ("servicenow_incident", "acknowledged", False, False),
+        ("jira_issue", "opened", False, True),
+        ("jira_issue", "reopened", False, True),
+        ("jira_issue", "updated", True, False),
+        ("jira_issue", "resolved", True, False),
+        ("jira_issue", "resolved", False, False),
+    ],
+)
+def test_a_system_hears_what_it_can_use(template, change, told_before, passes):
+    assert passes_on(Template(template), Change(change), told_before=told_before) is passes
 
 
 def test_long_titles_fit_the_fields():

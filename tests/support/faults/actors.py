@@ -1,0 +1,146 @@
+"""The programs that get killed, paused and starved: the service, a relay, a consumer, each a process of its own."""
+
+import asyncio
+import ctypes
+import os
+import random
+import signal
+import sys
+from collections.abc import Collection, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+from pydantic import SecretStr
+
+from shared import failpoints, log
+from shared.db import Database
+from shared.messaging import connection
+from shared.messaging.bus import Bus, Consumer, Handle, Outgoing, Producer
+from shared.messaging.kafka import KafkaBus
+from shared.messaging.pglog import PgLogBus
+from shared.messaging.relay import Relay, RelayTiming
+from shared.settings import Issuer
+from tests.support.faults.service import NoteChanged, consumer, create_app
+from tests.support.toy_service import Settings
+
+QUICK: Final = RelayTiming(publish=10.0, longest_backoff=2.0)
+PR_SET_PDEATHSIG: Final = 1
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything an actor needs; it travels to the new process."""
+
+    database_url: str
+    bus: str
+    """`pglog` or `kafka`"""
+    bus_address: str
+    topic: str
+    issuers: tuple[Issuer, ...]
+    log: Path
+    fail_point: str | None = None
+    timeouts: Mapping[str, str] = field(default_factory=dict)
+    """PostgreSQL settings of the messaging's own connections, in place of its defaults."""
+    lost_answers: float = 0.0
+    """The share of publishes whose acknowledgement gets lost after the bus took them."""
+
+
+class AnswerLost(ConnectionError):
+    """The bus took the batch, but nobody told the relay."""
+
+
+class Forgetful:
+    """A producer whose acknowledgements get lost now and then."""
+
+    def __init__(self, real: Producer, share: float) -> None:
+        self._real, self._share = real, share
+
+    async def publish(self, batch: Sequence[Outgoing]) -> None:
+        await self._real.publish(batch)
+        if random.random() < self._share:
+            raise AnswerLost("the acknowledgement got lost")
+
+    async def close(self) -> None:
+        await self._real.close()
+
+
+class ForgetfulBus:
+    """The bus of an actor with `lost_answers`."""
+
+    def __init__(self, real: Bus, share: float) -> None:
+        self._real, self._share = real, share
+
+    async def producer(self) -> Forgetful:
+        return Forgetful(await self._real.producer(), self._share)
+
+    def consumer(self, group: str, topics: Collection[str], handle: Handle) -> Consumer:
+        return self._real.consumer(group, topics, handle)
+
+    async def rewind(self, group: str, topic: str, offsets: Mapping[int, int] | None = None) -> None:
+        await self._real.rewind(group, topic, offsets)
+
+    async def missing_topics(self, topics: Collection[str]) -> set[str]:
+        return await self._real.missing_topics(topics)
+
+
+def open_bus(setup: Setup) -> Bus:
+    real: Bus
+    if setup.bus == "kafka":
+        real = KafkaBus(setup.bus_address, session_timeout_ms=6000)
+    else:
+        real = PgLogBus(setup.bus_address)
+    return ForgetfulBus(real, setup.lost_answers) if setup.lost_answers else real
+
+
+def serve(setup: Setup, port: int, group: str | None, background: bool) -> None:
+    """The HTTP service; with `background`, relay, timers and the consumer of `group` in the same process."""
+    _prepare(setup)
+    settings = Settings(
+        environment="test",
+        database_url=SecretStr(setup.database_url),
+        bus="pglog",
+        bus_database_url=SecretStr(setup.bus_address),
+        issuers=setup.issuers,
+        log_level="warning",
+        background=background,
+    )
+    app = create_app(settings, open_bus(setup), group if background else None)
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+
+
+def relay(setup: Setup) -> None:
+    """A stand-alone relay of the service's outbox."""
+    _prepare(setup)
+    working = Relay(setup.database_url, open_bus(setup), service="changes", schema="changes", timing=QUICK)
+    _run(working.run(), working.stop)
+
+
+def consume(setup: Setup, group: str) -> None:
+    """A stand-alone member of a consumer group."""
+    _prepare(setup)
+    database = Database(setup.database_url, "changes", pool_size=5)
+    working = consumer(group, open_bus(setup), database)
+    _run(working.run(), working.stop)
+
+
+def _prepare(setup: Setup) -> None:
+    """Own log file, own topic, own time-outs; die with the test that started us."""
+    with setup.log.open("ab") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    log.configure("warning", "changes")
+    NoteChanged.TOPIC = setup.topic
+    connection.TIMEOUTS |= setup.timeouts  # type: ignore[misc]
+    failpoints.arm(setup.fail_point)
+
+
+def _run(work: Coroutine[Any, Any, None], stop: Any) -> None:
+    async def main() -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: asyncio.ensure_future(stop()))
+        await work
+
+    asyncio.run(main())
