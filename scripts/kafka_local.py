@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -112,6 +113,10 @@ class Node:
             return None
 
     def start(self, libs: Path) -> None:
+        for port in (self.port, self.port + 1):
+            with socket.socket() as probe:
+                if probe.connect_ex((HOST, port)) == 0:
+                    sys.exit(f"port {port} is taken by another program; choose another with --port")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.properties.write_text("\n".join(settings(self)) + "\n")
         if not (self.folder / "data" / "meta.properties").exists():
@@ -201,7 +206,8 @@ def fetch(folder: Path, libs: Path) -> None:
     pom, partial = folder / "pom.xml", folder / "libs-partial"
     pom.write_text(POM.format(dependencies="\n".join(DEPENDENCY.format(*item) for item in DEPENDENCIES)))
     copy = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={partial}"]
-    if subprocess.run(["mvn", "-q", "-B", "-f", str(pom), *copy], check=False, stdout=sys.stderr).returncode != 0:
+    maven = subprocess.run(["mvn", "-q", "-B", "-f", str(pom), *copy], check=False, stdout=sys.stderr)
+    if maven.returncode != 0:
         sys.exit("Maven could not resolve Kafka; set KAFKA_HOME to an unpacked Kafka release instead")
     partial.rename(libs)
 

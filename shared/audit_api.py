@@ -105,10 +105,8 @@ class AuditKeys(Out):
 
 Reader = Annotated[Principal, allow(READ_AUDIT)]
 SinceSeq = Annotated[
-    int | SkipJsonSchema[None],
+    Annotated[int, Field(ge=0, le=LONGEST_SEQ)] | SkipJsonSchema[None],
     Query(
-        ge=0,
-        le=LONGEST_SEQ,
         description="sealed rows of one chain after this number, in their order; ask again with the last "
         "number you got. Needs charter_id; visibility is shared unless given",
     ),

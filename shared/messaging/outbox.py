@@ -60,20 +60,7 @@ async def emit(
     # The unit of work orders statements by mapper, not by call: without this flush the position would be
     # taken before the aggregate's row is locked, and two writers could publish in the wrong order.
     await session.flush()
-    await session.execute(
-        INSERT,
-        {
-            "event_id": context["id"],
-            "topic": event.TOPIC,
-            "aggregate_type": event.AGGREGATE,
-            "aggregate_id": aggregate_id,
-            "version": version,
-            "type": event.TYPE,
-            "payload": payload,
-            "headers": orjson.dumps(_headers(context)).decode(),
-            "shard": shard_of(aggregate_id),
-        },
-    )
+    await session.execute(INSERT, _row(event, context, payload))
     session.info[EMITTED] = True
     event_id: UUID = context["id"]
     return event_id
@@ -96,6 +83,20 @@ def _context(event: Event, aggregate_id: UUID, version: int, scope: Scope) -> di
         "sequence": version,
         "visibility": scope.visibility,
     } | {name: value for name, value in parties.items() if value is not None}
+
+
+def _row(event: Event, context: dict[str, Any], payload: str) -> dict[str, Any]:
+    return {
+        "event_id": context["id"],
+        "topic": event.TOPIC,
+        "aggregate_type": event.AGGREGATE,
+        "aggregate_id": context["subject"],
+        "version": context["sequence"],
+        "type": event.TYPE,
+        "payload": payload,
+        "headers": orjson.dumps(_headers(context)).decode(),
+        "shard": shard_of(context["subject"]),
+    }
 
 
 def _serialise(context: dict[str, Any], event: Event) -> str:

@@ -76,7 +76,8 @@ class PgLogBus:
             await connection.close(timeout=5)
 
     async def producer(self) -> "PgLogProducer":
-        return PgLogProducer(self, await self.connect("producer"))
+        # While a paused publisher holds the head of the log nobody can publish, so no more patience than usual.
+        return PgLogProducer(self, await connect(self.url, "bus-producer"))
 
     def consumer(self, group: str, topics: Collection[str], handle: Handle) -> "PgLogConsumer":
         return PgLogConsumer(self, group, sorted(topics), handle)

@@ -113,6 +113,7 @@ async def test_a_reminder_updates_an_alert_without_calling_again(s: RunningServi
     assert (after["state"], after["occurrences"]) == ("acknowledged", 2)
     assert after["version"] > alert["version"]
     assert "in 30 days" in after["title"]
+    assert len(await s.events(AlertOpened)) == 1
     await review_overdue(s, agreement_id, version=3)
     (late,) = await alerts_of(s, TEAM)
     assert (late["state"], late["priority"], late["rule"]) == ("open", "high", "agreement_review_overdue")

@@ -78,9 +78,14 @@ class Service:
     async def fetch(self, sql: str, *args: object) -> list[Any]:
         connection = await asyncpg.connect(self.url)
         try:
-            return await connection.fetch(sql, *args)
+            return list(await connection.fetch(sql, *args))
         finally:
             await connection.close()
+
+    async def empty(self) -> None:
+        """As if nothing had happened yet."""
+        tables = "outbox, inbox, consumed_version, dead_letter, parked_key, account, effect, bus.bus_event, bus.bus_group"
+        await self.fetch(f"TRUNCATE {tables} RESTART IDENTITY")
 
     async def open_account(self, *, account_id: UUID | None = None) -> UUID:
         account_id = account_id or uuid4()

@@ -50,10 +50,16 @@ IMPATIENT = RetryPolicy(first=0.001, longest=0.002, transient_limit=timedelta(mi
 OPERATOR = Decision("operator", NOW, "the fix is deployed")
 
 
-@pytest.fixture
-async def service(postgres: PostgresServer) -> AsyncIterator[Service]:
+@pytest.fixture(scope="module")
+async def whole_module(postgres: PostgresServer) -> AsyncIterator[Service]:
     async with new_service(postgres) as made:
         yield made
+
+
+@pytest.fixture
+async def service(whole_module: Service) -> Service:
+    await whole_module.empty()
+    return whole_module
 
 
 Behaviour = Callable[[AsyncSession, Received[Deposited]], Awaitable[None]]

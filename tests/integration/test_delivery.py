@@ -349,8 +349,11 @@ async def test_a_stopped_worker_finishes_what_it_is_sending(s: RunningService) -
     assert delivery["state"] == "done"
 
 
-async def test_a_lost_worker_costs_an_attempt_and_its_late_result_is_dropped(s: RunningService) -> None:
-    async with Receiver(Reply(delay=0.3)) as receiver:
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_lost_worker_costs_an_attempt_and_its_late_result_is_dropped(
+    s: RunningService, status: int
+) -> None:
+    async with Receiver(Reply(status=status, delay=0.3)) as receiver:
         endpoint = await registered(s, receiver.url())
         await escalated(s)
         late = asyncio.create_task(worker_of(s).run_once())

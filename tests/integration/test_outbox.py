@@ -37,10 +37,16 @@ from tests.support.postgres import PostgresServer
 QUICK = RelayTiming(poll=0.02, publish=0.3, first_backoff=0.02, longest_backoff=0.1)
 
 
-@pytest.fixture
-async def service(postgres: PostgresServer) -> AsyncIterator[Service]:
+@pytest.fixture(scope="module")
+async def whole_module(postgres: PostgresServer) -> AsyncIterator[Service]:
     async with new_service(postgres) as made:
         yield made
+
+
+@pytest.fixture
+async def service(whole_module: Service) -> Service:
+    await whole_module.empty()
+    return whole_module
 
 
 def relay(service: Service, bus: Recording) -> Relay:

@@ -2,11 +2,13 @@
 
 import json
 from base64 import b64decode
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.verify import Findings, examine
 from shared.audit import write_audit
@@ -36,14 +38,16 @@ def scope_of(
     )
 
 
-async def act(service: RunningService, scope: Scope, times: int = 1, action: str = "test.act") -> None:
-    """Write audit rows in one transaction, as a use case does."""
-    async with service.kernel.database.system() as session:
+async def act(
+    service: RunningService, scope: Scope, times: int = 1, *, session: AsyncSession | None = None
+) -> None:
+    """Write audit rows as a use case does: in one transaction, the given one or one that commits."""
+    async with nullcontext(session) if session else service.kernel.database.system() as writing:
         for _ in range(times):
             await write_audit(
-                session,
+                writing,
                 by=SYSTEM,
-                action=action,
+                action="test.act",
                 object_type="test",
                 object_id=uuid7(),
                 object_version=1,

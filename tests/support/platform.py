@@ -1,7 +1,8 @@
 """The four services together in this process, on one bus, with time in the test's hands."""
 
 import asyncio
-import os
+import csv
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,12 +12,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import httpx
-import pytest
 import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from services.embedded import Dispatcher, front_door
+from services.sla.domain.mapping import load_mapping, map_row
 from services.story import Story
 from shared import migrations
 from shared.clock import MovableClock
@@ -26,7 +27,9 @@ from shared.messaging.bus import Bus
 from shared.messaging.pglog import PgLogBus
 from tests.support.harness import PASSWORD, settings_for, template_database
 from tests.support.postgres import PostgresServer
+from tests.support.processes import kafka_bootstrap
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "services/sla/examples"
 START = datetime(2026, 10, 1, 13, tzinfo=UTC)
 BUSES = ("pglog", "kafka")
 
@@ -45,16 +48,6 @@ class WholePlatform:
         self.clock.set(until)
         for service in self.services.values():
             await service.state.kernel.timers.run_once()
-
-
-def kafka_bootstrap() -> str:
-    """The broker under test; skips without one, fails where one is required."""
-    bootstrap = os.environ.get("KAFKA_BOOTSTRAP", "")
-    if not bootstrap:
-        if os.environ.get("CI_REQUIRE_KAFKA"):
-            pytest.fail("a Kafka broker is required here: set KAFKA_BOOTSTRAP (make test-kafka does)")
-        pytest.skip("no Kafka broker: set KAFKA_BOOTSTRAP, or run make test-kafka")
-    return bootstrap
 
 
 async def open_test_bus(kind: str, bus_url: str) -> Bus:
@@ -118,3 +111,12 @@ async def whole_platform(
     ):
         yield WholePlatform(services, clock, Story(client, token, ISSUER, prefix=f"{database[-6:]}."), url)
     await server.drop_database(database)
+
+
+def example_observations() -> bytes:
+    """The shipped probe checks of October 2026 as NDJSON, mapped as `concordat ingest` maps them."""
+    mapping = load_mapping((EXAMPLES / "status_checks.toml").read_text())
+    with (EXAMPLES / "october_probes.csv").open(encoding="utf-8") as lines:
+        rows = [map_row(mapping, row, line) for line, row in enumerate(csv.DictReader(lines), start=2)]
+    assert all(isinstance(row, dict) for row in rows)
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()

@@ -134,7 +134,7 @@ def _prepare(setup: Setup) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     log.configure("warning", "changes")
     NoteChanged.TOPIC = setup.topic
-    connection.TIMEOUTS |= setup.timeouts  # type: ignore[misc]
+    connection.TIMEOUTS.update(setup.timeouts)
     failpoints.arm(setup.fail_point)
 
 
