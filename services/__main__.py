@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib import import_module
@@ -13,6 +14,7 @@ from typing import Annotated
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 from rich.console import Console
 
 from shared import migrations
@@ -71,7 +73,7 @@ def run(
         return
     settings = import_module(f"services.{program}.settings").Settings()
     service = import_module(f"services.{program}.app").create_app(settings)
-    _serve(service, host, port)
+    _serve(service, host, port, [service])
 
 
 def _run_embedded(host: str, port: int, data: Path, database_url: str | None, demo: bool) -> None:
@@ -92,13 +94,14 @@ def _run_embedded(host: str, port: int, data: Path, database_url: str | None, de
         sink = webhook_sink(demonstration.webhook_secret(ready.folder), prefix="/sink")
         dispatcher = embedded.Dispatcher(services | {"sink": sink}, embedded.front_door(services))
         demonstration.welcome(out, ready, base_url, (datetime.now(UTC) - started).total_seconds())
-        _serve(dispatcher, host, port)
+        _serve(dispatcher, host, port, list(services.values()))
     finally:
         context.__exit__(None, None, None)
     out.print("Stopped. Your data are kept; start again with the same command.")
 
 
-def _serve(application: object, host: str, port: int) -> None:
+def _serve(application: object, host: str, port: int, services: Sequence[FastAPI] = ()) -> None:
+    """Serve until asked to stop. Ends with 1 when it could not start or a background loop died."""
     config = uvicorn.Config(
         application,  # type: ignore[arg-type]
         host=host,
@@ -113,9 +116,10 @@ def _serve(application: object, host: str, port: int) -> None:
     )
     server = uvicorn.Server(config)
     # uvicorn raises the signal again once it has stopped: asked to stop and stopped in order is a success.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for asked in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(asked, lambda *_: None)
     server.run()
-    if not server.started:
+    if not server.started or any(service.state.kernel.failed for service in services):
         raise typer.Exit(1)
 
 

@@ -1,6 +1,8 @@
 """How every service is put together: routes, error handlers, health, and the work in the background."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -29,6 +31,7 @@ from shared.messaging.connection import connect
 from shared.messaging.consumer import ConsumerRunner
 from shared.messaging.janitor import janitor
 from shared.messaging.open import open_bus
+from shared.messaging.pglog import PgLogBus
 from shared.messaging.relay import Relay
 from shared.migrations import refuse_powerful_role
 from shared.operations import operations_router
@@ -79,6 +82,7 @@ class Kernel:
     wakeup: asyncio.Event
     workers: list[Worker] = field(default_factory=list)
     stopping: bool = False
+    failed: bool = False
     topics_exist: bool = False
 
     @property
@@ -102,7 +106,19 @@ class Kernel:
             ),
             *((type(worker).__name__, worker.run()) for worker in self.workers),
         ]
-        return [asyncio.create_task(loop, name=f"{self.info.name}-{name}") for name, loop in loops]
+        tasks = [asyncio.create_task(loop, name=f"{self.info.name}-{name}") for name, loop in loops]
+        for task in tasks:
+            task.add_done_callback(self._noticed)
+        return tasks
+
+    def _noticed(self, task: asyncio.Task[None]) -> None:
+        """A loop that died leaves a service that answers but does nothing: end, and let the supervisor restart."""
+        if self.stopping or task.cancelled() or task.exception() is None:
+            return
+        logger.error("background_task_died", task=task.get_name(), exc_info=task.exception())
+        self.failed = True
+        if self.settings.environment != "test":
+            os.kill(os.getpid(), signal.SIGTERM)
 
     async def stop(self, tasks: list[asyncio.Task[None]]) -> None:
         """Finish what is in hand, then end; what does not end in time is cancelled (nothing is lost)."""
@@ -226,9 +242,21 @@ def _kernel(
         bus=bus,
         relay=Relay(url, bus, service=info.name, schema=info.name, wakeup=wakeup),
         consumer=_consumer(info.name, bus, database, handlers, clock),
-        timers=TimerRunner(info.name, database, (*timers, kept, *sealer.timers), clock),
+        timers=TimerRunner(info.name, database, (*timers, kept, *sealer.timers, *_bus_timers(bus)), clock),
         wakeup=wakeup,
     )
+
+
+def _bus_timers(bus: Bus) -> tuple[Timer, ...]:
+    """The log in PostgreSQL forgets by itself what every group has read; a broker has its own retention."""
+    if not isinstance(bus, PgLogBus):
+        return ()
+
+    async def prune(session: AsyncSession, now: datetime) -> int:
+        await bus.prune()
+        return 0
+
+    return (Timer("bus_retention", timedelta(hours=1), prune),)
 
 
 def _consumer(

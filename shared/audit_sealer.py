@@ -66,8 +66,9 @@ _HEADS = text(
                      ORDER BY seq DESC LIMIT 1) head
            LEFT JOIN LATERAL (SELECT max(seq) AS seq FROM audit_checkpoint
                      WHERE chain = head.chain AND visibility = head.visibility) signed ON true
-           LEFT JOIN audit waiting ON waiting.chain = head.chain AND waiting.visibility = head.visibility
-                                  AND waiting.seq = coalesce(signed.seq, 0) + 1
+           LEFT JOIN LATERAL (SELECT at FROM audit
+                     WHERE chain = head.chain AND visibility = head.visibility AND seq > coalesce(signed.seq, 0)
+                     ORDER BY seq LIMIT 1) waiting ON true
      ORDER BY head.chain, head.visibility
     """
 )

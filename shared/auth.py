@@ -4,7 +4,9 @@ import asyncio
 import json
 import random
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -30,6 +32,7 @@ UNKNOWN_KEY_SECONDS = 30
 STALE_SECONDS = 86_400
 KEY_SET_BYTES = 65_536
 FETCH_SECONDS = 2.0
+KEPT_TOKENS = 4096
 _TYPES = frozenset({"at+jwt", "JWT", "jwt", "application/at+jwt"})
 _FORBIDDEN_HEADERS = frozenset({"jku", "x5u", "x5c", "jwk", "crit"})
 
@@ -118,13 +121,31 @@ def _usable_keys(document: bytes) -> dict[str, PyJWK]:
     return keys
 
 
+@dataclass(frozen=True)
+class _Proven:
+    """What a token's signature has proved; good while its issuer's key set holds the same key."""
+
+    issuer: Issuer
+    keys: KeySet
+    key_id: str
+    key: PyJWK
+    claims: Mapping[str, object]
+
+    async def is_current(self) -> bool:
+        return await self.keys.key(self.key_id) is self.key
+
+
 class TokenVerifier:
-    """Turns a bearer token into an `Identity`, or raises `Unauthorized`."""
+    """Turns a bearer token into an `Identity`, or raises `Unauthorized`.
+
+    A signature is checked once per token and key; the times are compared at every use.
+    """
 
     def __init__(self, issuers: tuple[Issuer, ...], sysadmins: tuple[str, ...], clock: Clock) -> None:
         self._issuers = {issuer.issuer: (issuer, KeySet(issuer, clock)) for issuer in issuers}
         self._sysadmins = frozenset(sysadmins)
         self._clock = clock
+        self._proven: dict[bytes, _Proven] = {}
 
     async def identify(self, request: Request) -> Identity:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -142,18 +163,29 @@ class TokenVerifier:
     async def _verified(self, token: str) -> Identity:
         if len(token) > TOKEN_BYTES:
             raise Unauthorized
+        digest = sha256(token.encode()).digest()
+        proven = self._proven.get(digest)
+        if proven is None or not await proven.is_current():
+            proven = await self._prove(token)
+            self._keep(digest, proven)
+        self._check_times(proven.claims)
+        issuer, subject = proven.issuer.issuer, str(proven.claims["sub"])
+        return Identity(issuer, subject, f"{issuer}|{subject}" in self._sysadmins)
+
+    async def _prove(self, token: str) -> _Proven:
         header = jwt.get_unverified_header(token)
         _check_header(header)
         claimed = jwt.decode(token, options={"verify_signature": False})
         issuer, keys = self._issuers[claimed["iss"]]
-        key = await keys.key(str(header["kid"]))
+        key_id = str(header["kid"])
+        key = await keys.key(key_id)
         claims = jwt.decode(
             token,
             key.key,
             algorithms=list(ALGORITHMS),
             audience=issuer.audience,
             issuer=issuer.issuer,
-            # The clock is ours to inject, so the three times are compared below.
+            # The clock is ours to inject, so the three times are compared at every use.
             options={
                 "require": ["exp", "iat", "iss", "aud", "sub"],
                 "verify_exp": False,
@@ -161,11 +193,14 @@ class TokenVerifier:
                 "verify_iat": False,
             },
         )
-        self._check_times(claims)
         if "nonce" in claims or claims.get("token_use", "access") != "access":
             raise Unauthorized
-        subject = str(claims["sub"])
-        return Identity(issuer.issuer, subject, f"{issuer.issuer}|{subject}" in self._sysadmins)
+        return _Proven(issuer, keys, key_id, key, claims)
+
+    def _keep(self, digest: bytes, proven: _Proven) -> None:
+        if len(self._proven) >= KEPT_TOKENS:
+            del self._proven[next(iter(self._proven))]
+        self._proven[digest] = proven
 
     def _check_times(self, claims: Mapping[str, object]) -> None:
         now = self._clock().timestamp()

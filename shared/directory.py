@@ -6,7 +6,6 @@ The charter service writes the same tables directly; elsewhere `HANDLERS` keeps 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -44,20 +43,19 @@ class Governance:
         )
 
 
-@lru_cache(maxsize=256)
-def _content(content_hash: str, document: str) -> ExecutableCharter:
-    return CONTENT.validate_json(document)
-
-
 _GOVERNANCE = text(
     """
-    SELECT charter_id, charter_version, number, content_hash, customer_org_id, provider_org_id,
-           content::text AS document
+    SELECT charter_id, charter_version, number, content_hash, customer_org_id, provider_org_id
       FROM governed_charter
      WHERE charter_id = :charter AND (CAST(:version AS integer) IS NULL OR charter_version = :version)
      ORDER BY charter_version DESC LIMIT 1
     """
 )
+_CONTENT = text(
+    "SELECT content::text FROM governed_charter WHERE charter_id = :charter AND charter_version = :version"
+)
+_KEPT_CONTENTS = 256
+_contents: dict[str, ExecutableCharter] = {}
 
 
 async def governance(session: AsyncSession, charter_id: UUID, version: int | None = None) -> Governance:
@@ -72,8 +70,20 @@ async def governance(session: AsyncSession, charter_id: UUID, version: int | Non
         content_hash=row.content_hash,
         customer_org_id=row.customer_org_id,
         provider_org_id=row.provider_org_id,
-        content=_content(row.content_hash, row.document),
+        content=await _content(session, row.charter_id, row.charter_version, row.content_hash),
     )
+
+
+async def _content(
+    session: AsyncSession, charter_id: UUID, version: int, content_hash: str
+) -> ExecutableCharter:
+    """The charter's text, read once per process: a ratified text never changes under its hash."""
+    if content_hash not in _contents:
+        found = await session.execute(_CONTENT, {"charter": charter_id, "version": version})
+        if len(_contents) >= _KEPT_CONTENTS:
+            del _contents[next(iter(_contents))]
+        _contents[content_hash] = CONTENT.validate_json(found.scalar_one())
+    return _contents[content_hash]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,13 @@ _DOCUMENTED = {
     "428": "Send If-Match",
     "503": "A dependency is down; repeat later",
 }
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "A key of your choice: the same request with the same key has its effect once.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
 _METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -52,14 +59,32 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas["Problem"] = problem
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
     document["security"] = [{"bearer": []}]
-    for operation in _operations(document):
+    for method, operation in _operations(document):
         _describe_errors(operation)
+        _describe_headers(method, operation)
     return document
 
 
-def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for path in document["paths"].values():
-        yield from (operation for method, operation in path.items() if method in _METHODS)
+        yield from ((method, operation) for method, operation in path.items() if method in _METHODS)
+
+
+def _describe_headers(method: str, operation: dict[str, Any]) -> None:
+    """If-Match is answered with 428 when it is missing, so it is required; every POST takes a key."""
+    parameters = operation.setdefault("parameters", [])
+    for parameter in parameters:
+        if parameter["name"] == "if-match":
+            parameter |= {
+                "name": "If-Match",
+                "required": True,
+                "schema": {"type": "string"},
+                "example": '"3"',
+            }
+    if method == "post":
+        parameters.append(IDEMPOTENCY_KEY)
+    if not parameters:
+        del operation["parameters"]
 
 
 def _describe_errors(operation: dict[str, Any]) -> None:

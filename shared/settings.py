@@ -48,6 +48,12 @@ class KernelSettings(BaseSettings):
     migration_url: SecretStr | None = Field(None, description="the same database as the owner role")
     bus: Literal["kafka", "pglog"] = "kafka"
     kafka_bootstrap: str = ""
+    kafka_tls: bool = False
+    kafka_ca_file: Path | None = None
+    kafka_sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = ""
+    kafka_username: str = ""
+    kafka_password: SecretStr = SecretStr("")
+    kafka_instance: str = Field("", description="static group member id, for example the pod's name")
     bus_database_url: SecretStr | None = None
     issuers: tuple[Issuer, ...] = ()
     sysadmins: tuple[str, ...] = Field((), description="platform administrators as `issuer|subject`")

@@ -26,16 +26,16 @@ HEADERS: Schema = {
     "description": "Attributes repeated for readers that do not open the value (CloudEvents Kafka binding 3.3).",
     "required": [
         "content-type",
-        *(f"ce_{name}" for name in ("specversion", "id", "source", "type", "subject", "time")),
+        *(f"event_{name}" for name in ("specversion", "id", "source", "type", "subject", "time")),
     ],
     "properties": {
         "content-type": {"const": CONTENT_TYPE},
-        "ce_specversion": {"const": "1.0"},
-        "ce_id": {"type": "string", "format": "uuid"},
-        "ce_source": {"type": "string"},
-        "ce_type": {"type": "string"},
-        "ce_subject": {"type": "string", "format": "uuid"},
-        "ce_time": {"type": "string", "format": "date-time"},
+        "event_specversion": {"const": "1.0"},
+        "event_id": {"type": "string", "format": "uuid"},
+        "event_source": {"type": "string"},
+        "event_type": {"type": "string"},
+        "event_subject": {"type": "string", "format": "uuid"},
+        "event_time": {"type": "string", "format": "date-time"},
         "traceparent": {"type": "string"},
     },
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
 from enum import StrEnum
+from functools import cached_property
 
 
 class Party(StrEnum):
@@ -220,6 +221,12 @@ class ExecutableCharter:
     remediation_policy: str = ""
     emergency_review_business_days: int = 5
     termination_notice_days: int = 180
+
+    @cached_property
+    def rights_of_bodies(self) -> dict[str, tuple[DecisionRight, ...]]:
+        """The decision rights of each body that has any, in the charter's order."""
+        bodies = dict.fromkeys(right.body for right in self.decision_rights)
+        return {key: tuple(r for r in self.decision_rights if r.body == key) for key in bodies}
 
     def body(self, key: str) -> Body:
         """The body with that key; `KeyError` when the charter has none."""

@@ -163,7 +163,7 @@ class ConsumerRunner:
 
     def _measure(self, message: Delivered) -> None:
         try:
-            age = self._clock() - datetime.fromisoformat(message.headers["ce_time"])
+            age = self._clock() - datetime.fromisoformat(message.headers["event_time"])
         except (KeyError, ValueError, TypeError):
             return
         LAG_SECONDS.labels(self.group).set(max(0.0, age.total_seconds()))

@@ -111,7 +111,7 @@ def _serialise(context: dict[str, Any], event: Event) -> str:
 def _headers(context: dict[str, Any]) -> dict[str, str]:
     """The attributes a reader may want without parsing the value (CloudEvents Kafka binding 3.3)."""
     headers = {
-        f"ce_{name}": str(context[name])
+        f"event_{name}": str(context[name])
         for name in ("specversion", "id", "source", "type", "subject", "time")
     }
     trace = {"traceparent": str(context["traceparent"])} if "traceparent" in context else {}

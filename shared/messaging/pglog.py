@@ -257,7 +257,7 @@ class PgLogConsumer:
 def _event_id(message: Outgoing) -> UUID:
     """The id by which a repeated publish is recognised; messages without one are never the same."""
     try:
-        return UUID(message.headers["ce_id"])
+        return UUID(message.headers["event_id"])
     except (KeyError, ValueError):
         return uuid7()
 

@@ -35,7 +35,7 @@ class Place:
         await producer.close()
 
     def message(self, key: str, value: bytes | None, **headers: str) -> Outgoing:
-        return Outgoing(self.topic, key.encode(), value, {"ce_id": str(uuid7())} | headers)
+        return Outgoing(self.topic, key.encode(), value, {"event_id": str(uuid7())} | headers)
 
     async def publish_values(self, key: str, *values: int) -> None:
         await self.publish(*(self.message(key, b"%d" % value) for value in values))
@@ -286,4 +286,4 @@ async def test_publishing_the_same_event_again_is_harmless(place: Place) -> None
     await place.publish(message, place.message("k", b"2"))
     async with running(place.consumer(notebook)):
         await until(lambda: 2 in notebook.values())
-    assert {m.headers["ce_id"] for m in notebook.seen if m.value == b"1"} == {message.headers["ce_id"]}
+    assert {m.headers["event_id"] for m in notebook.seen if m.value == b"1"} == {message.headers["event_id"]}

@@ -127,7 +127,9 @@ async def test_the_headers_repeat_the_attributes(cls: type[Event]) -> None:
     row = await outbox_row(sampled(cls))
     headers, emitted = json.loads(row["headers"]), json.loads(row["payload"])
     assert headers.pop("content-type").startswith("application/cloudevents+json")
-    assert headers == {f"ce_{name}": emitted[name] for name in (key.removeprefix("ce_") for key in headers)}
+    assert headers == {
+        f"event_{name}": emitted[name] for name in (key.removeprefix("event_") for key in headers)
+    }
 
 
 MOMENTS = st.datetimes(timezones=st.just(UTC))

@@ -1,7 +1,5 @@
 """Consumers die around their commit, and meet messages no one should have sent."""
 
-import asyncio
-
 import pytest
 
 from tests.support.faults.stage import Stage

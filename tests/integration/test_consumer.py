@@ -98,7 +98,7 @@ class Desk:
     async def deliver(self, value: bytes | None, *, key: bytes = b"k") -> None:
         """Deliver once."""
         self.offset += 1
-        await self.bus.deliver(Delivered(TOPIC, 0, self.offset, key, value, {"ce_time": NOW.isoformat()}))
+        await self.bus.deliver(Delivered(TOPIC, 0, self.offset, key, value, {"event_time": NOW.isoformat()}))
 
     async def deliver_until_done(self, value: bytes | None, *, tries: int = 50) -> int:
         """Deliver as a bus does: again and again until it is done. Returns the number of deliveries."""

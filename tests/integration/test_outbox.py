@@ -110,7 +110,7 @@ async def test_under_concurrent_writers_nothing_is_lost_and_order_holds(
     if failures:
         assert bus.producers > 1, "a producer that failed must not be used again"
     else:
-        ids = [message.headers["ce_id"] for message in bus.published]
+        ids = [message.headers["event_id"] for message in bus.published]
         assert len(ids) == len(set(ids)), "nothing failed, so nothing is published twice"
 
 
@@ -203,7 +203,7 @@ async def test_an_event_is_a_cloudevent_that_others_can_read(service: Service) -
     assert event.get_attributes()["subject"] == str(account)
     assert event.get_attributes()["time"] == "2026-11-22T12:00:00.000Z"
     assert event.get_data() == {"amount": 5, "note": ""}
-    assert message.headers["ce_id"] == event.get_attributes()["id"]
+    assert message.headers["event_id"] == event.get_attributes()["id"]
     assert all(name.isalnum() and name.islower() for name in json.loads(message.value or b""))
 
 

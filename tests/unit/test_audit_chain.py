@@ -136,6 +136,12 @@ def delete_in_the_middle_and_renumber(export: Export) -> None:
     export.last = ROWS - 1
 
 
+def number_the_rows_with_a_gap(export: Export) -> None:
+    for row in export.rows[4:]:
+        row["seq"] = int(str(row["seq"])) + 1
+    export.last = ROWS + 1
+
+
 def delete_the_first(export: Export) -> None:
     del export.rows[0]
 
@@ -233,6 +239,7 @@ TAMPERING: list[tuple[Callable[[Export], None], Pair, Pair | None]] = [
     (flip_a_byte_of_a_hash, (("broken", 5), HOLDS), None),
     (delete_in_the_middle, (("broken", 6), ("broken", 5)), None),
     (delete_in_the_middle_and_renumber, (("broken", 5), HOLDS), (("broken", 5), ("broken", 8))),
+    (number_the_rows_with_a_gap, (("broken", 6), ("broken", 5)), None),
     (delete_the_first, (("broken", 2), ("broken", 1)), None),
     (delete_the_tail, (HOLDS, ("broken", 7)), None),
     (delete_the_tail_and_its_checkpoint, (HOLDS, HOLDS), (HOLDS, ("broken", 7))),

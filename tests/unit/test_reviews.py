@@ -99,7 +99,9 @@ def test_an_ended_review_allows_nothing(state):
     assert REVIEW.allowed(state) == ()
 
 
-@pytest.mark.parametrize("state", [s for s in ReviewState if s not in (ReviewState.closed, ReviewState.cancelled)])
+@pytest.mark.parametrize(
+    "state", [s for s in ReviewState if s not in (ReviewState.closed, ReviewState.cancelled)]
+)
 def test_a_review_under_way_can_be_cancelled(state):
     assert REVIEW.next(state, ReviewAction.cancel) is ReviewState.cancelled
 

@@ -138,7 +138,7 @@ def covers(content: ExecutableCharter, body: Body, impact: Impact) -> bool:
 
 
 def _rights_of(content: ExecutableCharter, body: Body) -> tuple[DecisionRight, ...]:
-    return tuple(right for right in content.decision_rights if right.body == body.key)
+    return content.rights_of_bodies.get(body.key, ())
 
 
 def _decides_by_kind(content: ExecutableCharter, body: Body) -> bool:

@@ -89,9 +89,7 @@ async def _kafka_messages(setup: Setup) -> AsyncIterator[tuple[int, int, bytes |
     client = AIOKafkaConsumer(bootstrap_servers=setup.bus_address, enable_auto_commit=False)
     await client.start()
     try:
-        partitions = [
-            TopicPartition(setup.topic, n) for n in await client_partitions(client, setup.topic)
-        ]
+        partitions = [TopicPartition(setup.topic, n) for n in await client_partitions(client, setup.topic)]
         client.assign(partitions)
         await client.seek_to_beginning(*partitions)
         ends = await client.end_offsets(partitions)

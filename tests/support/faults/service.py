@@ -68,7 +68,11 @@ def entries() -> APIRouter:
 
     @router.post("", status_code=201, response_model=NoteOut)
     async def create_entry(
-        form: Entry, response: Response, session: Session, now: Now, caller: Annotated[Principal, allow(WRITE)]
+        form: Entry,
+        response: Response,
+        session: Session,
+        now: Now,
+        caller: Annotated[Principal, allow(WRITE)],
     ) -> Note:
         charter = await governance(session, form.charter_id)
         require(caller, WRITE, charter.scope)
@@ -113,7 +117,9 @@ def writes_effects(group: str) -> Handler:
         ):
             raise Permanent("an obstacle stands in the way")
         await session.execute(
-            text("INSERT INTO effect (consumer, event_id, note_id, version) VALUES (:group, :event, :note, :v)"),
+            text(
+                "INSERT INTO effect (consumer, event_id, note_id, version) VALUES (:group, :event, :note, :v)"
+            ),
             {
                 "group": group,
                 "event": received.envelope.id,
