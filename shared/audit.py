@@ -14,11 +14,12 @@ from shared.authz import NOBODY, Actor, Principal
 from shared.contracts.base import Scope, rfc3339
 from shared.domain.canonical import canonical_json
 
-_INSERT = text(
+INSERT = text(
     """
     INSERT INTO audit (chain, customer_org_id, provider_org_id, visibility, at, action,
                        object_type, object_id, object_version, canonical)
-    VALUES (:chain, :customer, :provider, :visibility, :at, :action, :object_type, :object_id, :version, :canonical)
+    VALUES (:chain, :customer, :provider, :visibility, :at, :action,
+            :object_type, :object_id, :object_version, :canonical)
     """
 )
 
@@ -36,6 +37,19 @@ async def write_audit(
     detail: Mapping[str, object],
 ) -> None:
     """Who did what to which version of what, and when (NIST SP 800-53 AU-3). Chained per charter."""
+    about = {"type": object_type, "id": object_id, "version": object_version}
+    await session.execute(INSERT, audit_row(by, action, about, scope, now, detail))
+
+
+def audit_row(
+    by: Actor,
+    action: str,
+    about: Mapping[str, object],
+    scope: Scope,
+    now: datetime,
+    detail: Mapping[str, object],
+) -> dict[str, object]:
+    """The parameters of `INSERT`; `about` is the object's type, id and version."""
     chain = scope.charter_id or NOBODY
     entry = {
         "action": action,
@@ -43,23 +57,18 @@ async def write_audit(
         "at": rfc3339(now),
         "chain": chain,
         "detail": dict(detail),
-        "object": {"id": object_id, "type": object_type, "version": object_version},
+        "object": about,
     }
-    await session.execute(
-        _INSERT,
-        {
-            "chain": chain,
-            "customer": scope.customer_org_id,
-            "provider": scope.provider_org_id,
-            "visibility": scope.visibility,
-            "at": now,
-            "action": action,
-            "object_type": object_type,
-            "object_id": object_id,
-            "version": object_version,
-            "canonical": canonical_json(entry),
-        },
-    )
+    return {
+        "chain": chain,
+        "customer": scope.customer_org_id,
+        "provider": scope.provider_org_id,
+        "visibility": scope.visibility,
+        "at": now,
+        "action": action,
+        **{f"object_{name}": value for name, value in about.items()},
+        "canonical": canonical_json(entry),
+    }
 
 
 def _actor(by: Actor) -> dict[str, object]:

@@ -59,15 +59,15 @@ _HEADS = text(
       UNION ALL
       SELECT (SELECT chain FROM audit WHERE chain > known.chain ORDER BY chain LIMIT 1) FROM known
        WHERE known.chain IS NOT NULL)
-    SELECT head.*, coalesce(signed.seq, 0) AS signed, waiting.at AS waiting_since
+    SELECT head.*, signed.seq AS signed, waiting.at AS waiting_since
       FROM known, unnest(ARRAY['customer', 'provider', 'shared']) AS side (visibility),
            LATERAL (SELECT chain, visibility, seq, hash, customer_org_id, provider_org_id FROM audit
                      WHERE chain = known.chain AND visibility = side.visibility AND seq IS NOT NULL
                      ORDER BY seq DESC LIMIT 1) head
-           LEFT JOIN LATERAL (SELECT max(seq) AS seq FROM audit_checkpoint
-                     WHERE chain = head.chain AND visibility = head.visibility) signed ON true
+           CROSS JOIN LATERAL (SELECT coalesce(max(seq), 0) AS seq FROM audit_checkpoint
+                     WHERE chain = head.chain AND visibility = head.visibility) signed
            LEFT JOIN LATERAL (SELECT at FROM audit
-                     WHERE chain = head.chain AND visibility = head.visibility AND seq > coalesce(signed.seq, 0)
+                     WHERE chain = head.chain AND visibility = head.visibility AND seq > signed.seq
                      ORDER BY seq LIMIT 1) waiting ON true
      ORDER BY head.chain, head.visibility
     """

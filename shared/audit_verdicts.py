@@ -25,7 +25,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Signed:
-    """A checkpoint, and who vouches for it: None while nobody's key verified the signature."""
+    """A checkpoint and what speaks against it: one of `FAULTS`, or None."""
 
     checkpoint: Checkpoint
     fault: str | None = None

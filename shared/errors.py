@@ -182,6 +182,7 @@ def refusal_response(request: Request, error: ApiError | Refusal) -> JSONRespons
     return problem(request, error.status_code, error.code, str(error.detail), error.findings, error.headers)
 
 
+_DATA_EXCEPTION = "22"  # SQLSTATE class, which SQLAlchemy's driver for asyncpg does not tell apart
 _CODES = {
     400: "bad_request",
     404: "no_such_route",
@@ -235,6 +236,9 @@ async def _on_unavailable(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _on_database(request: Request, error: Exception) -> JSONResponse:
+    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    if state.startswith(_DATA_EXCEPTION):
+        return await _on_data(request, error)
     log.warning("database_error", error=type(getattr(error, "orig", error)).__name__)
     return refusal_response(request, Unavailable())
 

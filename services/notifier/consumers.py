@@ -9,7 +9,7 @@ from services.notifier.domain.alerts import Change, Resolution
 from services.notifier.domain.rules import RULES, Rule, audience_orgs, filled, rendered
 from services.notifier.models import Alert
 from services.notifier.service.alerts import Cause, Touched, clear, raise_alert
-from services.notifier.service.fanout import fan_out, message
+from services.notifier.service.fanout import fan_out, message, pass_on
 from shared.contracts import registry
 from shared.contracts.base import Event, Received
 from shared.contracts.notifier import AlertAcknowledged, AlertResolved
@@ -21,7 +21,11 @@ async def apply_rule(
     """Resolve and open what the event's rule says, and deliver every change of an alert."""
     rule = RULES[received.event.TYPE]
     touched = [*await _cleared(session, rule, received, now), *await _raised(session, rule, received, now)]
-    await fan_out(session, touched, message(received.envelope), now, public_url)
+    about, scope = message(received.envelope), received.envelope.scope
+    await fan_out(session, touched, about, now, public_url)
+    parties = (scope.customer_org_id, scope.provider_org_id)
+    for org in audience_orgs(rule.evidence_for, scope.visibility, *parties):
+        await pass_on(session, org, about, now)
 
 
 async def _cleared(

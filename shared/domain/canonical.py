@@ -6,6 +6,7 @@ from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from hashlib import sha256
 from types import NoneType
 from typing import Any
@@ -33,12 +34,17 @@ def content_hash(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    for kinds, render in _FORMS:
-        if isinstance(value, kinds):
-            return render(value)
+    render = _form(type(value))
+    if render is not None:
+        return render(value)
     if is_dataclass(value) and not isinstance(value, type):
         return _object({field.name: getattr(value, field.name) for field in fields(value)})
     raise TypeError(f"{type(value).__name__} has no canonical form")
+
+
+@lru_cache(maxsize=512)
+def _form(kind: type) -> Callable[[Any], object] | None:
+    return next((render for kinds, render in _FORMS if issubclass(kind, kinds)), None)
 
 
 def _object(members: Mapping[object, object]) -> dict[str, object]:

@@ -21,6 +21,8 @@ LOST: Final = (
 # so the first of these is also the time another one waits before it takes over.
 TIMEOUTS: Final = {
     "idle_in_transaction_session_timeout": "45s",
+    # The same for a process paused half-way through preparing a statement, which to the server is not idle.
+    "transaction_timeout": "60s",
     "statement_timeout": "20s",
     "lock_timeout": "5s",
     "tcp_keepalives_idle": "30",
@@ -34,6 +36,7 @@ TIMEOUTS: Final = {
 async def connect(url: str, application: str, schema: str | None = None, **settings: str) -> Connection:
     """Open one connection. `schema` becomes its search_path, `settings` override the time-outs."""
     options = TIMEOUTS | {"application_name": application[:63]} | settings
+    longest = options.pop("transaction_timeout")
     if schema is not None:
         options["search_path"] = schema
     connection = await asyncpg.connect(
@@ -42,6 +45,8 @@ async def connect(url: str, application: str, schema: str | None = None, **setti
         timeout=10,
         command_timeout=30,
     )
+    if connection.get_server_version().major >= 17:
+        await connection.execute("SELECT set_config('transaction_timeout', $1, false)", longest)
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_encode, decoder=orjson.loads)
     return connection
 

@@ -1,5 +1,6 @@
 """Writing an event: in the transaction that made it true, as the exact text every later hop passes on."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -47,7 +48,6 @@ async def emit(
     `version` is the version of the aggregate this change left behind, so lock or compare-and-swap the aggregate
     before; one version carries one event. Refuses `event_too_large` above 256 KiB, which a broker would never take.
     """
-    context = _context(event, aggregate_id, version, scope) | {"source": source, "time": rfc3339(now)}
     origin = {
         "actorid": actor_id,
         "actorrole": actor_role,
@@ -55,15 +55,23 @@ async def emit(
         "causationid": causation_id,
         "traceparent": traceparent,
     }
-    context |= {name: value for name, value in origin.items() if value is not None}
-    payload = _serialise(context, event)
+    row = outbox_row(event, aggregate_id, version, scope, {"source": source, "time": rfc3339(now)} | origin)
     # The unit of work orders statements by mapper, not by call: without this flush the position would be
     # taken before the aggregate's row is locked, and two writers could publish in the wrong order.
     await session.flush()
-    await session.execute(INSERT, _row(event, context, payload))
+    await session.execute(INSERT, row)
     session.info[EMITTED] = True
-    event_id: UUID = context["id"]
+    event_id: UUID = row["event_id"]
     return event_id
+
+
+def outbox_row(
+    event: Event, aggregate_id: UUID, version: int, scope: Scope, origin: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """The parameters of `INSERT`; `origin` holds the CloudEvents attributes that say where it comes from."""
+    context = _context(event, aggregate_id, version, scope)
+    context |= {name: value for name, value in origin.items() if value is not None}
+    return _row(event, context, _serialise(context, event))
 
 
 def _context(event: Event, aggregate_id: UUID, version: int, scope: Scope) -> dict[str, Any]:

@@ -105,7 +105,12 @@ class PgLogBus:
 
     async def connect(self, role: str) -> Connection:
         # A handler works while its lane is locked, so the server must be more patient than the handler's limit.
-        return await connect(self.url, f"bus-{role}", idle_in_transaction_session_timeout="120s")
+        return await connect(
+            self.url,
+            f"bus-{role}",
+            idle_in_transaction_session_timeout="120s",
+            transaction_timeout="180s",
+        )
 
     @contextlib.contextmanager
     def sleeper(self) -> Iterator[asyncio.Event]:

@@ -106,7 +106,7 @@ async def test_of_rivals_for_one_version_exactly_one_wins_each_round(log_stage: 
         note = winners[0]
     assert note.version == 11
     for rival in rivals:
-        await rival.__aexit__()
+        await rival.close()
     await stage.settle()
     await stage.verdict()
 

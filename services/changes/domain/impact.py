@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from shared.domain.governance import DecisionRight, ExecutableCharter, LimitKind
 from shared.domain.refusal import Refusal
@@ -43,6 +44,7 @@ def check_impact(content: ExecutableCharter, impact: Impact) -> None:
             as_number(dimension, value)
 
 
+@lru_cache(maxsize=4096, typed=True)
 def as_number(dimension: str, value: ImpactValue) -> Fraction:
     """The exact number of a value; refuses `impact_not_a_number`, also for exponents and NaN."""
     text = format(value, "f") if isinstance(value, Decimal) else str(value)

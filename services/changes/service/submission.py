@@ -13,7 +13,7 @@ from services.changes.domain.routing import RequestReason, Route, route
 from services.changes.domain.states import CHANGE, ChangeAction, ChangeState
 from services.changes.models import ChangeRequest
 from services.changes.schemas.change_requests import ChangeAssess, ChangeCreate, RoutePreviewCreate
-from services.changes.service.trail import detailed, leave_trail, place, routed, spoken
+from services.changes.service.trail import Step, detailed, entered, leave_steps, place, routed, spoken, step
 from shared.authz import Principal, require
 from shared.contracts.changes import ChangeSubmitted
 from shared.db import load_for_update
@@ -34,10 +34,10 @@ async def submit(
     row = _new_row(form, caller, party, charter, found)
     row.number = await next_number(session, "CR", form.charter_id, now)
     session.add(row)
-    await leave_trail(session, row, _submitted(row), by=caller, action="change.submit", now=now)
+    steps = [step(row, _submitted(row), "change.submit")]
     if row.state is ChangeState.submitted:
-        await _route_to_body(session, row, caller, charter.content, found, now)
-    return await detailed(session, row)
+        steps.append(_routed_to_body(row, charter.content, found, now))
+    return await entered(session, row, await leave_steps(session, row, steps, by=caller, now=now))
 
 
 async def assess(
@@ -57,7 +57,8 @@ async def assess(
     _check(charter.content, impact)
     found = _route(charter.content, row.type, impact, row.requested_body, row.reason_code, provisional=False)
     row.impact, row.required_missing = impact, []
-    await _route_to_body(session, row, caller, charter.content, found, now)
+    steps = [_routed_to_body(row, charter.content, found, now)]
+    await leave_steps(session, row, steps, by=caller, now=now)
     return await detailed(session, row)
 
 
@@ -135,27 +136,11 @@ def _submitted(row: ChangeRequest) -> ChangeSubmitted:
     )
 
 
-async def _route_to_body(
-    session: AsyncSession,
-    row: ChangeRequest,
-    caller: Principal,
-    content: ExecutableCharter,
-    found: Route,
-    now: datetime,
-) -> None:
+def _routed_to_body(row: ChangeRequest, content: ExecutableCharter, found: Route, now: datetime) -> Step:
     row.state = CHANGE.next(row.state, ChangeAction.route)
     row.computed_body = found.computed_body
-    place(row, content, content.body(found.body), now)
+    place(row, content, content.body(found.body), now, found.explanation)
     note = f"{row.body_name} decides" + (
         f" (asked for: {row.reason_code})" if found.body != found.computed_body else ""
     )
-    await leave_trail(
-        session,
-        row,
-        routed(row),
-        by=caller,
-        action="change.route",
-        now=now,
-        note=note,
-        detail={"rules": row.rules},
-    )
+    return step(row, routed(row), "change.route", note, detail={"rules": row.rules})

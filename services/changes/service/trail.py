@@ -1,21 +1,24 @@
 """What every step of a change request leaves: event, audit row, timeline entry; and how a body receives it."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import set_committed_value
 
 from services.changes.domain.change_log import ChangeType
 from services.changes.domain.escalation import clock_of
 from services.changes.domain.routing import Explanation, explain
+from services.changes.domain.states import ChangeState
 from services.changes.models import ChangeRequest, TimelineEntry
 from shared.authz import Actor, Principal
 from shared.contracts.base import Event
 from shared.contracts.changes import ChangeRouted
 from shared.db import Governed
 from shared.domain.governance import Body, ExecutableCharter
-from shared.recording import record
+from shared.recording import Act, record_all
 
 
 def child_of(parent: Governed, now: datetime) -> dict[str, Any]:
@@ -35,6 +38,46 @@ def actor_columns(by: Actor) -> dict[str, Any]:
     return {"actor_name": by.display_name, "actor_id": by.member_id if isinstance(by, Principal) else None}
 
 
+@dataclass(frozen=True)
+class Step:
+    """One step of a change request, with the state and the body it led to."""
+
+    act: Act
+    state: ChangeState
+    body: str | None
+    note: str
+
+
+def step(
+    row: ChangeRequest, event: Event, action: str, note: str = "", detail: dict[str, object] | None = None
+) -> Step:
+    """The step that brought the row to where it is now."""
+    return Step(Act(action, event, detail or {}), row.state, row.body, note)
+
+
+async def leave_steps(
+    session: AsyncSession, row: ChangeRequest, steps: Sequence[Step], *, by: Actor, now: datetime
+) -> list[TimelineEntry]:
+    """Record the steps and add them to the timeline, each under the version it produced."""
+    first = row.version + 1
+    await record_all(session, by=by, row=row, acts=[step.act for step in steps], now=now)
+    entries = [
+        TimelineEntry(
+            **child_of(row, now),
+            **actor_columns(by),
+            change_id=row.id,
+            seq=seq,
+            action=step.act.action,
+            state=step.state,
+            body=step.body,
+            note=step.note,
+        )
+        for seq, step in enumerate(steps, first)
+    ]
+    session.add_all(entries)
+    return entries
+
+
 async def leave_trail(
     session: AsyncSession,
     row: ChangeRequest,
@@ -46,24 +89,19 @@ async def leave_trail(
     note: str = "",
     detail: dict[str, object] | None = None,
 ) -> None:
-    """Record the step and add it to the timeline under the version it produced."""
-    await record(session, by=by, action=action, row=row, event=event, now=now, detail=detail)
-    entry = TimelineEntry(
-        **child_of(row, now),
-        **actor_columns(by),
-        change_id=row.id,
-        seq=row.version,
-        action=action,
-        state=row.state,
-        body=row.body,
-        note=note,
-    )
-    session.add(entry)
+    """Record one step that is done."""
+    await leave_steps(session, row, [step(row, event, action, note, detail)], by=by, now=now)
 
 
-def place(row: ChangeRequest, content: ExecutableCharter, body: Body, starts_at: datetime) -> None:
-    """The body receives the request: a new stay, a new clock, and the rules it decides by."""
-    lines = explain(content, body, row.impact, emergency=row.type is ChangeType.emergency)
+def place(
+    row: ChangeRequest,
+    content: ExecutableCharter,
+    body: Body,
+    starts_at: datetime,
+    lines: Sequence[Explanation] | None = None,
+) -> None:
+    """The body receives the request: a new stay, a new clock, and the rules it decides by (`lines`, if known)."""
+    lines = lines or explain(content, body, row.impact, emergency=row.type is ChangeType.emergency)
     row.body, row.body_name, row.tier = body.key, body.name, body.tier
     row.explanation = [spoken(line) for line in lines]
     row.rung += 1
@@ -79,12 +117,12 @@ def _start_clock(row: ChangeRequest, content: ExecutableCharter, body: Body, sta
     row.clock_rule = None
     if clock:
         row.clock_rule = {
-            name: value for name, value in asdict(clock).items() if not isinstance(value, datetime)
+            name: value for name, value in vars(clock).items() if not isinstance(value, datetime)
         }
 
 
 def spoken(line: Explanation) -> dict[str, str]:
-    return {name: str(value) for name, value in asdict(line).items()}
+    return {name: str(value) for name, value in vars(line).items()}
 
 
 def routed(row: ChangeRequest) -> ChangeRouted:
@@ -105,4 +143,14 @@ async def detailed(session: AsyncSession, row: ChangeRequest) -> ChangeRequest:
     """The row with its votes and timeline loaded."""
     await session.flush()
     await session.refresh(row, ["votes", "timeline"])
+    return row
+
+
+async def entered(
+    session: AsyncSession, row: ChangeRequest, timeline: Sequence[TimelineEntry]
+) -> ChangeRequest:
+    """A row of this transaction with its votes and timeline, which need not be read back."""
+    await session.flush()
+    set_committed_value(row, "votes", [])
+    set_committed_value(row, "timeline", list(timeline))
     return row

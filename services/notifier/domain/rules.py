@@ -43,11 +43,15 @@ class Opening:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What one event type does: opens at most one alert per organization, resolves any number."""
+    """What one event type does: opens at most one alert per organization, resolves any number.
+
+    `evidence_for` are the parties whose systems keep the event itself; nobody is alerted.
+    """
 
     name: str
     opens: Opening | None = None
     resolves: tuple[str, ...] = ()
+    evidence_for: frozenset[Party] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +77,7 @@ REPORT_OVERDUE = "report_overdue:{report_id}"
 ACK_OVERDUE = "ack_overdue:{report_id}"
 
 RULES: Mapping[str, Rule] = {
+    "org.concordat.audit.checkpointed.v1": Rule(name="audit_checkpointed", evidence_for=BOTH),
     "org.concordat.escalation.raised.v1": Rule(
         name="escalation_raised",
         opens=Opening(

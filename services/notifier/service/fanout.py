@@ -1,7 +1,7 @@
 """From a change of an alert to the deliveries it causes, in the transaction of the change."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -57,6 +57,15 @@ async def fan_out(
     return count
 
 
+async def pass_on(session: AsyncSession, org_id: UUID, about: Message, now: datetime) -> None:
+    """Write the deliveries of an event that is evidence and no alert: to systems that take events as they are."""
+    for endpoint in await queries.listening_endpoints(session, org_id):
+        chosen = not endpoint.event_types or about.event_type in endpoint.event_types
+        if chosen and endpoint.template is Template.cloudevents:
+            session.add(_row(endpoint, about, about.content, now))
+    await session.flush()
+
+
 async def _wants(session: AsyncSession, endpoint: Endpoint, touched: Touched, event_type: str) -> bool:
     if endpoint.event_types and event_type not in endpoint.event_types:
         return False
@@ -78,6 +87,10 @@ def _delivery(
 def new_delivery(endpoint: Endpoint, about: Message, ticket: Ticket, now: datetime) -> Delivery:
     """A delivery due now, its body rendered for good: every attempt sends the same bytes."""
     content = body(endpoint.template, ticket, options_of(endpoint.template_options))
+    return _row(endpoint, about, content, now)
+
+
+def _row(endpoint: Endpoint, about: Message, content: Mapping[str, object], now: datetime) -> Delivery:
     return Delivery(
         version=1,
         created_at=now,

@@ -47,7 +47,8 @@ def read_observation(row: Mapping[str, object]) -> Observation:
     given = {name: value for name, value in row.items() if value is not None and value != ""}
     for name in given:
         if name not in _COLUMNS and not name.startswith(ATTRIBUTE):
-            raise Refusal("unknown_field", f"{name[:80]!r} is no field of an observation.", name[:80])
+            shown = _UNWRITABLE.sub("?", name[:80])
+            raise Refusal("unknown_field", f"{shown!r} is no field of an observation.", shown)
     seen = Observation(
         source=_required(given, "source", _text(100)),
         source_id=_required(given, "source_id", _text(200)),

@@ -16,6 +16,7 @@ from shared.domain.refusal import Refusal
 
 LONGEST_LINE = 65_536
 MOST_COLUMNS = 64
+MOST_DIGITS = 100
 
 Row = tuple[int, Mapping[str, object] | RowError]
 
@@ -59,8 +60,10 @@ class CsvRows:
     def __init__(self) -> None:
         self._lines = Lines()
         self._header: list[str] | None = None
-        self._open = ""
+        self._open: list[str] = []
         self._open_since = 0
+        self._length = 0
+        self._is_quoted = False
 
     def feed(self, chunk: bytes) -> Iterator[Row]:
         for number, line in self._lines.feed(chunk):
@@ -78,16 +81,19 @@ class CsvRows:
             check_header([])
 
     def _line(self, number: int, line: str) -> Iterator[Row]:
-        record = f"{self._open}\n{line}" if self._open else line
-        since = self._open_since if self._open else number
-        if len(record) > LONGEST_LINE:
-            raise _too_long(since)
-        if record.count('"') % 2:
-            self._open, self._open_since = record, since
+        if not self._open:
+            self._open_since, self._length = number, -1
+        self._open.append(line)
+        self._length += 1 + len(line)
+        if self._length > LONGEST_LINE:
+            raise _too_long(self._open_since)
+        self._is_quoted ^= line.count('"') % 2 == 1
+        if self._is_quoted:
             return
-        self._open = ""
+        record = "\n".join(self._open)
+        self._open.clear()
         if record.strip("\r"):
-            yield from self._record(since, record)
+            yield from self._record(self._open_since, record)
 
     def _record(self, number: int, record: str) -> Iterator[Row]:
         try:
@@ -157,7 +163,11 @@ def read_json(text: str) -> object:
     """JSON without NaN and repeated names, fractions as exact decimals; `ValueError` otherwise."""
     try:
         return json.loads(
-            text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_unique_names
+            text,
+            parse_int=_integer,
+            parse_float=Decimal,
+            parse_constant=_no_constant,
+            object_pairs_hook=_unique_names,
         )
     except json.JSONDecodeError as error:
         raise ValueError(error.msg) from None
@@ -185,6 +195,12 @@ def _header(cells: list[str]) -> list[str]:
     names = [cell.strip() for cell in cells]
     check_header(names)
     return names
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError("a number has too many digits")
+    return int(digits)
 
 
 def _no_constant(name: str) -> object:

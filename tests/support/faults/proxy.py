@@ -20,7 +20,8 @@ class Faults:
     refuse: bool = False
     """New connections are reset at once."""
     half_open: bool = False
-    """Everything is swallowed, and nobody is told: new connections are accepted and stay silent."""
+    """Everything is swallowed and nobody is told, as when a firewall forgot us: new connections are accepted and
+    stay silent, open ones never come back."""
     cut_after: int | None = None
     """A connection is reset once this many bytes have passed, both directions together."""
     cut_answers: bool = False
@@ -38,7 +39,7 @@ class _Link:
     upstream: asyncio.StreamWriter | None = None
     passed: int = 0
     dead: bool = False
-    """It swallowed bytes, so the two ends no longer agree: nothing may pass any more, healed or not."""
+    """It went through a half-open phase: nothing may pass any more, healed or not."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def reset(self) -> None:
@@ -75,6 +76,8 @@ class FaultProxy:
     def fail(self, **faults: object) -> None:
         """Switch faults on beside those already on."""
         self.faults = replace(self.faults, **faults)  # type: ignore[arg-type]
+        for link in self._links if self.faults.half_open else ():
+            link.dead = True
 
     def heal(self) -> None:
         """No more faults. Connections that lost bytes stay dead: a network does not bring them back."""
@@ -121,8 +124,7 @@ class FaultProxy:
         """Pass bytes one way until an end closes or a fault cuts the connection."""
         with contextlib.suppress(OSError):
             while chunk := await source.read(CHUNK):
-                if link.dead or self.faults.half_open:
-                    link.dead = True
+                if link.dead:
                     continue
                 passing = await self._spoil(link, chunk, is_answer)
                 if passing is None:

@@ -1,0 +1,130 @@
+"""The database crashes, hangs up, or is out of reach: commands wait or are refused, none is lost or doubled."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from shared.postgres import EmbeddedPostgres
+from tests.support.faults.client import GaveUp, Note
+from tests.support.faults.history import History
+from tests.support.faults.proxy import fault_proxy
+from tests.support.faults.stage import Stage, new_stage, port_of, through
+from tests.support.postgres import PostgresServer
+
+CRASHES = 3
+LONGEST_ANSWER = 20.0
+RECOVERY = 10.0
+TERMINATE = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+     WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name <> 'fault-test'
+     ORDER BY md5(pid::text || $1) LIMIT $2
+"""
+
+
+class Crashing:
+    """A durable server of this test's own, whose postmaster can be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._server = EmbeddedPostgres(folder, durable=True)
+        self._server.start()
+        self.admin_url = self._server.url("postgres")
+
+    def crash(self) -> None:
+        """SIGKILL the postmaster; its children notice and die."""
+        postmaster = int((self._server.pgdata / "postmaster.pid").read_text().splitlines()[0])
+        psutil.Process(postmaster).send_signal(signal.SIGKILL)
+
+    def recover(self) -> None:
+        """Start it again on the same port; it replays its log."""
+        old = self._server
+        self._server = EmbeddedPostgres(self._folder, port=old.port, durable=True)
+        old.stop()
+        self._server.start()
+
+    def stop(self) -> None:
+        self._server.stop()
+
+
+@pytest.fixture
+async def crashing(tmp_path: Path) -> AsyncIterator[Crashing]:
+    server = await asyncio.to_thread(Crashing, tmp_path / "postgres")
+    yield server
+    await asyncio.to_thread(server.stop)
+
+
+async def test_the_server_crashes_under_load(
+    crashing: Crashing, issuer_folder: Path, history: History, seed: int
+) -> None:
+    """T13: SIGKILL of the postmaster; what was acknowledged survives the recovery."""
+    server = PostgresServer(crashing.admin_url)
+    async with new_stage(server, issuer_folder, history, seed) as stage:
+        chance = stage.chance
+        service = await stage.service()
+        stage.consumers(stage.groups[1])
+        async with stage.load(service.url, clients=6):
+            for _ in range(CRASHES):
+                await asyncio.sleep(chance.uniform(0.5, 1.0))
+                stage.fault("SIGKILL postmaster")
+                crashing.crash()
+                await asyncio.sleep(chance.uniform(0.1, 0.5))
+                await asyncio.to_thread(crashing.recover)
+            await asyncio.sleep(1)
+        await stage.settle()
+        await stage.verdict()
+        assert service.exit_code is None, "the service did not survive the crash"
+
+
+async def test_random_connections_are_terminated(stage: Stage) -> None:
+    """T14: pg_terminate_backend on whatever is connected, again and again."""
+    service = await stage.service()
+    stage.consumers(stage.groups[1])
+    chance = stage.chance
+    async with stage.load(service.url, clients=6), stage.admin() as connection:
+        await asyncio.sleep(0.5)
+        stage.fault("pg_terminate_backend")
+        for n in range(25):
+            await connection.execute(TERMINATE, str(n), chance.randint(1, 3))
+            await asyncio.sleep(0.2)
+    await stage.settle()
+    await stage.verdict()
+
+
+@pytest.mark.parametrize(("kind", "seconds"), [("refused", 5), ("half_open", 15)])
+async def test_the_server_is_out_of_reach(log_stage: Stage, kind: str, seconds: float) -> None:
+    """T15: 503 with Retry-After within the time-outs, and well again within ten seconds of healing."""
+    stage = log_stage
+    stage.relay()
+    stage.consumers()
+    async with fault_proxy(port_of(stage.setup.database_url)) as proxy:
+        away = replace(stage.setup, database_url=through(stage.setup.database_url, proxy.port))
+        service = await stage.service(setup=away, background=False)
+        await burst(stage, service.url, "before")
+        unlucky = stage.client(service.url, "unlucky", timeout=LONGEST_ANSWER, patience=seconds)
+        stage.fault(kind)
+        proxy.fail(**{"refuse" if kind == "refused" else kind: True})
+        if kind == "refused":
+            proxy.reset_all()
+        hurt = [asyncio.create_task(unlucky.create(f"unlucky-{n}")) for n in range(3)]
+        await asyncio.sleep(seconds)
+        proxy.heal()
+        async with asyncio.timeout(RECOVERY):
+            await burst(stage, service.url, "after")
+        outcomes = await asyncio.gather(*hurt, return_exceptions=True)
+        assert all(isinstance(o, Note | GaveUp) for o in outcomes), outcomes
+        await unlucky.close()
+    await stage.settle()
+    await stage.verdict()
+    assert {answer.get("status") for answer in stage.history.of("info")} == {503}, "somebody got no answer"
+
+
+async def burst(stage: Stage, url: str, name: str) -> None:
+    """More requests at once than the service has connections, so that it uses every one it holds."""
+    client = stage.client(url, name, timeout=LONGEST_ANSWER)
+    await asyncio.gather(*(client.create() for _ in range(20)))
+    await client.close()
