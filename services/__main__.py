@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 from rich.console import Console
 
+from services import operator
 from shared import migrations
 from shared.contracts import TOPICS
 
@@ -25,6 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Operations-and-maintenance governance between a customer agency and its shared-service provider.",
 )
+app.add_typer(operator.dead_letters, name="dead-letters")
+app.add_typer(operator.bus, name="bus")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -108,6 +111,7 @@ def _serve(application: object, host: str, port: int, services: Sequence[FastAPI
         port=port,
         loop="uvloop",
         http="httptools",
+        log_config=None,  # the services' own: one line of JSON each
         log_level="warning",
         access_log=False,
         timeout_keep_alive=10,
