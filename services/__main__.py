@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -71,12 +72,24 @@ def run(
     ] = True,
 ) -> None:
     """Run one service, or all four in one process (`embedded`)."""
+    _refuse_taken_port(host, port)
     if program is Program.embedded:
         _run_embedded(host, port, data, database_url, demo)
         return
     settings = import_module(f"services.{program}.settings").Settings()
     service = import_module(f"services.{program}.app").create_app(settings)
     _serve(service, host, port, [service])
+
+
+def _refuse_taken_port(host: str, port: int) -> None:
+    """Say so before anything is started or loaded."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            err.print(f"[red]Port {port} is taken.[/red] Choose another: --port, or make run PORT=8001")
+            raise typer.Exit(1) from None
 
 
 def _run_embedded(host: str, port: int, data: Path, database_url: str | None, demo: bool) -> None:
