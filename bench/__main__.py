@@ -3,24 +3,30 @@
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import api, start
-from bench.figures import Options, Result, Step
+from bench import api, ingest, kafka, start, webhooks
+from bench.figures import Options, Result, Skipped, Step
 from bench.load import client
 
 Measure = Callable[[Options, Step], Sequence[Result]]
 MEASURES: dict[Measure, tuple[str, ...]] = {
     api.writes: ("write_vs_orm", "write_vs_asyncpg"),
     api.reads: ("read_vs_asyncpg",),
+    kafka.relays: ("relay_vs_perf_test",),
+    kafka.debezium: ("relay_vs_debezium",),
+    ingest.ingests: ("ingest_vs_copy",),
+    webhooks.deliveries: ("event_to_webhook_p99_ms",),
     start.starts: ("cold_start_s", "rss_mb"),
 }
 NAMES = [name for names in MEASURES.values() for name in names]
@@ -42,8 +48,9 @@ def main(
     found = _measure([m for m, yields in MEASURES.items() if wanted & set(yields)], Options(runs, seconds))
     kept = _merge(output, [result.as_json() for result in found])
     output.write_text(json.dumps(kept, indent=2) + "\n")
-    _show(kept["figures"])
-    console.print(f"Raw runs: {output}")
+    fresh = {result.name for result in found}
+    _show([figure for figure in kept["figures"] if figure["name"] in fresh])
+    console.print(f"Raw runs, and the figures measured before: {output}")
 
 
 def _measure(measures: Sequence[Measure], options: Options) -> list[Result]:
@@ -57,7 +64,10 @@ def _measure(measures: Sequence[Measure], options: Options) -> list[Result]:
             def step(doing: str, task: Any = task, label: str = label) -> None:
                 progress.update(task, description=f"{label}: {doing}")
 
-            found += measure(options, step)
+            try:
+                found += measure(options, step)
+            except (RuntimeError, subprocess.CalledProcessError, httpx.HTTPError) as error:
+                found += [Skipped(name, name, f"not measured: {error}") for name in MEASURES[measure]]
             progress.update(task, description=f"{label}: done", completed=100)
     return found
 
@@ -80,10 +90,8 @@ def _merge(file: Path, fresh: list[dict[str, object]]) -> dict[str, Any]:
 
 def _show(figures: Sequence[dict[str, Any]]) -> None:
     table = Table("Figure", "Value", "Aim", "Ours", "Peer", "", title="Medians of interleaved runs")
-    for figure in figures:
-        if "reason" in figure:
-            table.add_row(figure["name"], "left out", "", "", figure["reason"], "")
-            continue
+    measured = [figure for figure in figures if "reason" not in figure]
+    for figure in measured:
         table.add_row(
             figure["name"],
             f"{figure['value']:.2f}{'' if figure['peer'] else ' ' + figure['unit']}",
@@ -93,6 +101,12 @@ def _show(figures: Sequence[dict[str, Any]]) -> None:
             {True: "met", False: "missed", None: ""}[figure["met"]],
         )
     console.print(table)
+    for figure in measured:
+        if figure["met"] is False:
+            console.print(f"[bold]{figure['name']}[/bold]: {figure['note']}")
+    for figure in figures:
+        if "reason" in figure:
+            console.print(f"[bold]{figure['name']}[/bold] was {figure['reason']}")
 
 
 def _aim(figure: dict[str, Any]) -> str:

@@ -110,11 +110,12 @@ def stage(service: str) -> Iterator[Stage]:
     ):
         world = World()
         charters = [world.charter_id, *(uuid7() for _ in range(CHARTERS - 1))]
-        asyncio.run(_seed(ready, service, world, charters))
+        asyncio.run(seed(ready, service, world, charters))
         yield Stage(ready, world, charters)
 
 
-async def _seed(ready: embedded.Platform, service: str, world: World, charters: Sequence[UUID]) -> None:
+async def seed(ready: embedded.Platform, service: str, world: World, charters: Sequence[UUID]) -> None:
+    """Tell a service who exists, and that these charters govern."""
     database = Database(ready.url(migrations.runtime_role(service)), service)
     async with database.system() as session:
         await world.seed(session)

@@ -235,6 +235,11 @@ async def brokers(bootstrap: str) -> int:
         await admin.close()
 
 
+def answering(cluster: Cluster) -> int:
+    """How many nodes see the whole cluster. A node that lost the others would still count them, so each is asked."""
+    return sum(asyncio.run(brokers(f"{HOST}:{node.port}")) == cluster.size for node in cluster.nodes)
+
+
 def up(cluster: Cluster) -> None:
     """Start the nodes that do not run, then wait until the cluster answers with all of them."""
     cluster.folder.mkdir(parents=True, exist_ok=True)
@@ -243,7 +248,7 @@ def up(cluster: Cluster) -> None:
         if node.process() is None:
             node.start(libs)
     deadline = time.monotonic() + READY_SECONDS
-    while asyncio.run(brokers(cluster.bootstrap)) < cluster.size:
+    while answering(cluster) < cluster.size:
         fallen = [node for node in cluster.nodes if node.process() is None]
         if fallen or time.monotonic() > deadline:
             sys.exit(give_up(fallen or cluster.nodes))
@@ -281,9 +286,9 @@ def status(cluster: Cluster) -> None:
     for node in cluster.nodes:
         process = node.process()
         print(f"node {node.number}: {f'running as {process.pid}' if process else 'down'}, port {node.port}")
-    answering = asyncio.run(brokers(cluster.bootstrap))
-    print(f"{answering} of {cluster.size} brokers answer at {cluster.bootstrap}")
-    sys.exit(0 if answering == cluster.size else 1)
+    ready = answering(cluster)
+    print(f"{ready} of {cluster.size} brokers answer at {cluster.bootstrap}")
+    sys.exit(0 if ready == cluster.size else 1)
 
 
 def main() -> None:

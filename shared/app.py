@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import MetaData, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared import audit_api, edge, errors, failpoints, idempotency, log, openapi
+from shared import audit_api, edge, errors, failpoints, idempotency, log, openapi, telemetry
 from shared.audit_sealer import Sealer
 from shared.auth import TokenVerifier
 from shared.clock import Clock
@@ -26,6 +26,7 @@ from shared.db import Database
 from shared.domain.refusal import Refusal
 from shared.errors import ApiError
 from shared.http import StrictRequest, require_json
+from shared.messaging.backlog import EVERY, Backlog
 from shared.messaging.bus import Bus
 from shared.messaging.connection import connect
 from shared.messaging.consumer import ConsumerRunner
@@ -106,7 +107,8 @@ class Kernel:
             ),
             *((type(worker).__name__, worker.run()) for worker in self.workers),
         ]
-        tasks = [asyncio.create_task(loop, name=f"{self.info.name}-{name}") for name, loop in loops]
+        with structlog.contextvars.bound_contextvars(service=self.info.name):
+            tasks = [asyncio.create_task(loop, name=f"{self.info.name}-{name}") for name, loop in loops]
         for task in tasks:
             task.add_done_callback(self._noticed)
         return tasks
@@ -147,7 +149,7 @@ class GovernedRoute(APIRoute):
 
         async def governed(request: Request) -> Response:
             kernel: Kernel = request.app.state.kernel
-            identity = await kernel.tokens.identify(request)
+            identity = request.state.identity = await kernel.tokens.identify(request)
             strict = StrictRequest(request.scope, request.receive)
             strict.max_bytes = max_bytes or kernel.settings.max_body_bytes
             claim = None
@@ -189,7 +191,10 @@ def new_app(
     workers: Callable[[Kernel], Sequence[Worker]] = lambda kernel: (),
 ) -> FastAPI:
     """The FastAPI application of one service. Background work starts with its lifespan."""
-    log.configure(settings.log_level, info.name)
+    process = "concordat" if settings.environment == "embedded" else f"concordat-{info.name}"
+    log.configure(settings.log_level, process.removeprefix("concordat-"))
+    if settings.tracing:
+        telemetry.export_traces(process)
     kernel = _kernel(info, settings, handlers, timers, bus, clock)
     kernel.workers.extend(workers(kernel))
     app = FastAPI(
@@ -233,6 +238,11 @@ def _kernel(
     bus = bus or open_bus(settings)
     kept = Timer("idempotency_expiry", timedelta(hours=1), idempotency.expire)
     sealer = Sealer(info.name, settings.audit_keys(info.name))
+    consumer = _consumer(info.name, bus, database, handlers, clock)
+    measured = Timer("backlog", EVERY, Backlog(info.name, consumer).measure)
+    own = (kept, measured, *sealer.timers, *_bus_timers(bus))
+    telemetry.POOL_SIZE.labels(info.name).set(settings.pool_size)
+    telemetry.POOL_IN_USE.labels(info.name).set_function(lambda: database.connections_in_use)
     return Kernel(
         info=info,
         settings=settings,
@@ -241,8 +251,8 @@ def _kernel(
         tokens=TokenVerifier(settings.issuers, settings.sysadmins, clock),
         bus=bus,
         relay=Relay(url, bus, service=info.name, schema=info.name, wakeup=wakeup),
-        consumer=_consumer(info.name, bus, database, handlers, clock),
-        timers=TimerRunner(info.name, database, (*timers, kept, *sealer.timers, *_bus_timers(bus)), clock),
+        consumer=consumer,
+        timers=TimerRunner(info.name, database, (*timers, *own), clock),
         wakeup=wakeup,
     )
 
@@ -346,4 +356,6 @@ async def _readiness(kernel: Kernel) -> dict[str, str]:
     if kernel.settings.background:
         checks["topics"] = await _topics(kernel)
         checks["bus"] = "ok" if kernel.is_connected else "unreachable"
+    for check, state in checks.items():
+        telemetry.READY.labels(kernel.info.name, check).set(state == "ok")
     return checks

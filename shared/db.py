@@ -1,5 +1,6 @@
 """Sessions: one transaction per request or message, always with row-level security switched on."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from sqlalchemy import DateTime, MetaData, Numeric, Text, TypeDecorator, Uuid, s
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.pool import QueuePool
 
 from shared.authz import NOBODY, Principal
 from shared.contracts.base import Scope, Visibility
@@ -24,6 +26,7 @@ from shared.ids import uuid7
 from shared.messaging.tables import messaging_tables
 from shared.tables import kernel_tables
 
+FIRST_ANSWER_SECONDS = 5.0
 NAMING = {
     "pk": "pk_%(table_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -134,6 +137,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=5,
+            hide_parameters=True,
             json_serializer=lambda value: orjson.dumps(value, default=_jsonable).decode(),
             json_deserializer=orjson.loads,
             connect_args={
@@ -154,17 +158,33 @@ class Database:
     async def system(self) -> AsyncIterator[AsyncSession]:
         """A transaction of the service itself (relay, consumers, timers): it sees every organization."""
         async with self._sessions() as session, session.begin():
-            await session.execute(text("SELECT set_config('app.scope', 'system', true)"))
+            async with _first_answer(session):
+                await session.execute(text("SELECT set_config('app.scope', 'system', true)"))
             yield session
 
     @asynccontextmanager
     async def acting_as(self, identity: Identity) -> AsyncIterator[tuple[AsyncSession, Principal]]:
         """A transaction in the eyes of one caller: only its organization's rows exist."""
         async with self._sessions() as session, session.begin():
-            yield session, await _begin_as(session, identity)
+            async with _first_answer(session):
+                principal = await _begin_as(session, identity)
+            yield session, principal
+
+    @property
+    def connections_in_use(self) -> int:
+        pool = self.engine.pool
+        return pool.checkedout() if isinstance(pool, QueuePool) else 0
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+@asynccontextmanager
+async def _first_answer(session: AsyncSession) -> AsyncIterator[None]:
+    """Bound the first statement on a connection of the pool: one whose server vanished stays silent for ever."""
+    await session.connection()
+    async with asyncio.timeout(FIRST_ANSWER_SECONDS):
+        yield
 
 
 def _jsonable(value: object) -> str:

@@ -21,6 +21,9 @@ log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "https://concordat.invalid/problems/"
 RETRY_AFTER_SECONDS = "2"
+MOST_FINDINGS = 100  # of a refused request; an answer must not be forty times its question
+PROBLEM = "concordat.problem"
+"""Where in the ASGI scope the code of the answer stands, for the access log."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ class Unavailable(ApiError):
     def __init__(self) -> None:
         super().__init__(
             "unavailable",
-            "A part we depend on does not answer. Nothing was stored; repeat the request.",
+            "A part we depend on does not answer. Repeat the request with the same Idempotency-Key: it may be done.",
             headers={"Retry-After": RETRY_AFTER_SECONDS},
         )
 
@@ -161,6 +164,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     """The problem document of one refusal. Input values are never echoed."""
+    request.scope[PROBLEM] = code
     body = {
         "type": TYPE_BASE + code,
         "title": HTTPStatus(status).phrase,
@@ -213,7 +217,8 @@ def _pointer(location: Sequence[int | str]) -> str:
 
 async def _on_validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    findings = [Finding(str(e["type"]), str(e["msg"]), _pointer(e["loc"])) for e in error.errors()]
+    first = error.errors()[:MOST_FINDINGS]
+    findings = [Finding(str(e["type"]), str(e["msg"]), _pointer(e["loc"])) for e in first]
     if any(f.code == "json_invalid" for f in findings):
         return problem(request, 400, "malformed_json", "The body is not valid JSON.", findings)
     return problem(
@@ -243,7 +248,8 @@ async def _on_database(request: Request, error: Exception) -> JSONResponse:
     return refusal_response(request, Unavailable())
 
 
-async def _on_bug(request: Request, error: Exception) -> JSONResponse:
+async def unexpected(request: Request, error: Exception) -> JSONResponse:
+    """The answer to an error that nobody foresaw; the log has its traceback."""
     log.error("unexpected", exc_info=error)
     return problem(request, 500, "internal", "Something went wrong on our side. Nothing was stored.")
 
@@ -262,6 +268,6 @@ def install(app: FastAPI) -> None:
         (PoolTimeout, _on_unavailable),
         (PostgresConnectionError, _on_unavailable),
         (OSError, _on_unavailable),
-        (Exception, _on_bug),
+        (Exception, unexpected),
     ):
         app.add_exception_handler(kind, handler)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import Field, model_validator
+from pydantic import Field, StrictBool, model_validator
 from pydantic.json_schema import SkipJsonSchema
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -85,7 +85,7 @@ class Selection(In):
 
 
 class ReplayRequest(Selection):
-    dry_run: bool = False
+    dry_run: StrictBool = False
 
 
 class DiscardRequest(Selection):

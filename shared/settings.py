@@ -12,6 +12,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from shared import telemetry
 from shared.audit_keys import KeyRing, SigningKey, VerifyingKey
 
 SHARED_PREFIX = "CONCORDAT_"
@@ -68,6 +69,7 @@ class KernelSettings(BaseSettings):
     max_body_bytes: int = Field(262_144, ge=1024)
     public_url: str = "http://127.0.0.1:8000"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    tracing: bool = Field(False, description="export spans; needs the extra `otel`")
     background: bool = Field(True, description="run relay, consumers and timers in this process")
 
     @classmethod
@@ -107,6 +109,14 @@ class KernelSettings(BaseSettings):
         if self.audit_key is None and self.environment not in ("embedded", "test"):
             raise ValueError("set CONCORDAT_AUDIT_KEY to the base64 form of 32 random bytes, or to a PEM")
         self.audit_keys("")
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_tracing_without_its_packages(self) -> Self:
+        if self.tracing and (missing := telemetry.missing_packages()):
+            raise ValueError(
+                f"CONCORDAT_TRACING needs {' and '.join(missing)}: install concordat[otel], or switch it off"
+            )
         return self
 
     def audit_keys(self, service: str) -> KeyRing:

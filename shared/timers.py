@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
+from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.clock import Clock
 from shared.db import Database
-from shared.telemetry import TIMER_FAILURES, TIMER_RUNS
+from shared.telemetry import TIMER_FAILURES, TIMER_INTERVAL, TIMER_RUNS, TIMER_SUCCESS
 
 log = structlog.get_logger()
 
@@ -52,16 +53,23 @@ class TimerRunner:
         return sum([await self._drain(timer) for timer in self._timers])
 
     async def _loop(self, timer: Timer) -> None:
+        failures = self._announce(timer)
         while not self._stopping.is_set():
             try:
                 await self._drain(timer)
             except Exception as error:
-                TIMER_FAILURES.labels(self._service, timer.name).inc()
+                failures.inc()
                 log.error("timer_failed", timer=timer.name, exc_info=error)
             try:
                 await asyncio.wait_for(self._stopping.wait(), timer.every.total_seconds())
             except TimeoutError:
                 continue
+
+    def _announce(self, timer: Timer) -> Counter:
+        """Let every series exist before the first run: a counter that appears with a 1 shows no increase."""
+        TIMER_INTERVAL.labels(self._service, timer.name).set(timer.every.total_seconds())
+        TIMER_SUCCESS.labels(self._service, timer.name).set_to_current_time()
+        return TIMER_FAILURES.labels(self._service, timer.name)
 
     async def _drain(self, timer: Timer) -> int:
         total = 0
@@ -72,4 +80,5 @@ class TimerRunner:
             if not handled:
                 break
         TIMER_RUNS.labels(self._service, timer.name).inc(total)
+        TIMER_SUCCESS.labels(self._service, timer.name).set_to_current_time()
         return total

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, Row, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -91,21 +91,29 @@ class ChangeRequest(Governed, Base):
 
     @property
     def clock(self) -> dict[str, object] | None:
-        """The running clock with the rule that set it; None while nothing is timed."""
-        if self.state is not ChangeState.pending_decision or self.clock_rule is None:
-            return None
-        return {
-            "starts_at": self.clock_starts_at,
-            "warns_at": self.clock_warns_at,
-            "ends_at": self.clock_ends_at,
-            "warned_at": self.clock_warned_at,
-            "expired_at": self.clock_expired_at,
-            **self.clock_rule,
-        }
+        return running_clock(self)
 
     @property
     def priority(self) -> dict[str, PriorityLevel]:
-        return {"impact": self.priority_impact, "urgency": self.priority_urgency}
+        return priority(self)
+
+
+def running_clock(row: "ChangeRequest | Row[Any]") -> dict[str, object] | None:
+    """The running clock with the rule that set it; None while nothing is timed."""
+    if row.state != ChangeState.pending_decision or row.clock_rule is None:
+        return None
+    return {
+        "starts_at": row.clock_starts_at,
+        "warns_at": row.clock_warns_at,
+        "ends_at": row.clock_ends_at,
+        "warned_at": row.clock_warned_at,
+        "expired_at": row.clock_expired_at,
+        **row.clock_rule,
+    }
+
+
+def priority(row: "ChangeRequest | Row[Any]") -> dict[str, PriorityLevel]:
+    return {"impact": row.priority_impact, "urgency": row.priority_urgency}
 
 
 class BallotRow(Governed, Base):

@@ -205,6 +205,7 @@ class Delivery(OrgOwned, Base):
     last_status: Mapped[int | None]
     last_error: Mapped[str | None]
     done_at: Mapped[datetime | None]
+    traceparent: Mapped[str | None]
 
     attempts: Mapped[list["DeliveryAttempt"]] = relationship(lazy="raise", order_by="DeliveryAttempt.number")
 

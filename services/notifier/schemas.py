@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, Field, SecretStr, StrictBool, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
 from services.notifier.domain.alerts import AlertState, Change, Priority, Resolution
@@ -209,7 +209,7 @@ class ReplayRange(In):
 
     since: Instant
     until: Instant
-    delivered_too: bool = False
+    delivered_too: StrictBool = False
 
 
 class Replayed(Out):

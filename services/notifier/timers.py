@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.notifier.domain.schedule import SCHEDULE, DeliveryState, Next
+from services.notifier.metrics import OLDEST_DUE, QUEUE
 from services.notifier.models import Delivery, DeliveryAttempt, EndpointSecret
 from services.notifier.service.results import release
 from services.notifier.service.secrets import rewrap
@@ -16,6 +17,20 @@ from shared.timers import Timer
 BATCH = 50
 KEPT_FOR = timedelta(days=90)
 ENDED = (DeliveryState.done, DeliveryState.exhausted, DeliveryState.cancelled)
+_QUEUE = text(
+    """
+    SELECT count(*) FILTER (WHERE what = 'due') AS due, count(*) FILTER (WHERE what = 'later') AS later,
+           count(*) FILTER (WHERE what = 'held') AS held, count(*) FILTER (WHERE what = 'in_flight') AS in_flight,
+           min(next_attempt_at) FILTER (WHERE what = 'due') AS oldest
+      FROM (SELECT d.next_attempt_at,
+                   CASE WHEN d.state = 'in_flight' THEN 'in_flight'
+                        WHEN d.next_attempt_at > :now THEN 'later'
+                        WHEN e.enabled AND (e.circuit = 'closed' OR e.circuit_open_until <= :now) THEN 'due'
+                        ELSE 'held' END AS what
+              FROM delivery d JOIN endpoint e ON e.id = d.endpoint_id
+             WHERE d.state = 'pending' OR d.state = 'in_flight') AS open
+    """
+)
 
 
 async def give_back_leases(session: AsyncSession, now: datetime) -> int:
@@ -62,6 +77,15 @@ async def forget_old_secrets(session: AsyncSession, now: datetime) -> int:
     return len(gone.all())
 
 
+async def measure_queue(session: AsyncSession, now: datetime) -> int:
+    """Set the gauges of what is not ended; handles no rows."""
+    queue = (await session.execute(_QUEUE, {"now": now})).one()
+    for state in ("due", "later", "held", "in_flight"):
+        QUEUE.labels(state).set(getattr(queue, state))
+    OLDEST_DUE.set((now - queue.oldest).total_seconds() if queue.oldest else 0)
+    return 0
+
+
 def timers(vault: Vault) -> tuple[Timer, ...]:
     """The notifier's timers; re-wrapping needs the vault."""
 
@@ -79,4 +103,5 @@ def timers(vault: Vault) -> tuple[Timer, ...]:
         Timer("delivery_expiry", timedelta(hours=1), forget_old_deliveries),
         Timer("secret_expiry", timedelta(minutes=5), forget_old_secrets),
         Timer("secret_rewrap", timedelta(minutes=5), rewrap_secrets),
+        Timer("delivery_queue", timedelta(seconds=10), measure_queue),
     )

@@ -6,7 +6,6 @@ from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
 from hashlib import sha256
 from types import NoneType
 from typing import Any
@@ -42,9 +41,14 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no canonical form")
 
 
-@lru_cache(maxsize=512)
 def _form(kind: type) -> Callable[[Any], object] | None:
-    return next((render for kinds, render in _FORMS if issubclass(kind, kinds)), None)
+    if kind not in _known:
+        _known[kind] = next((render for kinds, render in _FORMS if issubclass(kind, kinds)), None)
+    return _known[kind]
+
+
+_known: dict[type, Callable[[Any], object] | None] = {}
+"""Types met so far; there are as many as the program has classes."""
 
 
 def _object(members: Mapping[object, object]) -> dict[str, object]:

@@ -67,6 +67,12 @@ class Consumer(Protocol):
     async def stop(self) -> None:
         """Finish the messages in hand, commit, leave the group."""
 
+    async def waiting(self) -> Mapping[tuple[str, str], int]:
+        """Messages its group has still to handle, by topic and partition, as far as this member knows.
+
+        A member that shares its knowledge with the others calls the whole topic one partition, `all`.
+        """
+
 
 class Bus(Protocol):
     async def producer(self) -> Producer: ...

@@ -2,11 +2,15 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+
+import structlog
+from opentelemetry.trace import SpanKind
 
 from shared import failpoints
 from shared.clock import Clock
@@ -14,8 +18,9 @@ from shared.contracts.base import Event, Registry
 from shared.messaging.bus import Bus, Delivered, RetryLater
 from shared.messaging.failures import Failure, Transient, classify
 from shared.messaging.inbox import Handler, Inbox, Outcome, Rejection, SessionFactory
-from shared.messaging.metrics import LAG_SECONDS, MESSAGES, RETRIES
+from shared.messaging.metrics import EVENT_AGE, GAPS, LAG_SECONDS, MESSAGES, RETRIES
 from shared.messaging.pacing import backoff
+from shared.telemetry import linked_span
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +37,11 @@ class RetryPolicy:
 
     def delay(self, failures: int) -> float:
         return backoff(failures, self.first, self.longest)
+
+    @property
+    def longest_silence(self) -> float:
+        """Seconds after which a message in trouble would have come again, were it still ours."""
+        return 2 * (self.longest + self.handler_timeout)
 
     def is_over(self, failure: Failure, tries: int, since: timedelta) -> bool:
         """Whether the message must be set aside now."""
@@ -66,6 +76,14 @@ class _Trouble:
             self.tries += 1
 
 
+@dataclass(frozen=True)
+class _InHand:
+    """The message a partition is at: when it was written, and when (monotonic) it last came to us."""
+
+    written_at: datetime
+    seen_at: float
+
+
 class ConsumerRunner:
     """One member of `group` on behalf of `service`: every message in its own transaction, then its offset."""
 
@@ -89,7 +107,19 @@ class ConsumerRunner:
         self._sessions, self._clock, self._policy = session_factory, clock, policy
         self._consumer = bus.consumer(group, self.topics, self.handle)
         self._trouble: dict[tuple[str, int], _Trouble] = {}
+        self._in_hand: dict[tuple[str, int], _InHand] = {}
         self._database_away = False
+        self._announce()
+
+    def _announce(self) -> None:
+        """Let every series exist before the first message: a counter that appears with a 1 shows no increase."""
+        LAG_SECONDS.labels(self.group).set_function(self.lag_seconds)
+        EVENT_AGE.labels(self.group)
+        GAPS.labels(self.group)
+        for outcome in Outcome:
+            MESSAGES.labels(self.group, outcome.value)
+        for failure in Failure:
+            RETRIES.labels(self.group, failure.value)
 
     @property
     def healthy(self) -> bool:
@@ -104,22 +134,54 @@ class ConsumerRunner:
         """Finish what is in hand, commit, leave the group."""
         await self._consumer.stop()
 
+    async def waiting(self) -> Mapping[tuple[str, str], int]:
+        """Messages the group has still to handle, by topic and partition."""
+        return await self._consumer.waiting()
+
+    def lag_seconds(self) -> float:
+        """Age of the oldest event this member has begun and not finished; 0 when it is up to date."""
+        ours_since = time.monotonic() - self._policy.longest_silence
+        now = self._clock()
+        ages = [now - held.written_at for held in self._in_hand.values() if held.seen_at > ours_since]
+        return max((age.total_seconds() for age in ages), default=0.0)
+
     async def handle(self, message: Delivered) -> None:
+        """Apply, retry (raises RetryLater) or set aside one message, under a span linked to its cause."""
+        about = {
+            "messaging.operation.type": "process",
+            "messaging.destination.name": message.topic,
+            "messaging.destination.partition.id": str(message.partition),
+            "messaging.consumer.group.name": self.group,
+            "messaging.message.id": str(message.headers.get("event_id", "")),
+            "concordat.service": self.service,
+        }
+        cause = message.headers.get("traceparent")
+        with (
+            structlog.contextvars.bound_contextvars(event_id=message.headers.get("event_id")),
+            linked_span(f"process {message.topic}", SpanKind.CONSUMER, [cause], about) as span,
+        ):
+            span.set_attribute("concordat.outcome", (await self._handle(message)).value)
+
+    async def _handle(self, message: Delivered) -> Outcome:
         place = (message.topic, message.partition)
+        self._take(place, message)
         try:
             outcome = await self._receive(message)
         except Exception as error:
             outcome = await self._after(error, message)
         self._trouble.pop(place, None)
+        self._in_hand.pop(place, None)
         self._database_away = False
         MESSAGES.labels(self.group, outcome.value).inc()
+        return outcome
 
     async def _receive(self, message: Delivered) -> Outcome:
         async with _time_limit(self._policy.handler_timeout), self._sessions() as session:
             outcome = await self.inbox.receive(session, message, self._clock())
             failpoints.hit("consumer_before_db_commit")
         failpoints.hit("consumer_after_db_commit")
-        self._measure(message)
+        if written_at := _written_at(message):
+            EVENT_AGE.labels(self.group).observe(max(0.0, (self._clock() - written_at).total_seconds()))
         return outcome
 
     async def _after(self, error: Exception, message: Delivered) -> Outcome:
@@ -161,12 +223,19 @@ class ConsumerRunner:
             known = self._trouble[place] = _Trouble(message.offset, now)
         return known
 
-    def _measure(self, message: Delivered) -> None:
-        try:
-            age = self._clock() - datetime.fromisoformat(message.headers["event_time"])
-        except (KeyError, ValueError, TypeError):
-            return
-        LAG_SECONDS.labels(self.group).set(max(0.0, age.total_seconds()))
+    def _take(self, place: tuple[str, int], message: Delivered) -> None:
+        self._in_hand.pop(place, None)
+        if written_at := _written_at(message):
+            self._in_hand[place] = _InHand(written_at, time.monotonic())
+
+
+def _written_at(message: Delivered) -> datetime | None:
+    """When the event was written, if its headers tell an instant."""
+    try:
+        at = datetime.fromisoformat(message.headers["event_time"])
+    except (KeyError, ValueError, TypeError):
+        return None
+    return at if at.tzinfo else None
 
 
 def _where(message: Delivered) -> tuple[str, int, int]:

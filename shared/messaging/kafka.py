@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -125,6 +126,11 @@ class KafkaProducer:
         self._client = client
 
     async def publish(self, batch: Sequence[Outgoing]) -> None:
+        # The client goes on behind a message that failed, so the next one of its key waits for the acknowledgement.
+        for wave in _waves(batch):
+            await self._publish_together(wave)
+
+    async def _publish_together(self, messages: Sequence[Outgoing]) -> None:
         acknowledgements = [
             await self._client.send(
                 message.topic,
@@ -132,7 +138,7 @@ class KafkaProducer:
                 value=message.value,
                 headers=[(name, value.encode()) for name, value in message.headers.items()],
             )
-            for message in batch
+            for message in messages
         ]
         # Wait for every answer, so that no failure is left unread in a future.
         answers = await asyncio.gather(*acknowledgements, return_exceptions=True)
@@ -142,6 +148,18 @@ class KafkaProducer:
 
     async def close(self) -> None:
         await self._client.stop()
+
+
+def _waves(batch: Sequence[Outgoing]) -> list[list[Outgoing]]:
+    """The batch in order, cut so that no wave holds two messages of one key."""
+    waves: list[list[Outgoing]] = []
+    earlier: Counter[bytes | None] = Counter()
+    for message in batch:
+        if earlier[message.key] == len(waves):
+            waves.append([])
+        waves[earlier[message.key]].append(message)
+        earlier[message.key] += 1
+    return waves
 
 
 async def ensure_topics(

@@ -73,6 +73,10 @@ class KafkaConsumer:
             async with asyncio.timeout(STOP_SECONDS + 2 * CLOSE_SECONDS):
                 await self._finished.wait()
 
+    async def waiting(self) -> dict[tuple[str, str], int]:
+        """Of the partitions this member holds, as the watchdog saw them last."""
+        return self._membership.waiting if self._membership else {}
+
     async def _serve(self) -> None:
         if not self._topics:
             await self._stopping.wait()
@@ -131,6 +135,8 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._client, self._group, self._topics, self._handle = client, group, topics, handle
         self._lanes: dict[TopicPartition, _Lane] = {}
         self._settled = True
+        self._next: dict[TopicPartition, int] = {}
+        self.waiting: dict[tuple[str, str], int] = {}
         self.watchdog = Watchdog(time.monotonic())
 
     async def pull(self, stopping: asyncio.Event) -> None:
@@ -143,6 +149,7 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _start(self, partition: TopicPartition, records: Sequence[Any]) -> None:
         self._client.pause(partition)
+        self._next[partition] = records[0].offset
         leaving = asyncio.Event()
         worker = asyncio.create_task(self._work(partition, records, leaving))
         lane = self._lanes[partition] = _Lane(leaving, worker)
@@ -159,7 +166,7 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         for record in records:
             if not await self._deliver(_delivered(record), leaving):
                 break
-            done = record.offset + 1
+            done = self._next[partition] = record.offset + 1
         if done is not None:
             await self._commit(partition, done)
 
@@ -223,15 +230,21 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 mine = self._client.assignment()
-                return await self._idle_places([p for p in mine if p not in self._lanes] if mine else None)
+                return await (self._own_places(mine) if mine else self._group_place())
         except (KafkaError, TimeoutError):
             return None
 
-    async def _idle_places(self, idle: list[TopicPartition] | None) -> dict[Partition, tuple[int, int]]:
-        """Without any assignment (None) we watch the group as one: a lost member looks like a spare one."""
-        if idle is not None:
-            ends = await self._client.end_offsets(idle) if idle else {}
-            return {(p.topic, p.partition): (await self._client.position(p), ends[p]) for p in idle}
+    async def _own_places(self, mine: Collection[TopicPartition]) -> dict[Partition, tuple[int, int]]:
+        """The idle ones; by the way it notes how far every one of them is behind."""
+        ends = await self._client.end_offsets(list(mine))
+        idle = {p: await self._client.position(p) for p in mine if p not in self._lanes}
+        places = {p: idle[p] if p in idle else self._next[p] for p in mine}
+        self.waiting = {(p.topic, str(p.partition)): max(0, ends[p] - places[p]) for p in mine}
+        return {(p.topic, p.partition): (place, ends[p]) for p, place in idle.items()}
+
+    async def _group_place(self) -> dict[Partition, tuple[int, int]]:
+        """Without any assignment we watch the group as one: a lost member looks like a spare one."""
+        self.waiting = {}
         everything = [
             TopicPartition(topic, n)
             for topic in self._topics

@@ -47,6 +47,11 @@ NEXT: Final = """
     WHERE topic = $1 AND shard = $2 AND seq > $3 ORDER BY seq LIMIT $4
 """
 MOVE: Final = "UPDATE bus.bus_group SET seq = $4 WHERE grp = $1 AND topic = $2 AND shard = $3"
+WAITING: Final = """
+    SELECT g.topic, count(e.seq) AS events FROM bus.bus_group g
+    LEFT JOIN bus.bus_event e ON e.topic = g.topic AND e.shard = g.shard AND e.seq > g.seq
+    WHERE g.grp = $1 AND g.topic = ANY($2) GROUP BY g.topic
+"""
 REWIND: Final = (
     "UPDATE bus.bus_group SET seq = $4 WHERE grp = $1 AND topic = $2 AND ($3::int IS NULL OR shard = $3)"
 )
@@ -181,6 +186,14 @@ class PgLogConsumer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(20):
                 await self._finished.wait()
+
+    async def waiting(self) -> dict[tuple[str, str], int]:
+        connection = await self._bus.connect(f"lag-{self._group}")
+        try:
+            rows = await connection.fetch(WAITING, self._group, self._topics)
+        finally:
+            await _close(connection)
+        return {(row["topic"], "all"): row["events"] for row in rows}
 
     async def _lane(self) -> None:
         failures = 0

@@ -8,16 +8,19 @@ import asyncio
 import logging
 import time
 import zlib
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+from opentelemetry.trace import SpanKind
 
 from shared import failpoints
 from shared.contracts.base import SHARDS
 from shared.messaging.bus import Bus, Outgoing, Producer
 from shared.messaging.connection import Connection, connect
-from shared.messaging.metrics import OLDEST_UNPUBLISHED, PUBLISH_FAILURES, PUBLISHED
+from shared.messaging.metrics import PUBLISH_FAILURES, PUBLISHED
 from shared.messaging.pacing import backoff, wait
+from shared.telemetry import Attributes, linked_span
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +37,6 @@ NOTE_FAILURE: Final = """
     UPDATE outbox SET attempts = attempts + 1, last_error = $2
     WHERE position = (SELECT min(position) FROM outbox WHERE shard = $1 AND published_at IS NULL)
 """
-OLDEST: Final = """
-    SELECT extract(epoch FROM clock_timestamp() - min(created_at))::float8 FROM outbox WHERE published_at IS NULL
-"""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,6 @@ class RelayTiming:
     close: float = 5.0
     first_backoff: float = 0.25
     longest_backoff: float = 30.0
-    gauge: float = 5.0
 
 
 class ShardFailed(Exception):
@@ -66,7 +65,7 @@ class Relay:
         service: str,
         schema: str | None = None,
         shards: int = SHARDS,
-        batch: int = 200,
+        batch: int = 500,
         wakeup: asyncio.Event | None = None,
         timing: RelayTiming | None = None,
     ) -> None:
@@ -78,7 +77,8 @@ class Relay:
         self._stopping = False
         self._failures = 0
         self._held: dict[int, tuple[int, float]] = {}
-        self._gauge_due = 0.0
+        self._published = PUBLISHED.labels(service)
+        self._failed = PUBLISH_FAILURES.labels(service)
         self.healthy = False
 
     async def run(self) -> None:
@@ -88,12 +88,12 @@ class Relay:
                 await self._generation()
             except ShardFailed as error:
                 log.warning("%s: %s", self._service, error)
-                PUBLISH_FAILURES.labels(self._service).inc()
+                self._failed.inc()
             except Exception:
                 self.healthy = False
                 self._failures += 1
                 log.warning("%s: the relay starts over", self._service, exc_info=True)
-                PUBLISH_FAILURES.labels(self._service).inc()
+                self._failed.inc()
                 await self._wait(self._backoff(self._failures))
 
     async def stop(self) -> None:
@@ -119,7 +119,6 @@ class Relay:
             self._wakeup.clear()
             published = await self._sweep(connection, producer)
             self._failures, self.healthy = 0, True
-            await self._measure(connection)
             if not published:
                 await self._wait(self._timing.poll)
 
@@ -140,7 +139,7 @@ class Relay:
             failure: Exception | None = None
             try:
                 async with asyncio.timeout(self._timing.publish):
-                    await producer.publish([_outgoing(row) for row in rows])
+                    await self._publish(producer, [_outgoing(row) for row in rows])
             except Exception as error:
                 failure = error
             else:
@@ -149,8 +148,17 @@ class Relay:
         if failure is not None:
             await self._hold(connection, shard, failure)
         self._held.pop(shard, None)
-        PUBLISHED.labels(self._service).inc(len(rows))
+        self._published.inc(len(rows))
         return len(rows)
+
+    async def _publish(self, producer: Producer, batch: Sequence[Outgoing]) -> None:
+        """Under a span linked to those the events were written in. The events keep the context they have:
+        whoever reacts to one is linked to its cause, not to the relay.
+        """
+        about: Attributes = {"concordat.service": self._service, "messaging.batch.message_count": len(batch)}
+        causes = (message.headers.get("traceparent") for message in batch)
+        with linked_span(f"publish {self._service}", SpanKind.PRODUCER, causes, about):
+            await producer.publish(batch)
 
     async def _hold(self, connection: Connection, shard: int, error: Exception) -> None:
         """Leave the shard alone for a while, so that one refused event does not slow the other shards down."""
@@ -170,20 +178,10 @@ class Relay:
         if not self._stopping:
             await wait(self._wakeup, seconds)
 
-    async def _measure(self, connection: Connection) -> None:
-        if time.monotonic() >= self._gauge_due:
-            self._gauge_due = time.monotonic() + self._timing.gauge
-            OLDEST_UNPUBLISHED.labels(self._service).set(await oldest_unpublished(connection))
-
 
 def lock_class(service: str) -> int:
     """The first half of a service's advisory locks: services may share a database but never a shard's lock."""
     return zlib.crc32(f"concordat.relay.{service}".encode()) - 2**31
-
-
-async def oldest_unpublished(connection: Connection) -> float:
-    """Seconds the oldest unpublished event has been waiting; 0 when none waits."""
-    return float(await connection.fetchval(OLDEST) or 0.0)
 
 
 def _outgoing(row: Mapping[str, Any]) -> Outgoing:

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from services.changes.schemas.change_requests import Change
 from shared.contracts.changes import ChangeRouted, ChangeSubmitted, ChangeWithdrawn
 from tests.conftest import StartService
 from tests.support.changes import CHANGES, JOWG_IMPACT, SMB_IMPACT, act, change, ok, problem, read, submitted
@@ -224,6 +225,16 @@ async def test_the_list_filters_by_state_body_severity_charter_and_last_change(s
     assert await numbers(charter_id=str(uuid4())) == set()
     assert small["number"] in await numbers(since="2026-11-10T15:00:00Z")
     assert await numbers(since="2026-11-10T15:00:01Z") == set()
+
+
+@pytest.mark.parametrize("impact", [SMB_IMPACT, {}], ids=["routed", "to be assessed"])
+async def test_an_item_of_the_list_is_what_reading_it_gives(
+    s: RunningService, impact: dict[str, str]
+) -> None:
+    found = await submitted(s, impact=impact)
+    page = ok(await s.get("customer.om_team", CHANGES, limit=1))
+    detail = await read(s, found)
+    assert page["items"] == [{name: detail[name] for name in Change.model_fields}]
 
 
 async def test_pages_follow_each_other_and_a_cursor_stays_with_its_filters(s: RunningService) -> None:

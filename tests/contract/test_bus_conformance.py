@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from shared.ids import uuid7
+from shared.messaging import kafka_consumer
 from shared.messaging.bus import Bus, Delivered, Outgoing, RetryLater
 from shared.messaging.kafka import KafkaBus, ensure_topics
 from shared.messaging.pglog import PgLogBus
@@ -287,3 +288,28 @@ async def test_publishing_the_same_event_again_is_harmless(place: Place) -> None
     async with running(place.consumer(notebook)):
         await until(lambda: 2 in notebook.values())
     assert {m.headers["event_id"] for m in notebook.seen if m.value == b"1"} == {message.headers["event_id"]}
+
+
+async def test_a_member_knows_how_far_its_group_is_behind(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_consumer, "WATCH_EVERY", 0.1)
+    held_back = True
+
+    async def stuck_at_two(message: Delivered) -> None:
+        if held_back and message.value == b"2":
+            raise RetryLater(0.05)
+
+    async with running(place.consumer(stuck_at_two)) as member:
+
+        async def behind() -> int:
+            return sum((await member.waiting()).values())
+
+        await place.publish_values("k", 1, 2, 3, 4)
+        async with asyncio.timeout(15):
+            while await behind() != 3:
+                await asyncio.sleep(0.02)
+            held_back = False
+            while await behind() != 0:
+                await asyncio.sleep(0.02)
+        assert {topic for topic, _ in await member.waiting()} == {place.topic}

@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.faults.history import History, seed_of_this_run
 from tests.support.faults.stage import Stage, new_stage
-from tests.support.platform import kafka_bootstrap
 from tests.support.postgres import PostgresServer
+from tests.support.processes import kafka_bootstrap
 
 KEPT = Path(__file__).resolve().parents[2] / ".cache" / "faults"
 OUTCOME = pytest.StashKey[bool]()

@@ -116,6 +116,11 @@ def swapped_on_the_bus(records: list[Record]) -> None:
         second["offset"], third["offset"] = third["offset"], second["offset"]
 
 
+def denied(records: list[Record]) -> None:
+    alter("info", {"key": "a-1"}, detail="It failed. Nothing was stored.")(records)
+    alter("ok", {"key": "a-1"}, replayed=True)(records)
+
+
 BROKEN: dict[str, tuple[Break, str]] = {
     "a lost row": (drop("row", aggregate="b"), "I1"),
     "a row that lost its last version": (alter("row", {"aggregate": "b"}, version=3), "I1"),
@@ -167,6 +172,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "a server error": (add("info", op=99, f="deposit", key="k", status=500), "I13"),
     "a 503 that does not say when": (add("info", op=99, f="deposit", key="k", status=503), "I13"),
     "a 503 without a fault": (drop("fault"), "I13"),
+    "a 503 that denies what was done": (denied, "I13"),
 }
 
 

@@ -13,6 +13,8 @@ async def test_dying_beside_the_commit_repeats_no_effect_and_loses_none(stage: S
     stage.consumer(stage.groups[1])
     dying = stage.groups[0]
     async with stage.load(service.url, clients=4):
-        await stage.survive(lambda fail: stage.consumer(dying, fail_point=fail), point, deaths=6)
+        await stage.survive(
+            lambda fail: stage.consumer(dying, fail_point=fail, instance_id="the-only-one"), point, deaths=6
+        )
     await stage.settle()
     await stage.verdict()

@@ -116,7 +116,7 @@ async def test_nothing_breaks_without_any_fault(stage: Stage) -> None:
     service = await stage.service()
     stage.consumers(stage.groups[1])
     async with stage.load(service.url, clients=30):
-        await asyncio.sleep(6)
+        await asyncio.sleep(4.5)
     await stage.settle()
     await stage.verdict()
     assert not stage.history.of("info")

@@ -5,7 +5,8 @@ that is missing fails a test, as does a body route whose request is refused.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from sqlalchemy import text
@@ -19,7 +20,15 @@ from tests.hostile.support import Parties, Ready, Stage, caller
 from tests.support.changes import CHANGES, JOWG_IMPACT, change
 from tests.support.sla import agreement_form, metric_form, sla_form
 
-Made = tuple[dict[str, str], Any]
+
+class Made(NamedTuple):
+    """What a request needs besides its caller; `body` None: it has none."""
+
+    ids: Mapping[str, str] = MappingProxyType({})
+    body: Any = None
+    query: Mapping[str, str] = MappingProxyType({})
+
+
 CHARTERS, SLA, NOTIFIER = "/charter/v1/charters", "/sla/v1", "/notifier/v1"
 PERIOD = "2026-10"
 METRIC = metric_form(zero_volume="not_applicable")
@@ -37,7 +46,7 @@ def member_form(of: Parties) -> dict[str, Any]:
     return {
         "issuer": "https://login.example.gov",
         "subject": uuid4().hex,
-        "display_name": f"{of.word} Newcomer",
+        "display_name": f"Newcomer of {of.customer}",
         "roles": ["om_team"],
     }
 
@@ -85,29 +94,29 @@ async def draft_with_text(stage: Stage, of: Parties) -> Made:
     found = await draft(stage, of)
     content = await stage.call(f"{of.customer}.om_team", "GET", f"{CHARTERS}/{found['id']}/content")
     first = {name: rows[:1] for name, rows in content.items() if isinstance(rows, list) and rows}
-    return {"charter_id": found["id"]}, content | first
+    return Made({"charter_id": found["id"]}, content | first)
 
 
 async def to_sign(stage: Stage, of: Parties) -> Made:
     found = await frozen(stage, of)
     body = {"content_hash": found["content_hash"], "role": "business_owner"}
-    return {"charter_id": found["id"]}, body
+    return Made({"charter_id": found["id"]}, body)
 
 
 async def to_decline(stage: Stage, of: Parties) -> Made:
-    return {"charter_id": (await frozen(stage, of))["id"]}, {"reason": "Not yet."}
+    return Made({"charter_id": (await frozen(stage, of))["id"]}, {"reason": "Not yet."})
 
 
 async def to_freeze(stage: Stage, of: Parties) -> Made:
-    return {"charter_id": (await draft(stage, of))["id"]}, None
+    return Made({"charter_id": (await draft(stage, of))["id"]}, None)
 
 
 async def to_draft(stage: Stage, of: Parties) -> Made:
-    return {}, charter_form(stage, of)
+    return Made({}, charter_form(stage, of))
 
 
 async def to_add_a_member(stage: Stage, of: Parties) -> Made:
-    return {"organization_id": str(stage.org(of.customer))}, member_form(of)
+    return Made({"organization_id": str(stage.org(of.customer))}, member_form(of))
 
 
 # sla
@@ -152,32 +161,32 @@ async def published_report(stage: Stage, of: Parties) -> str:
 
 
 async def to_register_an_agreement(stage: Stage, of: Parties) -> Made:
-    return {}, _agreement(stage, of)
+    return Made({}, _agreement(stage, of))
 
 
 async def to_register_an_sla(stage: Stage, of: Parties) -> Made:
-    return {}, _sla(of, await agreement(stage, of))
+    return Made({}, _sla(of, await agreement(stage, of)))
 
 
 async def to_schedule(stage: Stage, of: Parties) -> Made:
-    return {"sla_id": await sla(stage, of)}, {"period": PERIOD}
+    return Made({"sla_id": await sla(stage, of)}, {"period": PERIOD})
 
 
 async def to_draft_a_report(stage: Stage, of: Parties) -> Made:
-    return {"report_id": (await scheduled_report(stage, of))["id"]}, None
+    return Made({"report_id": (await scheduled_report(stage, of))["id"]}, None)
 
 
 async def to_comment(stage: Stage, of: Parties) -> Made:
     words = {"summary": "A good month.", "causes": {METRIC["key"]: "Nothing was sent."}}
-    return {"report_id": (await drafted_report(stage, of))["id"]}, words
+    return Made({"report_id": (await drafted_report(stage, of))["id"]}, words)
 
 
 async def to_publish(stage: Stage, of: Parties) -> Made:
-    return {"report_id": (await drafted_report(stage, of))["id"]}, ATTEST
+    return Made({"report_id": (await drafted_report(stage, of))["id"]}, ATTEST)
 
 
 async def to_observe(stage: Stage, of: Parties) -> Made:
-    return {"sla_id": await sla(stage, of)}, {"items": []}
+    return Made({"sla_id": await sla(stage, of)}, {"items": []})
 
 
 # changes
@@ -190,12 +199,11 @@ async def change_request(stage: Stage, of: Parties, **over: Any) -> str:
 
 
 async def _voted(stage: Stage, of: Parties, vote: str) -> dict[str, Any]:
-    found = {"id": await change_request(stage, of, impact=JOWG_IMPACT), "version": 0}
-    found = await stage.call(f"{of.customer}.om_team", "GET", f"{CHANGES}/{found['id']}")
+    path = f"{CHANGES}/{await change_request(stage, of, impact=JOWG_IMPACT)}"
+    found = await stage.call(f"{of.customer}.om_team", "GET", path)
     for side in (of.customer, of.provider):
         ballot = {"vote": vote, "rationale": f"{of.word}: discussed"}
-        path = f"{CHANGES}/{found['id']}/decide"
-        found = await stage.call(f"{side}.om_team", "POST", path, ballot, found["version"])
+        found = await stage.call(f"{side}.om_team", "POST", f"{path}/decide", ballot, found["version"])
     return found
 
 
@@ -214,19 +222,19 @@ async def escalation(stage: Stage, of: Parties) -> str:
 
 
 async def to_submit(stage: Stage, of: Parties) -> Made:
-    return {}, change(stage.s, charter_id=str(of.charter_id), title=f"{of.word} change")
+    return Made({}, change(stage.s, charter_id=str(of.charter_id), title=f"{of.word} change"))
 
 
 async def to_preview(stage: Stage, of: Parties) -> Made:
-    return {}, {"charter_id": str(of.charter_id), "type": "normal", "impact": JOWG_IMPACT}
+    return Made({}, {"charter_id": str(of.charter_id), "type": "normal", "impact": JOWG_IMPACT})
 
 
 async def to_assess(stage: Stage, of: Parties) -> Made:
-    return {"change_id": await change_request(stage, of, impact={})}, {"impact": JOWG_IMPACT}
+    return Made({"change_id": await change_request(stage, of, impact={})}, {"impact": JOWG_IMPACT})
 
 
 async def to_resume(stage: Stage, of: Parties) -> Made:
-    return {"change_id": (await _voted(stage, of, "defer"))["id"]}, {"reason": "The funds arrived."}
+    return Made({"change_id": (await _voted(stage, of, "defer"))["id"]}, {"reason": "The funds arrived."})
 
 
 # notifier
@@ -268,11 +276,22 @@ async def delivery(stage: Stage, of: Parties) -> str:
 
 
 async def to_register_an_endpoint(stage: Stage, of: Parties) -> Made:
-    return {}, endpoint_form(of)
+    return Made({}, endpoint_form(of))
+
+
+async def to_enable(stage: Stage, of: Parties) -> Made:
+    """An endpoint that was switched off and then tested; sending is not what is tested here."""
+    found = await endpoint(stage, of)
+    await stage.call(f"{of.customer}.om_team", "POST", f"{NOTIFIER}/endpoints/{found}/disable", version=1)
+    async with stage.s.kernel.database.system() as session:
+        await session.execute(
+            text("UPDATE endpoint SET tested_at = disabled_at WHERE id = :id"), {"id": found}
+        )
+    return Made({"endpoint_id": found})
 
 
 async def to_render(stage: Stage, of: Parties) -> Made:
-    return {}, {"alert_id": await alert(stage, of)}
+    return Made({}, {"alert_id": await alert(stage, of)})
 
 
 # every service
@@ -288,17 +307,27 @@ async def dead_letter(stage: Stage, of: Parties) -> str:
                 " first_at, last_at, tries) VALUES (:id, :consumer, 'concordat.charter', 0, 1, '{}', 'x',"
                 " 'permanent', :error, now(), now(), 1)"
             ),
-            {"id": letter, "consumer": f"concordat-{stage.s.name}", "error": f"{of.word} is not JSON"},
+            {"id": letter, "consumer": f"concordat-{stage.s.name}", "error": "not JSON"},
         )
     return str(letter)
 
 
+FIRST = {"charter": "charters", "sla": "agreements", "changes": "change_requests", "notifier": "alerts"}
+"""Something of each service that leaves an audit row under the charter."""
+
+
+async def to_export(stage: Stage, of: Parties) -> Made:
+    await one(stage, FIRST[stage.s.name], of)
+    private = {"visibility": "customer"} if stage.s.name == "notifier" else {}
+    return Made(query={"charter_id": await charter_of(stage, of)} | private)
+
+
 async def to_discard(stage: Stage, of: Parties) -> Made:
-    return {}, {"ids": [await dead_letter(stage, of)], "reason": "Not ours."}
+    return Made({}, {"ids": [await dead_letter(stage, of)], "reason": "Not ours."})
 
 
 async def to_replay(stage: Stage, of: Parties) -> Made:
-    return {}, {"ids": [await dead_letter(stage, of)], "dry_run": True}
+    return Made({}, {"ids": [await dead_letter(stage, of)], "dry_run": True})
 
 
 COLLECTIONS: Mapping[str, Callable[[Stage, Parties], Awaitable[str]]] = {
@@ -336,10 +365,46 @@ REQUESTS: Mapping[str, Callable[[Stage, Parties], Awaitable[Made]]] = {
     "assess_change_request": to_assess,
     "resume_change_request": to_resume,
     "create_endpoint": to_register_an_endpoint,
+    "enable_endpoint": to_enable,
     "render_template": to_render,
+    "export_audit_chain": to_export,
     "replay_dead_letters_of_service": to_replay,
     "discard_dead_letters_of_service": to_discard,
 }
+
+
+QUERIES: Mapping[str, str] = {
+    "sla_id": "slas",
+    "agreement_id": "agreements",
+    "endpoint_id": "endpoints",
+    "alert_id": "alerts",
+    "subject_id": "change_requests",
+    "object_id": "charters",
+}
+"""Of which collection a query parameter takes an id, besides `charter_id`; `object_id` may be any."""
+
+
+async def charter_of(stage: Stage, of: Parties) -> str:
+    """The charter of those parties as the service under test knows it."""
+    return await one(stage, "charters", of) if stage.s.name == "charter" else str(of.charter_id)
+
+
+async def query_of(stage: Stage, route: Route, of: Parties) -> dict[str, str]:
+    """The query parameters a route cannot do without."""
+    found = {}
+    for each in route.parameters("query"):
+        if not each.get("required"):
+            continue
+        name = each["name"]
+        found[name] = PERIOD if name == "period" else await id_for(stage, name, of)
+    return found
+
+
+async def id_for(stage: Stage, name: str, of: Parties) -> str:
+    """An id of those parties for a query parameter."""
+    if name == "charter_id" or QUERIES.get(name) == "charters":
+        return await charter_of(stage, of)
+    return await one(stage, QUERIES[name], of)
 
 
 async def one(stage: Stage, collection: str, of: Parties) -> str:
@@ -355,12 +420,12 @@ async def ready(stage: Stage, route: Route, of: Parties | None = None) -> Ready:
     of = of or stage.victim
     who = caller(route.action, of)
     if route.name in REQUESTS:
-        ids, body = await REQUESTS[route.name](stage, of)
-        return Ready(route, who, ids, body)
+        made = await REQUESTS[route.name](stage, of)
+        return Ready(route, who, made.ids, made.body, made.query)
     make = one if not route.writes else _fresh
     ids = {name: await make(stage, collection, of) for name, collection in route.ids().items()}
     body = sample(route.service, route.body_schema()) if route.takes == "json" else None
-    return Ready(route, who, ids, body)
+    return Ready(route, who, ids, body, await query_of(stage, route, of))
 
 
 async def _fresh(stage: Stage, collection: str, of: Parties) -> str:

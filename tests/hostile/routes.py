@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal
 
 from fastapi.dependencies.models import Dependant
@@ -48,7 +49,7 @@ class Route:
         """The ids in the path: parameter name to the collection it is an id of."""
         uuids = {each["name"] for each in self.parameters("path") if is_uuid(each["schema"])}
         segments = [segment.partition(".")[0] for segment in self.path.split("/")]
-        before = {segment.strip("{}"): owner for owner, segment in zip(segments, segments[1:], strict=False)}
+        before = {segment.strip("{}"): owner for owner, segment in pairwise(segments)}
         return {name: before[name] for name in before if name in uuids}
 
     def query_ids(self) -> list[str]:

@@ -1,6 +1,5 @@
 """Requests made from the API document: a smallest valid body, every field's place in it, and a judge of bodies."""
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -90,27 +89,47 @@ def fields(
 
 def replaced(service: str, schema: Schema, body: Any, place: Place, value: object) -> Any:
     """A copy of `body` with `value` at the place; what is missing on the way there is made up."""
-    body = copy.deepcopy(body)
     if not place:
         return value
     step, *rest = place
-    schema = _inner(resolved(service, schema), step)
+    schema, body = _of_kind(service, resolved(service, schema), body, step)
+    inner: Schema = schema["items"] if isinstance(step, int) else _member(schema, step)
     if isinstance(step, int):
-        before = body[step] if isinstance(body, list) and len(body) > step else None
-        after = replaced(service, schema, _or_sample(service, schema, before, rest), tuple(rest), value)
-        return [after, *body[step + 1 :]] if isinstance(body, list) else [after]
-    body = body if isinstance(body, dict) else {}
-    inner = _or_sample(service, schema, body.get(step), rest)
-    return body | {step: replaced(service, schema, inner, tuple(rest), value)}
+        items = list(body) if isinstance(body, list) and body else [None]
+        return [
+            replaced(service, inner, _or_sample(service, inner, items[0], rest), tuple(rest), value),
+            *items[1:],
+        ]
+    fields_now = dict(body) if isinstance(body, dict) else {}
+    before = _or_sample(service, inner, fields_now.get(step), rest)
+    return fields_now | {step: replaced(service, inner, before, tuple(rest), value)}
 
 
-def _inner(schema: Schema, step: str | int) -> Schema:
-    for choice in (schema, *schema.get("oneOf", ())):
-        found: Schema | None = choice.get("items") if isinstance(step, int) else None
-        found = found or choice.get("properties", {}).get(step) or choice.get("additionalProperties")
-        if isinstance(found, dict):
-            return found
-    return {}
+def inner_schema(service: str, schema: Schema, step: str | int) -> Schema:
+    """What the document says about a place inside."""
+    found, _ = _of_kind(service, resolved(service, schema), None, step)
+    inner: Schema = found["items"] if isinstance(step, int) else _member(found, step)
+    return inner
+
+
+def _member(schema: Schema, step: str) -> Schema:
+    found: Schema = schema.get("properties", {}).get(step) or schema["additionalProperties"]
+    return found
+
+
+def _of_kind(service: str, schema: Schema, body: Any, step: str | int) -> tuple[Schema, Any]:
+    """Of several kinds of object one that has the field, and a body of that kind."""
+    kinds = [resolved(service, each) for each in schema.get("oneOf", ())]
+    having = [kind for kind in kinds if step in kind.get("properties", {})]
+    if not having:
+        return schema, body
+    same = [kind for kind in having if isinstance(body, dict) and _is_of(kind, body)]
+    return (same[0], body) if same else (having[0], sample(service, having[0]))
+
+
+def _is_of(kind: Schema, body: Mapping[str, Any]) -> bool:
+    fixed = {name: each["const"] for name, each in kind["properties"].items() if "const" in each}
+    return all(body.get(name) == value for name, value in fixed.items())
 
 
 def _or_sample(service: str, schema: Schema, value: object, rest: Sequence[object]) -> object:
@@ -125,5 +144,5 @@ def judge(service: str, reference: str) -> Draft202012Validator:
 
 
 def fits(route: Route, body: object) -> bool:
-    """Whether the document allows the body. Whole numbers may stand for decimals: that is said in words only."""
+    """Whether the document allows the body."""
     return bool(judge(route.service, route.body_schema()["$ref"]).is_valid(body))

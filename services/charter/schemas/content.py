@@ -17,7 +17,7 @@ from shared.domain.governance import (
     Role,
     Severity,
 )
-from shared.schemas import Exact, In, Key, LongText, Text
+from shared.schemas import AsDate, Exact, In, Key, LongText, Text
 
 MOST_ROWS = 1000
 
@@ -28,7 +28,7 @@ def _local(value: time) -> time:
     return value
 
 
-Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2140, 12, 31), examples=["2026-10-01"])]
+Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2140, 12, 31), examples=["2026-10-01"]), AsDate]
 _TIME_SCHEMA = {"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d:[0-5]\d$", "examples": ["08:00:00"]}
 # Not `format: time`: RFC 3339 times carry an offset, hours of a calendar never do.
 LocalTime = Annotated[time, AfterValidator(_local), WithJsonSchema(_TIME_SCHEMA)]

@@ -50,7 +50,7 @@ _CLAIM = text(
       FROM picked, endpoint e
      WHERE d.id = picked.id AND e.id = d.endpoint_id
     RETURNING d.id, d.endpoint_id, d.org_id, d.lease_token, d.attempt, d.round_start, d.body,
-              d.content_type, d.is_test, e.url
+              d.content_type, d.is_test, d.traceparent, e.url
     """
 )
 
@@ -68,6 +68,7 @@ class Claimed:
     body: str
     content_type: str
     is_test: bool
+    traceparent: str | None
     url: str
     secrets: Sequence[EndpointSecret] = field(default=(), repr=False)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from sqlalchemy import update
@@ -15,6 +16,7 @@ from services.notifier.domain.health import Circuit, DisableReason, Health
 from services.notifier.domain.rules import DISABLED, rendered
 from services.notifier.domain.schedule import DeliveryState
 from services.notifier.domain.templates import Template, TemplateOptions, Ticket, check_options
+from services.notifier.metrics import DELIVERIES
 from services.notifier.models import Delivery, Endpoint
 from services.notifier.service import alerts, secrets
 from services.notifier.service.fanout import Message, new_delivery, options_of
@@ -59,7 +61,8 @@ async def create(
     await session.flush()
     secret = await secrets.rotate_signing_secret(session, vault, endpoint, NO_OVERLAP, now)
     await secrets.set_authorization(session, vault, endpoint, authorization, now)
-    await _mark(session, caller, "endpoint.create", endpoint, now, url=endpoint.url)
+    # The host alone: operators read this trail too, and the rest of an address is often a secret.
+    await _mark(session, caller, "endpoint.create", endpoint, now, host=urlsplit(endpoint.url).hostname)
     return endpoint, secret
 
 
@@ -162,12 +165,14 @@ async def remove(
     endpoint.enabled, endpoint.deleted_at = False, now
     endpoint.has_authorization, endpoint.secret_last4 = False, ""
     await secrets.destroy(session, endpoint_id)
-    await session.execute(
+    cancelled = await session.execute(
         update(Delivery)
         .where(Delivery.endpoint_id == endpoint_id, Delivery.state == DeliveryState.pending)
         .values(state=DeliveryState.cancelled, next_attempt_at=None, updated_at=now)
+        .returning(Delivery.id)
         .execution_options(synchronize_session=False)
     )
+    DELIVERIES.labels(DeliveryState.cancelled.value).inc(len(cancelled.all()))
     await _mark(session, caller, "endpoint.delete", endpoint, now)
 
 

@@ -23,6 +23,7 @@ from services.notifier.domain.templates import (
 from services.notifier.models import Alert, Delivery, Endpoint
 from services.notifier.service.alerts import Touched
 from shared.contracts.base import Envelope
+from shared.telemetry import current_traceparent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +107,7 @@ def _row(endpoint: Endpoint, about: Message, content: Mapping[str, object], now:
         attempt=0,
         round_start=0,
         next_attempt_at=now,
+        traceparent=current_traceparent(),
     )
 
 

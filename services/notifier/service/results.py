@@ -28,8 +28,8 @@ from services.notifier.domain.schedule import (
     verdict_of_status,
 )
 from services.notifier.egress import Answer
+from services.notifier.metrics import DELIVERIES, LOST_LEASES
 from services.notifier.metrics import DISABLED as DISABLED_COUNT
-from services.notifier.metrics import EXHAUSTED, LOST_LEASES
 from services.notifier.models import Delivery, DeliveryAttempt, Endpoint
 from services.notifier.service import alerts
 from services.notifier.service.claiming import Claimed
@@ -83,6 +83,7 @@ async def keep_delivered(session: AsyncSession, outcomes: Sequence[Outcome], now
     kept = await session.scalars(_KEEP_DELIVERED, _columns(outcomes))
     endpoint_ids = kept.all()
     LOST_LEASES.inc(len(outcomes) - len(endpoint_ids))
+    DELIVERIES.labels(DeliveryState.done.value).inc(len(endpoint_ids))
     tests = {o.claimed.endpoint_id: o.finished_at for o in outcomes if o.claimed.is_test}
     for endpoint_id, tested_at in tests.items():
         await session.execute(update(Endpoint).where(Endpoint.id == endpoint_id).values(tested_at=tested_at))
@@ -187,7 +188,7 @@ async def release(session: AsyncSession, delivery: Delivery, after: Next, now: d
     delivery.updated_at = now
     if after.state is not DeliveryState.exhausted or delivery.is_test:
         return
-    EXHAUSTED.inc()
+    DELIVERIES.labels(after.state.value).inc()
     event = DeliveryExhausted(
         delivery_id=delivery.id,
         endpoint_id=delivery.endpoint_id,

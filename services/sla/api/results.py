@@ -16,7 +16,7 @@ from shared.authz import Principal
 from shared.clock import Now
 from shared.db import Session, load
 from shared.paging import csv_response
-from shared.schemas import Key
+from shared.schemas import AsDate, Key
 
 router = new_router("results", prefix="/sla/v1")
 
@@ -24,7 +24,7 @@ MayRead = Annotated[Principal, allow(policy.READ_SLA)]
 Period = Annotated[str, Query(max_length=10, examples=["2026-10"])]
 OfSla = Annotated[UUID, Query()]
 OfMetric = Annotated[Key | SkipJsonSchema[None], Query()]
-Since = Annotated[date | SkipJsonSchema[None], Query()]
+Since = Annotated[Annotated[date, AsDate] | SkipJsonSchema[None], Query()]
 COLUMNS = ("time", "period", "sla_id", "metric_key", "service", "status", "value", "unit")
 
 

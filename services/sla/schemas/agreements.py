@@ -8,9 +8,9 @@ from pydantic import Field
 
 from services.sla.domain.agreements import AgreementKind
 from shared.paging import Page
-from shared.schemas import Count, In, Money, Out, Text
+from shared.schemas import AsDate, Count, In, Money, Out, Text
 
-Day = Annotated[date, Field(ge=date(1990, 1, 1), le=date(2140, 12, 31))]
+Day = Annotated[date, Field(ge=date(1990, 1, 1), le=date(2140, 12, 31)), AsDate]
 
 
 class AgreementCreate(In):

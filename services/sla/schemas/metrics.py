@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, StrictBool, TypeAdapter
 from typing_extensions import TypeAliasType
 
 from services.sla.domain import metrics as domain
@@ -37,7 +37,7 @@ class PercentileRuleCreate(In):
 
     aggregation: Literal[Aggregation.percentile]
     percentile: Annotated[Percent, Field(examples=["95"])]
-    successful_only: bool = True
+    successful_only: StrictBool = True
 
 
 class PriorityLimitCreate(In):
@@ -58,7 +58,7 @@ class DurationRuleCreate(In):
     )
     start: FieldName = "occurred_at"
     stop: FieldName = "ended_at"
-    pauses_count: bool = False
+    pauses_count: StrictBool = False
 
 
 RuleCreate = TypeAliasType(

@@ -42,6 +42,8 @@ _COLUMNS = {
 }
 _NAMES = ", ".join(_COLUMNS)
 _STORED = _NAMES.replace("attributes, pauses", "CAST(attributes AS jsonb), CAST(pauses AS jsonb)")
+# A plan made for any batch expects few rows and would look through the whole table for each of them.
+_PLAN_EACH_BATCH = text("SET LOCAL plan_cache_mode = force_custom_plan")
 # One statement a batch. `held` and `newest` see the table as it was before the batch.
 _INSERT = text(
     f"""
@@ -52,18 +54,18 @@ _INSERT = text(
                                visibility, {_NAMES})
       SELECT :sla_id, :now, :member, :charter, :customer, :provider, :visibility, {_STORED} FROM incoming
       ON CONFLICT DO NOTHING RETURNING source, source_id, version
-    ), newest AS (
-      SELECT source, source_id, max(o.version) AS newest
-        FROM incoming JOIN observation o USING (source, source_id) WHERE o.sla_id = :sla_id
-       GROUP BY source, source_id
+    ), known AS (
+      SELECT i.source, i.source_id, i.version,
+             (SELECT max(o.version) FROM observation o
+               WHERE o.sla_id = :sla_id AND (o.source, o.source_id) = (i.source, i.source_id)) AS newest,
+             (SELECT o.fingerprint FROM observation o
+               WHERE o.sla_id = :sla_id AND (o.source, o.source_id, o.version) = (i.source, i.source_id, i.version))
+               AS held
+        FROM incoming i
     )
-    SELECT i.source, i.source_id, a.version IS NOT NULL AS is_added, n.newest, o.fingerprint AS held
-      FROM incoming i
-      LEFT JOIN added a USING (source, source_id, version)
-      LEFT JOIN newest n USING (source, source_id)
-      LEFT JOIN observation o ON o.sla_id = :sla_id
-        AND (o.source, o.source_id, o.version) = (i.source, i.source_id, i.version)
-     WHERE a.version IS NULL OR n.newest IS NOT NULL
+    SELECT k.source, k.source_id, a.version IS NOT NULL AS is_added, k.newest, k.held
+      FROM known k LEFT JOIN added a USING (source, source_id, version)
+     WHERE a.version IS NULL OR k.newest IS NOT NULL
     """
 )
 
@@ -106,6 +108,7 @@ async def ingest(
     sla = await load(session, Sla, sla_id)
     require(caller, policy.WRITE_OBSERVATIONS, sla.scope)
     intake = Intake(session, caller, sla, now)
+    await session.execute(_PLAN_EACH_BATCH)
     with checking_input():
         async for chunk in chunks:
             await intake.take(reader.feed(chunk))

@@ -25,7 +25,6 @@ from shared.settings import Issuer
 from tests.support.faults.service import NoteChanged, consumer, create_app
 from tests.support.toy_service import Settings
 
-QUICK: Final = RelayTiming(publish=10.0, longest_backoff=2.0)
 PR_SET_PDEATHSIG: Final = 1
 
 
@@ -43,6 +42,10 @@ class Setup:
     fail_point: str | None = None
     timeouts: Mapping[str, str] = field(default_factory=dict)
     """PostgreSQL settings of the messaging's own connections, in place of its defaults."""
+    publish_seconds: float = 10.0
+    """How long a relay waits for the bus to take a batch."""
+    instance_id: str | None = None
+    """Makes a consumer a static member of its Kafka group: a new process takes over at once."""
     lost_answers: float = 0.0
     """The share of publishes whose acknowledgement gets lost after the bus took them."""
 
@@ -88,7 +91,7 @@ class ForgetfulBus:
 def open_bus(setup: Setup) -> Bus:
     real: Bus
     if setup.bus == "kafka":
-        real = KafkaBus(setup.bus_address, session_timeout_ms=6000)
+        real = KafkaBus(setup.bus_address, instance_id=setup.instance_id, session_timeout_ms=6000)
     else:
         real = PgLogBus(setup.bus_address)
     return ForgetfulBus(real, setup.lost_answers) if setup.lost_answers else real
@@ -113,7 +116,8 @@ def serve(setup: Setup, port: int, group: str | None, background: bool) -> None:
 def relay(setup: Setup) -> None:
     """A stand-alone relay of the service's outbox."""
     _prepare(setup)
-    working = Relay(setup.database_url, open_bus(setup), service="changes", schema="changes", timing=QUICK)
+    timing = RelayTiming(publish=setup.publish_seconds, longest_backoff=2.0)
+    working = Relay(setup.database_url, open_bus(setup), service="changes", schema="changes", timing=timing)
     _run(working.run(), working.stop)
 
 

@@ -9,6 +9,7 @@ Observations it understands (fields besides `kind`; ids are strings):
   audit        aggregate, version [, chain, seq, hash, canonical]
   outbox       event, aggregate, version, published
   logged       event, aggregate, version, partition, offset     a message on the bus
+  injected     event (if it has one)                    a message the test itself threw onto the bus
   inbox        group, event, outcome
   effect       group, event, aggregate, version, n      what a handler did; n counts commits
   breach, alert            rule, window
@@ -30,6 +31,7 @@ from tests.support.faults.history import Record
 
 SETTLE_SECONDS: Final = 60.0
 STUCK_ENDPOINT_SECONDS: Final = 2.0
+DENIAL: Final = "Nothing was stored"
 GENESIS: Final = "00" * 32
 SET_ASIDE: Final = ("dead", "parked", "ignored")
 
@@ -102,7 +104,9 @@ def _phantoms(facts: Facts) -> Iterator[str]:
     for event in facts["outbox"]:
         if versions.get(event["aggregate"], 0) < event["version"]:
             yield f"event {event['event']} tells of {_of(event)}, which was never committed"
-    written = facts.keys("outbox", "event")
+    written = facts.keys("outbox", "event") + Counter(
+        (e["event"],) for e in facts["injected"] if "event" in e
+    )
     for kind in ("logged", "effect"):
         for event in facts[kind]:
             if (event["event"],) not in written:
@@ -240,6 +244,15 @@ def _server_errors(facts: Facts) -> Iterator[str]:
             yield f"{answer['f']} was answered with 503 before any fault"
 
 
+def _denials(facts: Facts) -> Iterator[str]:
+    """I13: no error says that nothing was stored when a repetition finds that it was."""
+    for key, answers in _by((*facts["ok"], *facts["info"]), "key"):
+        answers.sort(key=lambda answer: answer["op"])
+        done = next((n for n, answer in enumerate(answers) if answer.get("replayed")), 0)
+        if done and all(DENIAL in answer.get("detail", "") for answer in answers[:done]):
+            yield f"command {key} was done, but its first answer was: {DENIAL}"
+
+
 CHECKS: Final[tuple[tuple[str, Callable[[Facts], Iterator[str]]], ...]] = (
     ("I1 no acknowledged command is lost", _lost_commands),
     ("I2 no phantom event", _phantoms),
@@ -254,6 +267,7 @@ CHECKS: Final[tuple[tuple[str, Callable[[Facts], Iterator[str]]], ...]] = (
     ("I11 the audit trail is dense", _broken_chains),
     ("I12 no lost update", _illegal_states),
     ("I13 no server error but 503 under a fault", _server_errors),
+    ("I13 no answer denies what was done", _denials),
 )
 
 

@@ -107,7 +107,8 @@ class Client:
         facts: dict[str, object] = {"op": operation, "f": f, "key": key, "status": answer.status_code}
         if answer.is_success:
             note = _note(answer)
-            self.history.note("ok", **facts, aggregate=note.id, version=note.version)
+            replayed = "idempotency-replayed" in answer.headers
+            self.history.note("ok", **facts, aggregate=note.id, version=note.version, replayed=replayed)
             return
         facts |= {"retry_after": answer.headers.get("retry-after"), "detail": answer.text[:300]}
         self.history.note("info" if _is_unknown(answer) else "fail", **facts)

@@ -1,17 +1,19 @@
 """After the run: what the database and the bus really hold, written into the history for the checker."""
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
+import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tests.support.faults.actors import Setup
 from tests.support.faults.history import History
 from tests.support.faults.service import NoteChanged
 
+Message = tuple[int, int, bytes | None]
+"""Partition, offset, value."""
 SOURCES: Final = (
     ("row", "SELECT id AS aggregate, version FROM note"),
     ("applied", "SELECT command AS key, note_id AS aggregate, version FROM applied"),
@@ -49,12 +51,12 @@ async def waiting(connection: Any, groups: tuple[str, ...]) -> int:
     return int(await connection.fetchval(WAITING, list(groups)))
 
 
-async def write_findings(history: History, connection: Any, setup: Setup) -> None:
+async def write_findings(history: History, connection: Any, messages: AsyncIterator[Message]) -> None:
     """Note every row and every message of the run."""
     for kind, query in SOURCES:
         for row in await connection.fetch(query):
             history.note(kind, **{name: _plain(value) for name, value in row.items()})
-    async for partition, offset, value in _messages(setup):
+    async for partition, offset, value in messages:
         _note_message(history, partition, offset, value)
 
 
@@ -62,7 +64,7 @@ def _note_message(history: History, partition: int, offset: int, value: bytes | 
     """Messages that tests threw onto the bus themselves are named so."""
     place = {"partition": partition, "offset": offset}
     try:
-        event = json.loads(value or b"")
+        event = orjson.loads(value or b"")
         facts = {"event": event["id"], "aggregate": event["subject"], "version": event["sequence"]}
         is_ours = event["type"] == NoteChanged.TYPE and event["source"].startswith("/services/")
     except (ValueError, KeyError, TypeError):
@@ -71,13 +73,12 @@ def _note_message(history: History, partition: int, offset: int, value: bytes | 
     history.note("logged" if is_ours else "injected", **facts, **place)
 
 
-async def _messages(setup: Setup) -> AsyncIterator[tuple[int, int, bytes | None]]:
-    source = _kafka_messages if setup.bus == "kafka" else _log_messages
-    async for message in source(setup):
-        yield message
+def messages_on_the_bus(setup: Setup) -> AsyncIterator[Message]:
+    """Everything that was ever published to the topic."""
+    return _kafka_messages(setup) if setup.bus == "kafka" else _log_messages(setup)
 
 
-async def _log_messages(setup: Setup) -> AsyncIterator[tuple[int, int, bytes | None]]:
+async def _log_messages(setup: Setup) -> AsyncIterator[Message]:
     connection = await asyncpg.connect(setup.bus_address)
     rows = await connection.fetch("SELECT shard, seq, value FROM bus.bus_event ORDER BY seq")
     await connection.close()
@@ -85,7 +86,7 @@ async def _log_messages(setup: Setup) -> AsyncIterator[tuple[int, int, bytes | N
         yield row["shard"], row["seq"], row["value"]
 
 
-async def _kafka_messages(setup: Setup) -> AsyncIterator[tuple[int, int, bytes | None]]:
+async def _kafka_messages(setup: Setup) -> AsyncIterator[Message]:
     client = AIOKafkaConsumer(bootstrap_servers=setup.bus_address, enable_auto_commit=False)
     await client.start()
     try:

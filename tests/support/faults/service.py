@@ -3,8 +3,7 @@
 It extends the toy service's table and policy. Nothing here defends itself: no unique key hides a second effect.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final
 from uuid import UUID
 
@@ -150,11 +149,12 @@ class ConsumerWorker:
     """A consumer inside the service's own process, as the product runs it."""
 
     runner: ConsumerRunner
-    run: Callable[[], Awaitable[None]] = field(init=False)
-    stop: Callable[[], Awaitable[None]] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.run, self.stop = self.runner.run, self.runner.stop
+    async def run(self) -> None:
+        await self.runner.run()
+
+    async def stop(self) -> None:
+        await self.runner.stop()
 
     async def run_once(self) -> int:
         return 0

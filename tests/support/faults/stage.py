@@ -27,7 +27,7 @@ from tests.support.faults import actors
 from tests.support.faults.actors import Setup
 from tests.support.faults.checker import check
 from tests.support.faults.client import Client
-from tests.support.faults.findings import waiting, write_findings
+from tests.support.faults.findings import Message, messages_on_the_bus, waiting, write_findings
 from tests.support.faults.history import History
 from tests.support.faults.processes import Actor, WebActor
 from tests.support.faults.service import TABLES
@@ -148,12 +148,12 @@ class Stage:
         self.history.note("settled", seconds=round(seconds, 2))
         return seconds
 
-    async def verdict(self) -> None:
-        """Collect what is there and fail with every violation the checker names."""
+    async def verdict(self, messages: AsyncIterator[Message] | None = None) -> None:
+        """Collect what is there and fail with every violation the checker names. `messages` stand for the bus."""
         for group in self.groups:
             self.history.note("group", name=group)
         async with self.admin() as connection:
-            await write_findings(self.history, connection, self.setup)
+            await write_findings(self.history, connection, messages or messages_on_the_bus(self.setup))
         violations = check(self.history.records)
         shown = "\n".join(str(violation) for violation in violations[:20])
         assert not violations, f"{len(violations)} violations\n{shown}"

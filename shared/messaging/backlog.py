@@ -1,0 +1,43 @@
+"""What waits, as gauges: events to publish, events to handle, messages set aside."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.messaging.consumer import ConsumerRunner
+from shared.messaging.metrics import DEAD_LETTERS, OLDEST_UNPUBLISHED, PARKED, UNPUBLISHED, show_lag
+
+EVERY: Final = timedelta(seconds=10)
+
+WAITING_TO_PUBLISH: Final = """
+    SELECT count(*) AS events,
+           coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS seconds
+      FROM outbox WHERE published_at IS NULL
+"""
+_SET_ASIDE: Final = text(
+    """
+    SELECT (SELECT count(*) FROM dead_letter WHERE state = 'new') AS letters,
+           (SELECT count(*) FROM parked_key) AS parked
+    """
+)
+
+
+class Backlog:
+    """Measures one service. Run it as a timer: it must not depend on the relay, whose trouble it shows."""
+
+    def __init__(self, service: str, consumer: ConsumerRunner | None) -> None:
+        self._service, self._consumer = service, consumer
+
+    async def measure(self, session: AsyncSession, now: datetime) -> int:
+        """Set the gauges; handles no rows."""
+        waiting = (await session.execute(text(WAITING_TO_PUBLISH))).one()
+        UNPUBLISHED.labels(self._service).set(waiting.events)
+        OLDEST_UNPUBLISHED.labels(self._service).set(waiting.seconds)
+        aside = (await session.execute(_SET_ASIDE)).one()
+        DEAD_LETTERS.labels(self._service).set(aside.letters)
+        PARKED.labels(self._service).set(aside.parked)
+        if self._consumer is not None:
+            show_lag(self._consumer.group, await self._consumer.waiting())
+        return 0

@@ -1,0 +1,271 @@
+"""Row-level security alone: what queries without any filter see and change in a caller's session, table by table."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.authz import NOBODY
+from shared.db import Identity
+from shared.development_issuer import ISSUER
+from shared.errors import Forbidden
+from shared.ids import uuid7
+from shared.migrations import SERVICES
+from tests.hostile.conftest import StageOf
+from tests.hostile.objects import one, ready
+from tests.hostile.routes import routes_of
+from tests.hostile.support import FORMER, Parties, Stage, send, tables
+from tests.hostile.test_foreign_organizations import collections_of
+
+Row = dict[str, Any]
+Seen = dict[str, list[Row]]
+OPEN_TABLES = {
+    "alembic_version": "the revision of the schema",
+    "number_series": "how many numbers each charter has used: callers take theirs from it",
+}
+"""Tables whose rows every caller sees, and why."""
+STRANGERS: dict[str, tuple[str, ...]] = {
+    "other.om_team": (),
+    "customer2.om_team": ("second",),
+    "provider2.om_team": ("third",),
+    "observer2.observer": ("second", "third"),
+}
+"""Each with the charters it takes part in."""
+ADDED_BY_ANYBODY = {
+    "outbox": "events are added in the caller's own transaction; only the relay reads them",
+    "audit": "so are audit rows",
+    "charter_party": "a draft names its parties before anybody sees it",
+    "number_series": "the first number of a charter makes its row",
+}
+"""Tables that take a row for somebody else; everywhere else the policy refuses it."""
+
+
+@pytest.fixture(scope="module", params=SERVICES)
+async def stage(request: pytest.FixtureRequest, stage_of: StageOf) -> Stage:
+    """Rows of the victim in every table of a service, made through its API where there is one."""
+    made = await stage_of(request.param)
+    for collection in collections_of(request.param):
+        for parties in (made.victim, made.second, made.third):
+            await one(made, collection, parties)
+    for route in routes_of(request.param):
+        if route.name.startswith("create_"):
+            works = await ready(made, route)
+            await send(made, works, headers={"Idempotency-Key": f"the-victims-{route.name}"})
+    made.s.clock.advance(timedelta(minutes=6))
+    for _ in range(2):
+        await made.s.kernel.timers.run_once()
+    async with made.s.kernel.database.system() as session:
+        for statement in (
+            LEFT_BEHIND + (ATTEMPT if request.param == "notifier" else ()) + OBSERVED[request.param]
+        ):
+            await session.execute(text(statement), {"id": uuid7()})
+    return made
+
+
+LEFT_BEHIND: tuple[str, ...] = (
+    "INSERT INTO inbox (consumer, event_id, source, aggregate_id, aggregate_version, outcome)"
+    " VALUES ('c', :id, 's', :id, 1, 'done')",
+    "INSERT INTO consumed_version VALUES ('c', :id, 1)",
+    "INSERT INTO parked_key VALUES ('c', :id, now())",
+)
+"""What consumers leave; these tests publish nothing to be parked."""
+ATTEMPT = (
+    "INSERT INTO delivery_attempt (id, delivery_id, endpoint_id, org_id, number, finished_at, duration_ms,"
+    " verdict, error, excerpt) SELECT :id, id, endpoint_id, org_id, 1, now(), 1, 'retry', 'x', '' FROM delivery LIMIT 1",
+)
+OBSERVED: dict[str, tuple[str, ...]] = {
+    "charter": (),
+    "sla": (
+        "INSERT INTO observation (sla_id, received_at, received_by, charter_id, customer_org_id, provider_org_id,"
+        " visibility, source, source_id, version, kind, service, attributes, pauses, deleted, fingerprint)"
+        " SELECT id, now(), :id, charter_id, customer_org_id, provider_org_id, 'shared', 's', '1', 1, 'event',"
+        " 'payroll', '{}', '[]', false, 'f' FROM sla",
+    ),
+    "changes": (),
+    "notifier": (),
+}
+
+
+async def everything(session: AsyncSession, stage: Stage) -> Seen:
+    """Every row of every table that the session shows."""
+    return {
+        table: [
+            json.loads(row)
+            for row in await session.scalars(text(f"SELECT row_to_json(t)::text FROM {table} t"))
+        ]
+        for table in await tables(stage.s)
+    }
+
+
+@asynccontextmanager
+async def acting_as(stage: Stage, member: str, *, sysadmin: bool = False) -> AsyncIterator[AsyncSession]:
+    async with stage.s.kernel.database.acting_as(Identity(ISSUER, member, sysadmin)) as (session, _):
+        yield session
+
+
+def charter_id(stage: Stage, of: Parties) -> str:
+    return stage.made[of.word, "charters"] if stage.s.name == "charter" else str(of.charter_id)
+
+
+def is_own(row: Row, org: str, known: set[str], charters: set[str]) -> bool:
+    """Whether a row belongs to the organization alone, or to a charter it takes part in."""
+    if "org_id" in row:
+        return row["org_id"] == org or (row["org_id"] in known and "subject" in row)
+    if "chain" in row or "charter_id" in row:
+        return row.get("chain", row.get("charter_id")) in charters
+    return row.get("id") in known
+
+
+async def test_every_table_holds_rows_of_the_victim(stage: Stage) -> None:
+    """An empty table would hide a missing policy: teach the fixture to fill it."""
+    async with stage.s.kernel.database.system() as session:
+        empty = [table for table, found in (await everything(session, stage)).items() if not found]
+    assert empty == []
+
+
+@pytest.mark.parametrize("member", STRANGERS)
+async def test_an_unfiltered_query_shows_a_stranger_only_what_is_its_own(stage: Stage, member: str) -> None:
+    charters = {charter_id(stage, getattr(stage, which)) for which in STRANGERS[member]}
+    org = str(stage.org(member.partition(".")[0]))
+    async with acting_as(stage, member) as session:
+        seen = await everything(session, stage)
+    known = {row["id"] for row in seen["organization"]}
+    foreign = {
+        table: [row for row in found if not is_own(row, org, known, charters)]
+        for table, found in seen.items()
+        if table not in OPEN_TABLES
+    }
+    assert {table: found for table, found in foreign.items() if found} == {}
+    assert known == known_to(stage, member)
+
+
+def known_to(stage: Stage, member: str) -> set[str]:
+    """Itself and those it shares a charter with."""
+    own = member.partition(".")[0]
+    shared = [getattr(stage, which) for which in STRANGERS[member]]
+    return {
+        str(stage.org(key)) for each in shared for key in (each.customer, each.provider, each.observer)
+    } | {str(stage.org(own))}
+
+
+async def test_one_who_takes_part_in_nothing_sees_no_row_but_itself(stage: Stage) -> None:
+    async with acting_as(stage, "other.om_team") as session:
+        seen = await everything(session, stage)
+    shown = {table for table, found in seen.items() if found} - OPEN_TABLES.keys()
+    assert shown == {"organization", "member"}
+    assert [row["id"] for row in seen["organization"]] == [str(stage.org("other"))]
+
+
+async def test_the_owner_sees_what_strangers_do_not(stage: Stage) -> None:
+    """Otherwise the policies would merely hide everything from everybody."""
+    async with acting_as(stage, "customer.om_team") as session:
+        seen = await everything(session, stage)
+    hidden = {"outbox", "inbox", "consumed_version", "parked_key", "dead_letter"}
+    assert {table for table, found in seen.items() if not found} <= hidden
+
+
+async def test_a_session_without_a_caller_shows_nothing(stage: Stage) -> None:
+    async with AsyncSession(stage.s.kernel.database.engine) as session:
+        seen = await everything(session, stage)
+    assert {table for table, found in seen.items() if found} == {"alembic_version"}
+
+
+async def test_a_removed_member_gets_no_session(stage: Stage) -> None:
+    with pytest.raises(Forbidden, match="no organization has you as a member"):
+        async with acting_as(stage, f"customer.{FORMER}"):
+            pass
+
+
+async def test_a_platform_administrator_sees_no_row_of_a_charter(stage: Stage) -> None:
+    async with acting_as(stage, "sysadmin", sysadmin=True) as session:
+        seen = await everything(session, stage)
+    shown = {table for table, found in seen.items() if found} - OPEN_TABLES.keys()
+    assert shown <= {"organization", "member", "audit", "audit_checkpoint", "idempotency"}
+    assert {row["chain"] for table in ("audit", "audit_checkpoint") for row in seen[table]} <= {str(NOBODY)}
+
+
+class Undone(Exception):
+    """Ends a session without a trace."""
+
+
+async def changed_by(
+    stage: Stage, member: str, statement: str, values: dict[str, object] | None = None
+) -> int | None:
+    """How many rows a statement changes in a caller's session, None when it is refused. It is rolled back."""
+    count = None
+    try:
+        async with acting_as(stage, member) as session:
+            count = getattr(await session.execute(text(statement), values or {}), "rowcount", 0)
+            raise Undone
+    except Undone:
+        return count
+    except DBAPIError:
+        return None
+
+
+async def test_an_unfiltered_update_or_delete_by_a_stranger_touches_nothing(stage: Stage) -> None:
+    touched = {}
+    for table in set(await tables(stage.s)) - OPEN_TABLES.keys() - {"organization", "member"}:
+        async with stage.s.kernel.database.system() as session:
+            column = next(iter(json.loads(await _first(session, table))))
+        for statement in (f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}"):
+            count = await changed_by(stage, "other.om_team", statement)
+            if count:
+                touched[statement] = count
+    assert touched == {}
+
+
+async def _first(session: AsyncSession, table: str) -> str:
+    return str(await session.scalar(text(f"SELECT row_to_json(t)::text FROM {table} t LIMIT 1")))
+
+
+async def test_no_stranger_adds_a_row_in_the_victims_name(stage: Stage) -> None:
+    """A copy of each first row under a new identity; whatever the code allows, the policy has the last word."""
+    added = set()
+    for table in set(await tables(stage.s)) - {"alembic_version"}:
+        async with stage.s.kernel.database.system() as session:
+            row = json.loads(await _victims(session, stage, table))
+        fresh = renewed(row)
+        columns = ", ".join(fresh)
+        statement = (
+            f"INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE"
+            f" SELECT {columns} FROM json_populate_record(NULL::{table}, CAST(:row AS json))"
+        )
+        if await changed_by(stage, "other.om_team", statement, {"row": json.dumps(fresh)}):
+            added.add(table)
+    assert added == ADDED_BY_ANYBODY.keys() & set(await tables(stage.s))
+
+
+def renewed(row: Row) -> Row:
+    """The row under another key, so that only a policy can refuse it; sealed marks are left out."""
+    keys = {"id": str(uuid7()), "event_id": str(uuid7()), "key": "another", "prefix": "ZZ", "position": 2**40}
+    keys |= {
+        "dedup_key": "another",
+        "consumer": "another",
+        "subject": uuid7().hex,
+        "aggregate_id": str(uuid7()),
+    }
+    keys |= {"source_id": "another", "org_id": str(uuid7())} if "side" in row else {"source_id": "another"}
+    if isinstance(row.get("id"), int):
+        keys["id"] = 2**40
+    return {name: keys.get(name, value) for name, value in row.items() if name not in ("seq", "hash")}
+
+
+async def _victims(session: AsyncSession, stage: Stage, table: str) -> str:
+    rows = await session.scalars(text(f"SELECT row_to_json(t)::text FROM {table} t"))
+    found = list(rows)
+    mine = [
+        row for row in found if str(stage.org("customer")) in row or charter_id(stage, stage.victim) in row
+    ]
+    return (mine or found)[0]
+
+
+def test_ids_are_compared_as_text() -> None:
+    assert str(UUID(int=1)) == json.loads(json.dumps(str(UUID(int=1))))
