@@ -18,7 +18,7 @@ from tests.hostile.routes import Route
 from tests.hostile.samples import sample
 from tests.hostile.support import Parties, Ready, Stage, caller
 from tests.support.changes import CHANGES, JOWG_IMPACT, change
-from tests.support.sla import agreement_form, metric_form, sla_form
+from tests.support.sla import agreement_form, metric_form, probe, sla_form
 
 
 class Made(NamedTuple):
@@ -186,7 +186,7 @@ async def to_publish(stage: Stage, of: Parties) -> Made:
 
 
 async def to_observe(stage: Stage, of: Parties) -> Made:
-    return Made({"sla_id": await sla(stage, of)}, {"items": []})
+    return Made({"sla_id": await sla(stage, of)}, {"items": [probe(1)]})
 
 
 # changes
