@@ -109,9 +109,14 @@ def stage(service: str) -> Iterator[Stage]:
         embedded.platform(Path(folder), None, "http://127.0.0.1") as ready,
     ):
         world = World()
-        charters = [world.charter_id, *(uuid7() for _ in range(CHARTERS - 1))]
+        charters = new_charters(world)
         asyncio.run(seed(ready, service, world, charters))
         yield Stage(ready, world, charters)
+
+
+def new_charters(world: World) -> list[UUID]:
+    """Eight charters to spread requests over: numbers are counted per charter, one request at a time."""
+    return [world.charter_id, *(uuid7() for _ in range(CHARTERS - 1))]
 
 
 async def seed(ready: embedded.Platform, service: str, world: World, charters: Sequence[UUID]) -> None:

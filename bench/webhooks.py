@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from itertools import cycle, islice
 from pathlib import Path
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from starlette.routing import Route
 
 from bench.api import PATH, form
 from bench.figures import Figure, Options, Result, Sample, Side, Step
-from bench.stage import ROOT, free_port, seed, until_ready
+from bench.stage import ROOT, free_port, new_charters, seed, until_ready
 from services import embedded
 from shared.contracts.changes import EscalationRaised
 from tests.support.world import World
@@ -42,11 +43,11 @@ def deliveries(options: Options, step: Step) -> list[Result]:
     runs = []
     with (
         tempfile.TemporaryDirectory(prefix="concordat-bench-") as folder,
-        running(Path(folder)) as (on, url, world),
+        running(Path(folder)) as (on, url, charters),
     ):
         for number in range(1, options.runs + 1):
             step(f"run {number} of {options.runs}")
-            runs.append(asyncio.run(_run(on, url, world, options.seconds, number)))
+            runs.append(asyncio.run(_run(on, url, charters, options.seconds, number)))
     ours = Side(
         f"{ESCALATIONS_A_SECOND} escalations/s through the API of the embedded mode, two events each; p99 from the "
         "outbox row of escalation.raised to its signed webhook at the receiver: relay, PostgreSQL log, alert, delivery",
@@ -58,13 +59,14 @@ def deliveries(options: Options, step: Step) -> list[Result]:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[tuple[embedded.Platform, str, World]]:
+def running(folder: Path) -> Iterator[tuple[embedded.Platform, str, list[UUID]]]:
     """The embedded mode on a seeded database: everything in one process, as a newcomer runs it."""
     port, world = free_port(), World()
     url = f"http://127.0.0.1:{port}"
     with embedded.platform(folder, None, url) as ready:
+        charters = new_charters(world)
         for service in ("changes", "notifier"):
-            asyncio.run(seed(ready, service, world, [world.charter_id]))
+            asyncio.run(seed(ready, service, world, charters))
         command = [
             "-m",
             "services",
@@ -81,13 +83,13 @@ def running(folder: Path) -> Iterator[tuple[embedded.Platform, str, World]]:
         )
         try:
             until_ready(process, f"{url}/notifier/readyz")
-            yield ready, url, world
+            yield ready, url, charters
         finally:
             process.terminate()
             process.wait(60)
 
 
-async def _run(on: embedded.Platform, url: str, world: World, seconds: float, number: int) -> Sample:
+async def _run(on: embedded.Platform, url: str, charters: list[UUID], seconds: float, number: int) -> Sample:
     received: dict[UUID, float] = {}
 
     def headers(member: str) -> dict[str, str]:
@@ -101,10 +103,10 @@ async def _run(on: embedded.Platform, url: str, world: World, seconds: float, nu
             given = {"url": hook, "name": "Receiver", "event_types": [EscalationRaised.TYPE]}
             await _ok(client, "/notifier/v1/endpoints", given, headers("provider.org_admin"))
         as_member = headers("customer.business_owner")
-        body = form(world.charter_id)
-        made = [await _ok(client, PATH, body, as_member) for _ in range(int(ESCALATIONS_A_SECOND * seconds))]
+        wanted = islice(cycle(charters), int(ESCALATIONS_A_SECOND * seconds))
+        made = [await _ok(client, PATH, form(charter), as_member) for charter in wanted]
         received.clear()
-        await _escalate(client, made, as_member)
+        refused = await _escalate(client, made, as_member)
         sent = await _sent(on.admin_url, [UUID(change["id"]) for change in made])
         deadline = time.time() + PATIENCE_SECONDS
         while not sent.keys() <= received.keys():
@@ -114,18 +116,21 @@ async def _run(on: embedded.Platform, url: str, world: World, seconds: float, nu
                 )
             await asyncio.sleep(0.05)
     took = sorted((received[event] - at) * 1000 for event, at in sent.items())
-    return Sample(took[len(took) * 99 // 100], {"p50_ms": took[len(took) // 2], "webhooks": len(took)})
+    return Sample(
+        took[len(took) * 99 // 100],
+        {"p50_ms": took[len(took) // 2], "webhooks": len(took), "refused": refused},
+    )
 
 
-async def _escalate(client: httpx.AsyncClient, made: list[dict[str, str]], headers: dict[str, str]) -> None:
-    """One escalation every 40 ms, whether the last one was answered or not."""
+async def _escalate(client: httpx.AsyncClient, made: list[dict[str, str]], headers: dict[str, str]) -> int:
+    """One escalation every 40 ms, whether the last one was answered or not; how many were refused."""
     tasks, started = [], time.perf_counter()
     for number, change in enumerate(made):
         await asyncio.sleep(max(0.0, started + number / ESCALATIONS_A_SECOND - time.perf_counter()))
         path = f"{PATH}/{change['id']}/escalate"
         tagged = headers | {"If-Match": f'"{change["version"]}"'}
-        tasks.append(asyncio.create_task(_ok(client, path, REASON, tagged)))
-    await asyncio.gather(*tasks)
+        tasks.append(asyncio.create_task(client.post(path, json=REASON, headers=tagged)))
+    return sum(answer.is_error for answer in await asyncio.gather(*tasks))
 
 
 async def _ok(client: httpx.AsyncClient, path: str, body: object, headers: dict[str, str]) -> dict[str, str]:

@@ -115,7 +115,8 @@ class KernelSettings(BaseSettings):
     def _refuse_tracing_without_its_packages(self) -> Self:
         if self.tracing and (missing := telemetry.missing_packages()):
             raise ValueError(
-                f"CONCORDAT_TRACING needs {' and '.join(missing)}: install concordat[otel], or switch it off"
+                f"CONCORDAT_TRACING is on, but {' and '.join(missing)} cannot be imported; install "
+                "opentelemetry-sdk and opentelemetry-exporter-otlp-proto-http (the extra otel), or switch it off"
             )
         return self
 

@@ -13,14 +13,14 @@ from tests.support.postgres import PostgresServer
 from tests.support.processes import kafka_bootstrap
 
 KEPT = Path(__file__).resolve().parents[2] / ".cache" / "faults"
-OUTCOME = pytest.StashKey[bool]()
+FAILED = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
     report = yield
     if report.when == "call":
-        item.stash[OUTCOME] = report.passed
+        item.stash[FAILED] = report.failed
     return report
 
 
@@ -33,13 +33,13 @@ def seed() -> int:
 
 @pytest.fixture
 def history(request: pytest.FixtureRequest, seed: int) -> Iterator[History]:
-    """Kept, with the processes' log beside it, unless the test passed."""
+    """Kept, with the processes' log beside it, when the test fails."""
     name = "".join(c if c.isalnum() else "-" for c in request.node.name)
     kept = History(KEPT / f"{name}-{seed}-{os.getpid()}.jsonl", seed)
     print(f"history: {kept.path}")
     yield kept
     kept.close()
-    if request.node.stash.get(OUTCOME, False):
+    if not request.node.stash.get(FAILED, False):
         for file in (kept.path, kept.path.with_suffix(".log")):
             file.unlink(missing_ok=True)
 
