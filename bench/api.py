@@ -22,12 +22,12 @@ from tests.support.changes import SMB_IMPACT
 PATH = "/changes/v1/change_requests"
 COUNTED = 10
 WRITE_NOTE = (
-    "bound by Python: the unit of work, SQLAlchemy's cost per statement, routing and the framework, then ten round trips; "
-    "next: one statement for caller, key and charter, Core inserts instead of the unit of work"
+    "a submission costs five times the peer's CPU time in Python, most of it in SQLAlchemy and the framework, and ten "
+    "round trips; next: one statement for caller, key and charter; Core inserts instead of the unit of work"
 )
 READ_NOTE = (
-    "bound by Python: decoding 50 rows of 45 columns through SQLAlchemy's types and the framework's dependencies; "
-    "next: let PostgreSQL write the JSON of the stored columns"
+    "a page costs nearly three times the peer's CPU time: 50 rows of 45 columns pass SQLAlchemy's types, and the framework "
+    "resolves the dependencies; next: let PostgreSQL write the JSON of the stored columns"
 )
 JSON = {"Content-Type": "application/json"}
 

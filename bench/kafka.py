@@ -40,7 +40,7 @@ SPENT = "SELECT extract(epoch FROM max(published_at) - $1::timestamptz)::float8 
 
 
 NOTE = (
-    "one shard is in flight at a time and half of the time is spent waiting for the broker and the mark; "
+    "one shard is in flight at a time, and the relay's process is busy only half of the time; "
     "next: two shards in flight, and a client that hashes and batches outside Python"
 )
 

@@ -31,9 +31,9 @@ from tests.support.world import World
 ESCALATIONS_A_SECOND = 25
 PATIENCE_SECONDS = 20
 NOTE = (
-    "the pace fills one Python process that holds four services, so a queue builds up; at a fifth of it about 300 ms "
-    "remain, two thirds of them the sender's 200 ms poll; next: wake the sender after the commit, and apply several "
-    "messages in one transaction"
+    "the pace is more than one process with four services keeps up with here, so a queue builds up; at a fifth of it "
+    "about 300 ms remain, two thirds of them after the alert, where the sender polls every 200 ms; next: wake the sender "
+    "after the commit, and apply several messages in one transaction"
 )
 REASON = {"reason_code": "blocked", "what_was_tried": "The board did not meet."}
 

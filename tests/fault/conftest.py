@@ -1,4 +1,8 @@
-"""Every scenario gets a seed, a history that is kept when it fails, and a stage on each bus."""
+"""Every scenario gets a seed, a history that is kept when it fails, and a stage on each bus.
+
+SEED=n repeats a run's random choices; FAULT_ROUNDS=n makes every loop n times as long. Scenarios on Apache Kafka
+need KAFKA_BOOTSTRAP; those that kill brokers start three of their own.
+"""
 
 import os
 from collections.abc import AsyncIterator, Iterator

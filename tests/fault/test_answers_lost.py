@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from tests.support.faults.history import rounds
 from tests.support.faults.proxy import FaultProxy, fault_proxy
 from tests.support.faults.stage import Stage, port_of, through
 
@@ -13,11 +14,14 @@ CUTS = 9
 
 
 @asynccontextmanager
-async def cutting(proxy: FaultProxy, chance: random.Random, cuts: int = CUTS) -> AsyncIterator[None]:
+async def cutting(
+    proxy: FaultProxy,
+    chance: random.Random,
+) -> AsyncIterator[None]:
     """In the background, cut answers for a moment, again and again."""
 
     async def cut() -> None:
-        for _ in range(cuts):
+        for _ in range(rounds(CUTS)):
             await asyncio.sleep(chance.uniform(0.15, 0.4))
             proxy.fail(cut_answers=True)
             await asyncio.sleep(chance.uniform(0.01, 0.06))

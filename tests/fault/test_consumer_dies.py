@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.faults.history import rounds
 from tests.support.faults.stage import Stage
 
 
@@ -14,7 +15,9 @@ async def test_dying_beside_the_commit_repeats_no_effect_and_loses_none(stage: S
     dying = stage.groups[0]
     async with stage.load(service.url, clients=4):
         await stage.survive(
-            lambda fail: stage.consumer(dying, fail_point=fail, instance_id="the-only-one"), point, deaths=6
+            lambda fail: stage.consumer(dying, fail_point=fail, instance_id="the-only-one"),
+            point,
+            deaths=rounds(6),
         )
     await stage.settle()
     await stage.verdict()

@@ -11,12 +11,12 @@ import pytest
 
 from shared.postgres import EmbeddedPostgres
 from tests.support.faults.client import GaveUp, Note
-from tests.support.faults.history import History
+from tests.support.faults.history import History, rounds
 from tests.support.faults.proxy import fault_proxy
 from tests.support.faults.stage import Stage, new_stage, port_of, through
 from tests.support.postgres import PostgresServer
 
-CRASHES = 3
+CRASHES = 2
 LONGEST_ANSWER = 10.0
 RECOVERY = 10.0
 TERMINATE = """
@@ -68,7 +68,7 @@ async def test_the_server_crashes_under_load(
         service = await stage.service()
         stage.consumers(stage.groups[1])
         async with stage.load(service.url, clients=6):
-            for _ in range(CRASHES):
+            for _ in range(rounds(CRASHES)):
                 await asyncio.sleep(chance.uniform(0.5, 1.0))
                 stage.fault("SIGKILL postmaster")
                 crashing.crash()
@@ -88,7 +88,7 @@ async def test_random_connections_are_terminated(stage: Stage) -> None:
     async with stage.load(service.url, clients=6), stage.admin() as connection:
         await asyncio.sleep(0.5)
         stage.fault("pg_terminate_backend")
-        for n in range(18):
+        for n in range(rounds(18)):
             await connection.execute(TERMINATE, str(n), chance.randint(1, 3))
             await asyncio.sleep(0.2)
     await stage.settle()

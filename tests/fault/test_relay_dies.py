@@ -5,6 +5,7 @@ import signal
 import time
 
 from shared.messaging.relay import lock_class
+from tests.support.faults.history import rounds
 from tests.support.faults.processes import Actor
 from tests.support.faults.stage import Stage
 
@@ -30,7 +31,7 @@ async def test_two_relays_killed_in_turn(stage: Stage) -> None:
     stage.consumers()
     relays = [stage.relay(), stage.relay()]
     async with stage.load(service.url, clients=6):
-        for _ in range(KILLS):
+        for _ in range(rounds(KILLS)):
             await asyncio.sleep(chance.uniform(0.05, 0.5))
             stage.fault("SIGKILL relay")
             await chance.choice(relays).restart()
@@ -43,7 +44,9 @@ async def test_dying_between_publishing_and_marking_publishes_twice_at_most(stag
     service = await stage.service(background=False)
     stage.consumers()
     async with stage.load(service.url, clients=4):
-        await stage.survive(lambda point: stage.relay(fail_point=point), "relay_after_publish", deaths=6)
+        await stage.survive(
+            lambda point: stage.relay(fail_point=point), "relay_after_publish", deaths=rounds(6)
+        )
     await stage.settle()
     await stage.verdict()
 

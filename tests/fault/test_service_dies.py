@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.faults.client import Client, Note, Refused
+from tests.support.faults.history import rounds
 from tests.support.faults.processes import Actor
 from tests.support.faults.service import PREFIX
 from tests.support.faults.stage import Stage
@@ -21,7 +22,7 @@ async def test_killed_again_and_again_under_load(stage: Stage) -> None:
     service = await stage.service()
     stage.consumers(stage.groups[1])
     async with stage.load(service.url, clients=8):
-        for _ in range(KILLS):
+        for _ in range(rounds(KILLS)):
             await asyncio.sleep(chance.uniform(0.1, 0.5))
             stage.fault("SIGKILL service")
             await service.restart()

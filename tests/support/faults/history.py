@@ -20,6 +20,11 @@ def seed_of_this_run() -> int:
     return int(os.environ.get("SEED") or random.randrange(2**32))
 
 
+def rounds(count: int) -> int:
+    """How often to repeat something: `count` times, more where FAULT_ROUNDS asks for a longer run."""
+    return count * int(os.environ.get("FAULT_ROUNDS") or 1)
+
+
 class History:
     """An append-only record of one run. It is on disk at every moment, so a crash of the test keeps it."""
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 import signal
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -52,6 +53,7 @@ class Stage:
     seed: int
     groups: tuple[str, ...] = GROUPS
     actors: list[Actor] = field(default_factory=list)
+    _clients: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def chance(self) -> random.Random:
@@ -107,8 +109,8 @@ class Stage:
         load = Load()
         async with contextlib.AsyncExitStack() as opened:
             crowd = [
-                await opened.enter_async_context(self.client(url, f"c{n}", **settings))
-                for n in range(clients)
+                await opened.enter_async_context(self.client(url, f"c{next(self._clients)}", **settings))
+                for _ in range(clients)
             ]
             async with asyncio.TaskGroup() as group:
                 for n, client in enumerate(crowd):
