@@ -22,11 +22,12 @@ test: .venv/.dev ## Run every test that needs only Python
 	$(PYTEST) -q -n $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: test-kafka
-test-kafka: .venv/.dev ## Run the bus, integration and end-to-end suites on a real Apache Kafka
+test-kafka: .venv/.dev ## Run the bus, integration, end-to-end and fault suites on a real Apache Kafka
 	@set -e; trap '$(KAFKA) down --dir $(KAFKA_DIR)' EXIT; \
 	export CI_REQUIRE_KAFKA=1 KAFKA_BOOTSTRAP; \
 	KAFKA_BOOTSTRAP="$$($(KAFKA) up --nodes $(KAFKA_NODES) --dir $(KAFKA_DIR))"; \
-	$(PYTEST) -q tests/contract tests/integration tests/e2e $(ARGS)
+	$(PYTEST) -q tests/contract tests/integration tests/e2e $(ARGS); \
+	$(PYTEST) -q -m kafka tests/fault $(ARGS)
 
 .PHONY: check
 check: .venv/.dev ## Lint, types, import contracts, document drift, migration drift
