@@ -82,7 +82,7 @@ async def test_acknowledgements_of_the_bus_get_lost(stage: Stage) -> None:
     stage.relay(lost_answers=0.3)
     stage.consumers()
     async with stage.load(service.url, clients=5):
-        await asyncio.sleep(3)
+        await asyncio.sleep(2)
     await stage.settle()
     await stage.verdict()
 
@@ -99,7 +99,7 @@ async def test_the_log_goes_away_and_comes_back(log_stage: Stage) -> None:
             for _ in range(2):
                 proxy.fail(refuse=True)
                 proxy.reset_all()
-                await asyncio.sleep(1.5)
+                await asyncio.sleep(1.2)
                 proxy.heal()
                 await asyncio.sleep(0.5)
         await stage.settle()

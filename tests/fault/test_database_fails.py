@@ -138,7 +138,7 @@ async def test_a_writing_transaction_that_stays_open_delays_no_event(stage: Stag
         await connection.execute("SELECT pg_current_xact_id()")
         await connection.execute("INSERT INTO obstacle VALUES ('none')")
         async with stage.load(service.url, clients=4):
-            await asyncio.sleep(5)
+            await asyncio.sleep(3)
         assert await stage.settle(within=5) < 5, (
             "events wait for a transaction that has nothing to do with them"
         )

@@ -33,10 +33,10 @@ async def test_produce_and_commit_errors_in_random_order(log_stage: Stage) -> No
     cluster = Cluster(stage.chance, produce_trouble=0.03, other_trouble=0.2)
     service = await stage.service(background=False)
     async with stage.load(service.url, clients=5):
-        await asyncio.sleep(2)  # a backlog puts several versions of a note into one batch of the relay
+        await asyncio.sleep(1.5)  # a backlog puts several versions of a note into one batch of the relay
     async with on_a_double(stage, cluster):
         async with stage.load(service.url, clients=3):
-            await asyncio.sleep(3)
+            await asyncio.sleep(2)
             with contextlib.suppress(TimeoutError):
                 await until(lambda: min(cluster.produce_errors, cluster.commit_errors) >= ENOUGH, seconds=6)
         cluster.produce_trouble = cluster.other_trouble = 0.0

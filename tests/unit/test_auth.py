@@ -98,6 +98,28 @@ async def test_a_minute_of_clock_difference_is_forgiven(
     assert await verifier.verify(signed(issuer, **{claim: int(NOW.timestamp()) + shift}))
 
 
+async def test_a_token_that_was_believed_once_still_expires(
+    verifier: TokenVerifier, issuer: DevelopmentIssuer, clock: MovableClock
+) -> None:
+    token = signed(issuer)
+    await verifier.verify(token)
+    clock.advance(timedelta(seconds=600 + 61))
+    with pytest.raises(Unauthorized):
+        await verifier.verify(token)
+
+
+async def test_a_token_that_was_believed_once_falls_with_its_key(
+    verifier: TokenVerifier, issuer: DevelopmentIssuer, clock: MovableClock, tmp_path: Path
+) -> None:
+    token = signed(issuer, exp=int(NOW.timestamp()) + 7200)
+    await verifier.verify(token)
+    replaced = DevelopmentIssuer.in_folder(tmp_path / "replaced").key_set()
+    (tmp_path / "development-issuer.jwks.json").write_text(json.dumps(replaced))
+    clock.advance(timedelta(minutes=12))
+    with pytest.raises(Unauthorized):
+        await verifier.verify(token)
+
+
 async def test_one_issuer_cannot_speak_for_another(tmp_path: Path, clock: MovableClock) -> None:
     ours, theirs = DevelopmentIssuer.in_folder(tmp_path / "a"), DevelopmentIssuer.in_folder(tmp_path / "b")
     second = Issuer(
