@@ -7,6 +7,7 @@ DATA ?= .data
 KAFKA_DIR ?= .kafka
 KAFKA_NODES ?= 1
 WORKERS ?= 2
+ROUNDS ?= 20
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 KAFKA := $(BIN)/python scripts/kafka_local.py
@@ -28,6 +29,10 @@ test-kafka: .venv/.dev ## Run the bus, integration, end-to-end and fault suites 
 	KAFKA_BOOTSTRAP="$$($(KAFKA) up --nodes $(KAFKA_NODES) --dir $(KAFKA_DIR))"; \
 	$(PYTEST) -q tests/contract tests/integration tests/e2e $(ARGS); \
 	$(PYTEST) -q -m kafka tests/fault $(ARGS)
+
+.PHONY: soak
+soak: .venv/.dev ## Run the fault suite with long kill loops (ROUNDS=20, SEED= repeats a run)
+	FAULT_ROUNDS=$(ROUNDS) $(PYTEST) -q tests/fault $(ARGS)
 
 .PHONY: check
 check: .venv/.dev ## Lint, types, import contracts, document drift, migration drift

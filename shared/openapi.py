@@ -28,6 +28,7 @@ IDEMPOTENCY_KEY = {
     "description": "A key of your choice: the same request with the same key has its effect once.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
+LOCAL_TIME = r"^([01]\d|2[0-3]):[0-5]\d:[0-5]\d$"
 _METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -57,12 +58,22 @@ def _document(app: FastAPI) -> dict[str, Any]:
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(problem.pop("$defs"))
     schemas["Problem"] = problem
+    _describe_local_times(schemas)
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
     document["security"] = [{"bearer": []}]
     for method, operation in _operations(document):
         _describe_errors(operation)
         _describe_headers(method, operation)
     return document
+
+
+def _describe_local_times(schemas: dict[str, Any]) -> None:
+    """Hours of a calendar have no offset, which `format: time` (RFC 3339) demands."""
+    for schema in schemas.values():
+        for field in schema.get("properties", {}).values():
+            if field.get("format") == "time":
+                field["pattern"] = LOCAL_TIME
+                del field["format"]
 
 
 def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,0 +1,102 @@
+"""Every action of every service against every role and side: the page in docs/ says what `can()` decides."""
+
+from itertools import product
+
+import pytest
+
+from shared.authz import Action, can
+from shared.domain.governance import Role
+from shared.migrations import SERVICES
+from tests.hostile.policy_table import (
+    ALL,
+    ALL_BUT_OBSERVERS,
+    NONE,
+    OTHER,
+    PAGE,
+    STANDINGS,
+    actions_of,
+    decided,
+    page,
+    principal,
+)
+from tests.hostile.routes import routes_of
+
+ACTIONS = [(service, action) for service in SERVICES for action in actions_of(service)]
+EACH = pytest.mark.parametrize(("service", "action"), ACTIONS, ids=[f"{s}: {a.name}" for s, a in ACTIONS])
+
+
+def test_the_page_says_what_the_code_decides() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), (
+        "run python -m tests.hostile.policy_table, and review it"
+    )
+
+
+def said() -> dict[tuple[str, str], list[str]]:
+    """The rows of the committed page: the cells after the action's name."""
+    rows, service = {}, ""
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            service = line[3:]
+        elif line.startswith("| `"):
+            name, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+            rows[service, name.strip("`")] = cells
+    return rows
+
+
+def allows(cell: str, role: Role) -> bool:
+    if cell in (ALL, ALL_BUT_OBSERVERS):
+        return cell == ALL or role is not Role.observer
+    return cell != NONE and role.value in cell.split(", ")
+
+
+@EACH
+def test_each_role_on_each_side_may_do_exactly_what_the_page_says(service: str, action: Action) -> None:
+    _, *cells = said()[service, action.name]
+    for (standing, cell), role in product(zip(STANDINGS, cells[:3], strict=True), Role):
+        assert (decided(action, standing, role) is None) == allows(cell, role), (standing, role)
+
+
+@EACH
+def test_an_observing_organization_never_writes_what_a_charter_governs(service: str, action: Action) -> None:
+    if action.reads or action.own_org:
+        return
+    assert all(decided(action, "observer", role) for role in Role)
+
+
+@EACH
+def test_a_mere_observer_writes_nowhere(service: str, action: Action) -> None:
+    if not action.reads:
+        assert all(decided(action, standing, Role.observer) for standing in STANDINGS)
+
+
+@EACH
+def test_an_administrator_may_only_what_names_administrators(service: str, action: Action) -> None:
+    everything = principal(OTHER, *Role, sysadmin=True)
+    assert (can(everything, action, None) is None) == action.sysadmin
+
+
+@EACH
+def test_every_action_is_asked_for_by_a_route(service: str, action: Action) -> None:
+    """An action no route asks for is a rule nobody enforces."""
+    assert action in [route.action for route in routes_of(service)]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_two_actions_of_a_service_share_a_name(service: str) -> None:
+    named = [action for action in actions_of(service)]
+    asked = (
+        {route.action for route in routes_of(service)}
+        if False
+        else [route.action for route in routes_of(service)]
+    )
+    by_name = {action.name: action for action in named}
+    assert all(by_name[action.name] == action for action in asked)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_reading_is_what_gets_do_and_what_only_shows(service: str) -> None:
+    """A GET never asks for leave to write; what reads by POST (a preview, a check) says so in its name."""
+    writing = [
+        route.label for route in routes_of(service) if route.method == "GET" and not route.action.reads
+    ]
+    assert writing == []
