@@ -260,7 +260,7 @@ async def alert(stage: Stage, of: Parties) -> str:
 
 
 def endpoint_form(of: Parties) -> dict[str, Any]:
-    return {"name": f"{of.word} desk", "url": f"https://{of.word.lower()}.example.gov/hook"}
+    return {"name": f"{of.word} desk", "url": f"https://{of.word.lower()}.example.gov/{of.word}"}
 
 
 async def endpoint(stage: Stage, of: Parties) -> str:

@@ -52,7 +52,7 @@ def sample(service: str, schema: Schema) -> Any:
 def _text(schema: Schema) -> str:
     if "examples" in schema:
         return str(schema["examples"][0])
-    return FORMATS.get(schema.get("format", ""), "x" * max(1, schema.get("minLength", 1)))
+    return FORMATS.get(schema.get("format", ""), "x" * max(1, int(schema.get("minLength", 1))))
 
 
 @dataclass(frozen=True)

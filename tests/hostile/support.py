@@ -193,6 +193,11 @@ async def version_of(stage: Stage, ready: Ready, reader: str | None = None) -> s
     return '"1"'
 
 
+def raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Headers as they go over the wire; values may be what no client library would write."""
+    return [(name.encode(), value.encode("utf-8", "replace")) for name, value in headers.items()]
+
+
 async def send(
     stage: Stage,
     ready: Ready,
@@ -214,7 +219,7 @@ async def send(
     return await stage.s.client.request(
         ready.route.method,
         path or ready.path,
-        headers={name: value.encode() for name, value in (sent | dict(headers or {})).items()},
+        headers=raw(sent | dict(headers or {})),
         content=content,
         params=(ready.query if query is None else query) or None,
     )

@@ -15,7 +15,7 @@ from shared.paging import write_cursor
 from tests.hostile.conftest import StageOf
 from tests.hostile.objects import ready
 from tests.hostile.routes import Route, all_routes
-from tests.hostile.support import Stage, is_problem, ledger, send
+from tests.hostile.support import Stage, is_problem, ledger, raw, send
 
 ROUTES = all_routes()
 WITH_IDS = [route for route in ROUTES if route.ids()]
@@ -269,7 +269,7 @@ async def test_without_a_good_token_there_is_no_telling_why(route: Route, stage_
     told = set()
     every = (*TOKENS, *(f"Bearer {forged}" for forged in FORGED))
     for given in every if route in FIRST_OF_EACH else every[::8]:
-        answer = await stage.s.client.request(route.method, path, headers={"Authorization": given.encode()})
+        answer = await stage.s.client.request(route.method, path, headers=raw({"Authorization": given}))
         assert answer.status_code == 401, (given[:40], answer.text)
         assert is_problem(answer)
         assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'

@@ -235,7 +235,7 @@ async def test_no_stranger_adds_a_row_in_the_victims_name(stage: Stage) -> None:
 
 def renewed(row: Row) -> Row:
     """The row under another key, so that only a policy can refuse it; sealed marks are left out."""
-    keys = {"id": str(uuid7()), "event_id": str(uuid7()), "key": "another", "prefix": "ZZ"}
+    keys: dict[str, object] = {"id": str(uuid7()), "event_id": str(uuid7()), "key": "another", "prefix": "ZZ"}
     keys |= {
         "dedup_key": "another",
         "consumer": "another",
@@ -250,7 +250,7 @@ def renewed(row: Row) -> Row:
 
 async def _victims(session: AsyncSession, stage: Stage, table: str) -> str:
     rows = await session.scalars(text(f"SELECT row_to_json(t)::text FROM {table} t"))
-    found = list(rows)
+    found = [str(row) for row in rows]
     mine = [
         row for row in found if str(stage.org("customer")) in row or charter_id(stage, stage.victim) in row
     ]

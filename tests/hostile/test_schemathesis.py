@@ -28,8 +28,9 @@ from shared.migrations import SERVICES
 from tests.conftest import StartService
 from tests.hostile.objects import COLLECTIONS, charter_of, one
 from tests.hostile.routes import Route, document, routes_of
-from tests.hostile.support import Ready, Stage, caller, staged, stranger, version_of
+from tests.hostile.support import Ready, Stage, caller, raw, staged, stranger, version_of
 
+Case = schemathesis.Case[Any]
 CHECKS = [
     checks.not_a_server_error,
     status_code_conformance,
@@ -86,10 +87,10 @@ class Client:
     real: dict[str, str]
     sent: int = 0
 
-    def send(self, case: schemathesis.Case, route: Route, member: str) -> httpx.Response:
+    def send(self, case: Case, route: Route, member: str) -> httpx.Response:
         return self.loop.run_until_complete(self._send(case, route, member))
 
-    async def _send(self, case: schemathesis.Case, route: Route, member: str) -> httpx.Response:
+    async def _send(self, case: Case, route: Route, member: str) -> httpx.Response:
         self.sent += 1
         if self.sent % 4:
             for values in (case.path_parameters, case.query, case.body):
@@ -103,7 +104,7 @@ class Client:
             given["method"],
             given["url"],
             params=given.get("params"),
-            headers={name: str(value).encode("utf-8", "replace") for name, value in headers.items()},
+            headers=raw({name: str(value) for name, value in headers.items()}),
             **content,
         )
 
@@ -161,7 +162,7 @@ def schema(service: str, config: dict[str, Any]) -> schemathesis.BaseSchema:
     return schemathesis.openapi.from_dict(open_document, config=SchemathesisConfig.from_dict(config))
 
 
-def ask(clients: dict[str, Client], service: str, case: schemathesis.Case, *, as_owner: bool) -> None:
+def ask(clients: dict[str, Client], service: str, case: Case, *, as_owner: bool) -> None:
     route = ROUTES.get((service, case.method.upper(), case.operation.path))
     client = clients[service]
     if route is None:
@@ -229,13 +230,13 @@ def test_a_walk_from_answer_to_request_keeps_to_the_document(
     """Requests made of what earlier answers said: ids, states, versions."""
 
     class Walk(schema(service, BRIEF).as_state_machine()):  # type: ignore[misc]
-        def call(self, case: schemathesis.Case, **kwargs: Any) -> Response:
+        def call(self, case: Case, **kwargs: Any) -> Response:
             route = ROUTES.get((service, case.method.upper(), case.operation.path), KEYS_ROUTE[service])
             client = clients[service]
             member = caller(route.action, client.stage.victim)
             return Response.from_httpx(client.send(case, route, member), verify=False)
 
-        def validate_response(self, response: Response, case: schemathesis.Case, **kwargs: Any) -> None:
+        def validate_response(self, response: Response, case: Case, **kwargs: Any) -> None:
             case.validate_response(response, checks=CHECKS)
 
     Walk.run(settings=settings(bounded(8), stateful_step_count=10))
