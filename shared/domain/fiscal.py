@@ -14,6 +14,7 @@ from shared.domain.refusal import Refusal
 
 ONE_DAY = timedelta(days=1)
 _FIRST_MONTH = 10
+_OF_THE_HOST = frozenset({"localtime", "posixrules"})
 
 
 class PeriodKind(StrEnum):
@@ -135,8 +136,10 @@ def local_midnight(day: date, zone: ZoneInfo) -> datetime:
 
 
 def zone_named(name: str) -> ZoneInfo:
-    """The IANA time zone of that name; refuses `unknown_zone`."""
+    """The IANA time zone of that name; refuses `unknown_zone`, and what only this host calls a zone."""
     try:
+        if name in _OF_THE_HOST:
+            raise KeyError(name)
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         message = f"{name!r} is not a known IANA time zone; give one such as America/New_York."

@@ -194,8 +194,15 @@ async def version_of(stage: Stage, ready: Ready, reader: str | None = None) -> s
 
 
 def raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Headers as they go over the wire; values may be what no client library would write."""
-    return [(name.encode(), value.encode("utf-8", "replace")) for name, value in headers.items()]
+    """Headers as they go over the wire, in Latin-1 as servers read them; no client library would write some."""
+    return [(name.encode(), _octets(value)) for name, value in headers.items()]
+
+
+def _octets(value: str) -> bytes:
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "replace")
 
 
 async def send(

@@ -7,12 +7,14 @@ from uuid import UUID
 import httpx
 import pytest
 
+from shared.domain.fiscal import zone_named
+from shared.domain.refusal import Refusal
 from tests.hostile.conftest import StageOf
 from tests.hostile.objects import ready
 from tests.hostile.routes import Route, all_routes
 from tests.hostile.samples import Field, fields, fits, inner_schema, replaced, resolved
 from tests.hostile.support import Stage, ledger, refused, send, version_of
-from tests.hostile.values import hostile_values
+from tests.hostile.values import UNWRITABLE, hostile_values
 
 
 def _once(routes: Iterable[Route]) -> list[Route]:
@@ -109,7 +111,11 @@ class Attempts:
         body = replaced(self.route.service, schema, self.ready.body, field.place, value)
         answer = await send(self.stage, self.ready.saying(body), etag=self.etag)
         self.sent += 1
-        if answer.is_success and not allowed(self.route, field, self.ready.body, value):
+        if answer.is_success and value in UNWRITABLE:
+            self.wrong.append(
+                (field.pointer, value, answer.status_code, "no terminal or database can hold it")
+            )
+        elif answer.is_success and not allowed(self.route, field, self.ready.body, value):
             self.wrong.append((field.pointer, value, answer.status_code, "the document forbids it"))
         elif not answer.is_success and not refused(answer):
             self.wrong.append((field.pointer, value, answer.status_code, answer.text[:200]))
@@ -152,3 +158,12 @@ def test_the_fields_of_nested_shapes_are_found() -> None:
         "/metrics/0/rule/limits_by_priority/0/limit",
         "/priority/impact",
     } <= everywhere
+
+
+@pytest.mark.parametrize(
+    "zone", ["localtime", "posixrules", "America", "../etc/passwd", "/etc/localtime", "", "\x00", "."]
+)
+def test_a_zone_is_the_same_on_every_machine(zone: str) -> None:
+    """A database host's own zone would move the windows of an SLA with the server it runs on."""
+    with pytest.raises(Refusal, match="is not a known IANA time zone"):
+        zone_named(zone)
