@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.conftest import StartService
+from tests.hostile.objects import collections_of, one
 from tests.hostile.support import Stage, staged
 
 StageOf = Callable[[str], Awaitable[Stage]]
@@ -23,3 +24,17 @@ async def stage_of(start_service: StartService) -> AsyncIterator[StageOf]:
             return started[service]
 
         yield get
+
+
+@pytest.fixture(scope="module")
+def populated(stage_of: StageOf) -> StageOf:
+    """Stages on which the victim and both neighbours have one object of everything."""
+
+    async def get(service: str) -> Stage:
+        stage = await stage_of(service)
+        for collection in collections_of(service):
+            for parties in (stage.victim, stage.second, stage.third):
+                await one(stage, collection, parties)
+        return stage
+
+    return get

@@ -8,7 +8,8 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import httpx
@@ -158,6 +159,14 @@ async def _charters(stage: Stage) -> None:
                 }
             )
             await directory.keep_charter(session, event)
+
+
+class Made(NamedTuple):
+    """What a request needs besides its caller; `body` None: it has none."""
+
+    ids: Mapping[str, str] = MappingProxyType({})
+    body: Any = None
+    query: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from services.sla.domain.rows import READERS, Row, RowReader
 from shared.domain.refusal import Refusal
 from tests.conftest import StartService
 from tests.hostile.bodies import in_chunks
-from tests.hostile.objects import sla
+from tests.hostile.sla_objects import sla
 from tests.hostile.support import Stage, is_problem, ledger, staged
 from tests.support.sla import probe
 

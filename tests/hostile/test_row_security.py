@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -19,10 +18,9 @@ from shared.errors import Forbidden
 from shared.ids import uuid7
 from shared.migrations import SERVICES
 from tests.hostile.conftest import StageOf
-from tests.hostile.objects import one, ready
+from tests.hostile.objects import collections_of, one, ready
 from tests.hostile.routes import routes_of
 from tests.hostile.support import FORMER, Parties, Stage, send, tables
-from tests.hostile.test_foreign_organizations import collections_of
 
 Row = dict[str, Any]
 Seen = dict[str, list[Row]]
@@ -255,7 +253,3 @@ async def _victims(session: AsyncSession, stage: Stage, table: str) -> str:
         row for row in found if str(stage.org("customer")) in row or charter_id(stage, stage.victim) in row
     ]
     return (mine or found)[0]
-
-
-def test_ids_are_compared_as_text() -> None:
-    assert str(UUID(int=1)) == json.loads(json.dumps(str(UUID(int=1))))
