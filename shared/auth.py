@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 import httpx
 import jwt
@@ -242,11 +242,3 @@ class Allow:
 def allow(action: Action) -> object:
     """Who may call a route, stated in its signature: `caller: Annotated[Principal, allow(policy.X)]`."""
     return Depends(Allow(action))
-
-
-async def _caller(request: Request) -> Principal:
-    principal: Principal = request.state.principal
-    return principal
-
-
-Caller = Annotated[Principal, Depends(_caller)]

@@ -109,6 +109,11 @@ class Governed(Versioned):
         )
 
 
+def inherited(parent: Governed, now: datetime) -> dict[str, Any]:
+    """The columns a row written under another takes from it: whom it concerns, and when it began."""
+    return parent.scope.model_dump() | {"created_at": now, "updated_at": now}
+
+
 class OrgOwned(Versioned):
     """A row of one organization that the other party never sees."""
 

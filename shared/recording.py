@@ -49,14 +49,43 @@ async def record_all(
     (otherwise two writers of one aggregate could publish in the wrong order).
     """
     before = row.version
-    row.version += len(acts)
-    if before == 0:
-        row.created_at = now
-    row.updated_at = now
-    await session.flush()
+    await _advance(session, row, len(acts), now)
     left = [_left_by(act, by, row, version, now) for version, act in enumerate(acts, before + 1)]
     await session.execute(_INSERT, left)
     session.info[outbox.EMITTED] = True
+
+
+async def note(
+    session: AsyncSession,
+    *,
+    by: Actor,
+    action: str,
+    kind: str,
+    row: Versioned,
+    now: datetime,
+    detail: Mapping[str, object] | None = None,
+) -> None:
+    """Like `record`, for a change nobody else acts on: a new version and an audit row, but no event."""
+    await _advance(session, row, 1, now)
+    await audit.write_audit(
+        session,
+        by=by,
+        action=action,
+        object_type=kind,
+        object_id=row.id,
+        object_version=row.version,
+        scope=row.scope,
+        now=now,
+        detail=detail or {},
+    )
+
+
+async def _advance(session: AsyncSession, row: Versioned, versions: int, now: datetime) -> None:
+    if row.version == 0:
+        row.created_at = now
+    row.version += versions
+    row.updated_at = now
+    await session.flush()
 
 
 def _left_by(act: Act, by: Actor, row: Versioned, version: int, now: datetime) -> dict[str, object]:

@@ -177,15 +177,3 @@ class CharterReview(Governed, Base):
     @property
     def is_overdue(self) -> bool:
         return OVERDUE in self.raised
-
-
-def inherited(parent: Governed, now: datetime) -> dict[str, Any]:
-    """What a row written beside its charter takes from it."""
-    return {
-        "charter_id": parent.charter_id,
-        "customer_org_id": parent.customer_org_id,
-        "provider_org_id": parent.provider_org_id,
-        "version": 1,
-        "created_at": now,
-        "updated_at": now,
-    }

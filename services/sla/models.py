@@ -225,15 +225,3 @@ class Review(Governed, Base):
     @property
     def is_overdue(self) -> bool:
         return OVERDUE in self.raised
-
-
-def inherited(parent: Governed, now: datetime) -> dict[str, Any]:
-    """What a row written under another takes from it."""
-    return {
-        "charter_id": parent.charter_id,
-        "customer_org_id": parent.customer_org_id,
-        "provider_org_id": parent.provider_org_id,
-        "visibility": parent.visibility,
-        "created_at": now,
-        "updated_at": now,
-    }

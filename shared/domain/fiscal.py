@@ -135,6 +135,11 @@ def local_midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time.min, tzinfo=zone).astimezone(UTC)
 
 
+def day_in(zone: str, moment: datetime) -> date:
+    """The date a clock in that zone shows."""
+    return moment.astimezone(zone_named(zone)).date()
+
+
 def zone_named(name: str) -> ZoneInfo:
     """The IANA time zone of that name; refuses `unknown_zone`, and what only this host calls a zone."""
     try:

@@ -3,9 +3,10 @@
 M3 Playbook 5.3 asks both for a regular review; here at least every 365 days.
 """
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
+from shared.domain.fiscal import ONE_DAY, local_midnight, zone_named
 from shared.domain.governance import Party, Role
 from shared.domain.transitions import Transitions
 
@@ -106,6 +107,13 @@ def next_due(last_completed_or_effective: date, instrument_date: date | None = N
 def due_soon_on(due: date) -> dict[str, date]:
     """The day on which each reminder falls, earliest first: `due_soon:90` to `due_soon:0`."""
     return {f"due_soon:{days}": due - timedelta(days=days) for days in DUE_SOON_DAYS}
+
+
+def wakes_at(due: date, today: date, zone: str) -> datetime | None:
+    """When the next day with a reminder begins, or the day it is overdue; None when that has passed."""
+    days = (*due_soon_on(due).values(), due + ONE_DAY)
+    wakes = next((day for day in days if day > today), None)
+    return None if wakes is None else local_midnight(wakes, zone_named(zone))
 
 
 def clock_events(due: date, today: date, already_raised: frozenset[str]) -> list[str]:

@@ -16,22 +16,14 @@ from services.changes.models import ChangeRequest, TimelineEntry
 from shared.authz import Actor, Principal
 from shared.contracts.base import Event
 from shared.contracts.changes import ChangeRouted
-from shared.db import Governed
+from shared.db import Governed, inherited
 from shared.domain.governance import Body, ExecutableCharter
 from shared.recording import Act, record_all
 
 
 def child_of(parent: Governed, now: datetime) -> dict[str, Any]:
-    """The scope columns of a row that hangs on another one and never changes by itself."""
-    return {
-        "charter_id": parent.charter_id,
-        "customer_org_id": parent.customer_org_id,
-        "provider_org_id": parent.provider_org_id,
-        "visibility": parent.visibility,
-        "version": 1,
-        "created_at": now,
-        "updated_at": now,
-    }
+    """The columns of a row that hangs on another one and never changes by itself."""
+    return inherited(parent, now) | {"version": 1}
 
 
 def actor_columns(by: Actor) -> dict[str, Any]:

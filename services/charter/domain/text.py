@@ -1,10 +1,8 @@
-"""The text of a charter as it is stored and hashed, and the day on which it takes effect."""
+"""The text of a charter as it is stored and hashed, and the zone its dates begin in."""
 
 import json
-from datetime import date, datetime
 
 from shared.domain.canonical import canonical_json
-from shared.domain.fiscal import local_midnight, zone_named
 from shared.domain.governance import ExecutableCharter
 
 
@@ -17,13 +15,3 @@ def as_document(content: ExecutableCharter) -> dict[str, object]:
 def charter_zone(content: ExecutableCharter) -> str:
     """The zone in which the charter's own dates begin: that of its first calendar."""
     return content.calendars[0].zone
-
-
-def starts_at(day: date, zone: str) -> datetime:
-    """The instant, in UTC, at which the day begins there."""
-    return local_midnight(day, zone_named(zone))
-
-
-def day_at(now: datetime, zone: str) -> date:
-    """The date there."""
-    return now.astimezone(zone_named(zone)).date()

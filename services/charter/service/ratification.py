@@ -9,15 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.charter import policy
 from services.charter.domain.signing import admit
 from services.charter.domain.states import CHARTER, CharterAction
-from services.charter.domain.text import charter_zone, starts_at
-from services.charter.models import Charter, CharterVersion, Signature, inherited
+from services.charter.domain.text import charter_zone
+from services.charter.models import Charter, CharterVersion, Signature
 from services.charter.schemas.charters import CharterSign
 from services.charter.service.charters import with_signatures
 from services.charter.service.reviews import schedule_review
 from shared.authz import Actor, Principal, require
 from shared.contracts.charter import CharterActivated, CharterDeclined, CharterSigned
-from shared.db import load_for_update
+from shared.db import inherited, load_for_update
 from shared.directory import CONTENT, keep_charter
+from shared.domain.fiscal import local_midnight, zone_named
 from shared.domain.governance import Party
 from shared.domain.refusal import Refusal
 from shared.errors import Forbidden
@@ -58,6 +59,7 @@ def _party(caller: Principal, row: Charter) -> Party:
 def _signature(row: Charter, caller: Principal, form: CharterSign, now: datetime) -> Signature:
     return Signature(
         **inherited(row, now),
+        version=1,
         charter_version=row.charter_version,
         party=_party(caller, row),
         role=form.role,
@@ -82,10 +84,11 @@ async def _record_signature(
 
 async def _ratify(session: AsyncSession, caller: Principal, row: Charter, now: datetime) -> None:
     zone = charter_zone(CONTENT.validate_python(row.content))
-    row.activates_at = starts_at(row.effective_date, zone)
+    row.activates_at = local_midnight(row.effective_date, zone_named(zone))
     session.add(
         CharterVersion(
             **inherited(row, now),
+            version=1,
             charter_version=row.charter_version,
             content=row.content,
             content_hash=row.content_hash,

@@ -8,26 +8,25 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import set_committed_value
 
 from services.charter import policy, queries
-from services.charter.domain.review_clock import wakes_on
-from services.charter.domain.text import day_at, starts_at
-from services.charter.models import Charter, CharterReview, ReviewStatement, inherited
+from services.charter.models import Charter, CharterReview, ReviewStatement
 from services.charter.schemas.charters import ReviewDetermine
-from shared.audit import write_audit
 from shared.authz import SYSTEM, Principal, require
 from shared.contracts.base import Event
 from shared.contracts.charter import CharterReviewDetermined, CharterReviewDueSoon, CharterReviewOverdue
-from shared.db import load_for_update
+from shared.db import inherited, load_for_update
+from shared.domain.fiscal import day_in
 from shared.domain.governance import Party
 from shared.domain.refusal import Refusal
-from shared.domain.reviews import OVERDUE, Determination, ReviewState, clock_events, next_due
+from shared.domain.reviews import OVERDUE, Determination, ReviewState, clock_events, next_due, wakes_at
 from shared.errors import PreconditionFailed
-from shared.recording import record
+from shared.recording import note, record
 
 
 def schedule_review(session: AsyncSession, charter: Charter, zone: str, now: datetime) -> CharterReview:
     """Schedule the next review. Its clock is looked at once right away, however late the charter began."""
     review = CharterReview(
         **inherited(charter, now),
+        version=1,
         due=charter.next_review_due,
         zone=zone,
         state=ReviewState.open,
@@ -70,7 +69,10 @@ async def determine(
     stated = await queries.statements(session, review)
     _require_agreement(party, form, stated)
     _state(session, caller, review, stated.get(party), party, form, now)
-    await _note(session, caller, review, form, now)
+    # One party's word is on record but is no event yet: nothing is determined until both agree.
+    detail = {"outcome": form.outcome, "rationale": form.rationale}
+    action = policy.DETERMINE_REVIEW.name
+    await note(session, by=caller, action=action, kind="charter_review", row=review, now=now, detail=detail)
     if party.other in stated:
         await _close(session, caller, review, form.outcome, now)
     return await _with_statements(session, review)
@@ -94,32 +96,12 @@ def _state(
     form: ReviewDetermine,
     now: datetime,
 ) -> None:
-    row = earlier or ReviewStatement(**inherited(review, now), review_id=review.id, party=party)
+    row = earlier or ReviewStatement(**inherited(review, now), version=1, review_id=review.id, party=party)
     row.outcome = form.outcome
     row.rationale = form.rationale
     row.member_id = caller.member_id
     row.updated_at = now
     session.add(row)
-
-
-async def _note(
-    session: AsyncSession, caller: Principal, review: CharterReview, form: ReviewDetermine, now: datetime
-) -> None:
-    """One party's word is on record but is no event yet: nothing is determined until both agree."""
-    review.version += 1
-    review.updated_at = now
-    await session.flush()
-    await write_audit(
-        session,
-        by=caller,
-        action=policy.DETERMINE_REVIEW.name,
-        object_type="charter_review",
-        object_id=review.id,
-        object_version=review.version,
-        scope=review.scope,
-        now=now,
-        detail={"outcome": form.outcome, "rationale": form.rationale},
-    )
 
 
 async def _close(
@@ -130,7 +112,7 @@ async def _close(
     review.determined_at = now
     review.wakes_at = None
     charter = await load_for_update(session, Charter, review.charter_id, None)
-    charter.next_review_due = next_due(day_at(now, review.zone))
+    charter.next_review_due = next_due(day_in(review.zone, now))
     event = CharterReviewDetermined(
         charter_id=charter.id,
         outcome=outcome.value,
@@ -146,11 +128,10 @@ async def raise_due(session: AsyncSession, now: datetime) -> int:
     """Timer: give each reminder once, and say once that a review is overdue."""
     reviews = await queries.reviews_to_look_at(session, now)
     for review in reviews:
-        today = day_at(now, review.zone)
+        today = day_in(review.zone, now)
         for step in clock_events(review.due, today, frozenset(review.raised)):
             await _raise(session, review, step, (review.due - today).days, now)
-        wakes = wakes_on(review.due, today)
-        review.wakes_at = None if wakes is None else starts_at(wakes, review.zone)
+        review.wakes_at = wakes_at(review.due, today, review.zone)
         await session.flush()
     return len(reviews)
 

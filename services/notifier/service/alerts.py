@@ -19,12 +19,11 @@ from services.notifier.domain.alerts import (
 from services.notifier.domain.rules import Opened
 from services.notifier.metrics import ALERTS
 from services.notifier.models import Alert, AlertEntry
-from services.notifier.service.marking import mark
 from shared.authz import SYSTEM, Actor, Principal
 from shared.contracts.base import Scope
 from shared.contracts.notifier import AlertAcknowledged, AlertOpened, AlertResolved
 from shared.db import load_for_update
-from shared.recording import record
+from shared.recording import note, record
 
 KIND = AlertOpened.AGGREGATE
 
@@ -95,7 +94,7 @@ async def _update(
         event = _opened_event(alert)
         await record(session, by=SYSTEM, action="alert.raise_again", row=alert, event=event, now=now)
     else:
-        await mark(session, by=SYSTEM, action="alert.update", row=alert, kind=KIND, now=now)
+        await note(session, by=SYSTEM, action="alert.update", row=alert, kind=KIND, now=now)
     return _noted(session, alert, change, opened.title, now, cause=cause)
 
 

@@ -9,11 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.notifier.domain.schedule import DeliveryState
 from services.notifier.models import Delivery
 from services.notifier.service import endpoints
-from services.notifier.service.marking import mark
 from shared.authz import Principal
 from shared.db import load_for_update
 from shared.domain.refusal import Refusal
 from shared.errors import NotFound
+from shared.recording import note
 
 UNDELIVERED = (DeliveryState.exhausted, DeliveryState.cancelled)
 
@@ -31,7 +31,7 @@ async def replay(
         raise Refusal("endpoint_deleted", "Its endpoint no longer exists.") from None
     delivery.state, delivery.next_attempt_at, delivery.done_at = DeliveryState.pending, now, None
     delivery.round_start = delivery.attempt
-    await mark(session, by=caller, action="delivery.replay", row=delivery, kind="delivery", now=now)
+    await note(session, by=caller, action="delivery.replay", row=delivery, kind="delivery", now=now)
     return delivery
 
 
@@ -70,7 +70,7 @@ async def replay_range(
     )
     count = len(replayed.all())
     detail = {"since": since.isoformat(), "until": until.isoformat(), "deliveries": count}
-    await mark(
+    await note(
         session, by=caller, action="endpoint.replay", row=endpoint, kind="endpoint", now=now, detail=detail
     )
     return count

@@ -20,7 +20,6 @@ from services.notifier.metrics import DELIVERIES
 from services.notifier.models import Delivery, Endpoint
 from services.notifier.service import alerts, secrets
 from services.notifier.service.fanout import Message, new_delivery, options_of
-from services.notifier.service.marking import mark
 from services.notifier.urls import endpoint_url
 from services.notifier.vault import Vault
 from shared.authz import Principal
@@ -30,7 +29,7 @@ from shared.db import load, load_for_update
 from shared.domain.refusal import Refusal
 from shared.errors import Invalid, NotFound
 from shared.ids import uuid7
-from shared.recording import record
+from shared.recording import note, record
 
 KIND = EndpointDisabled.AGGREGATE
 TEST_EVENT = TYPE_PREFIX + "notifier.test.v1"
@@ -250,7 +249,7 @@ async def send_test(
     delivery = new_delivery(endpoint, _test_message(endpoint, now), sample_ticket(now, public_url), now)
     delivery.is_test, delivery.version = True, 0
     session.add(delivery)
-    await mark(session, by=caller, action="endpoint.test", row=delivery, kind="delivery", now=now)
+    await note(session, by=caller, action="endpoint.test", row=delivery, kind="delivery", now=now)
     return delivery
 
 
@@ -288,4 +287,4 @@ def sample_ticket(now: datetime, public_url: str) -> Ticket:
 async def _mark(
     session: AsyncSession, caller: Principal, action: str, endpoint: Endpoint, now: datetime, **detail: object
 ) -> None:
-    await mark(session, by=caller, action=action, row=endpoint, kind=KIND, now=now, detail=detail)
+    await note(session, by=caller, action=action, row=endpoint, kind=KIND, now=now, detail=detail)

@@ -10,12 +10,12 @@ from shared.domain.fiscal import (
     Period,
     PeriodKind,
     bounds,
+    day_in,
     fiscal_year_of,
     month_of,
     next_period,
     period_of,
     quarter_of,
-    zone_named,
 )
 from shared.domain.refusal import Refusal
 
@@ -72,12 +72,6 @@ def window_in(metric: Metric, period: Period) -> Window | None:
     return Window(own.label, *bounds(own, metric.zone))
 
 
-def window_holding(kind: PeriodKind, day: date, zone: str) -> Window:
-    """The window of that kind that holds a local day."""
-    period = period_of(kind, day)
-    return Window(period.label, *bounds(period, zone))
-
-
 def first_period(kind: PeriodKind, effective: date, end: date, today: date) -> Period | None:
     """The first period to report: nobody owes reports for the time before the SLA was registered."""
     period = period_of(kind, max(effective, today))
@@ -97,7 +91,7 @@ def report_due(period: Period, calendar: BusinessCalendar, business_day: int) ->
 
 def acknowledgement_due(published: datetime, calendar: BusinessCalendar, business_days: int) -> datetime:
     """When the n-th business day after the local day of publication closes."""
-    day = published.astimezone(zone_named(calendar.rules.zone)).date()
+    day = day_in(calendar.rules.zone, published)
     return calendar.end_of_business_day(calendar.business_day_after(day, business_days))
 
 

@@ -20,18 +20,17 @@ from services.sla.domain.reports import (
 )
 from services.sla.domain.results import ResultStatus
 from services.sla.domain.windows import acknowledgement_due, parse_period
-from services.sla.models import Report, ReportResult, Sla, inherited
+from services.sla.models import Report, ReportResult, Sla
 from services.sla.schemas.metrics import as_document
 from services.sla.schemas.reports import ReportAcknowledge, ReportCommentary, ReportPublish
 from services.sla.service.inputs import checking_input
 from services.sla.service.results import Computed, as_line, calendar_of, compute_all
-from services.sla.service.trail import note
 from shared.authz import Principal, require
 from shared.contracts.sla import MetricMissed, ReportAcknowledged, ReportDrafted, ReportPublished
-from shared.db import load, load_for_update
+from shared.db import inherited, load, load_for_update
 from shared.domain.fiscal import bounds
 from shared.domain.governance import Party
-from shared.recording import record
+from shared.recording import note, record
 
 
 async def get(session: AsyncSession, caller: Principal, report_id: UUID) -> Report:

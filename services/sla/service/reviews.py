@@ -8,10 +8,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.sla import policy, queries
-from services.sla.domain.review_clock import wakes_at
-from services.sla.models import Agreement, Review, Sla, inherited
+from services.sla.models import Agreement, Review, Sla
 from services.sla.schemas.reports import ReviewDetermine
-from services.sla.service.trail import note
 from shared.authz import SYSTEM, Principal, require
 from shared.contracts.base import Event
 from shared.contracts.sla import (
@@ -22,11 +20,19 @@ from shared.contracts.sla import (
     SlaReviewDueSoon,
     SlaReviewOverdue,
 )
-from shared.db import load, load_for_update
-from shared.domain.fiscal import zone_named
-from shared.domain.reviews import OVERDUE, Determination, ReviewState, SubjectKind, clock_events, next_due
+from shared.db import inherited, load, load_for_update
+from shared.domain.fiscal import day_in
+from shared.domain.reviews import (
+    OVERDUE,
+    Determination,
+    ReviewState,
+    SubjectKind,
+    clock_events,
+    next_due,
+    wakes_at,
+)
 from shared.errors import PreconditionFailed
-from shared.recording import record
+from shared.recording import note, record
 
 Subject = Agreement | Sla
 
@@ -118,7 +124,7 @@ async def determine(
     action = policy.DETERMINE_REVIEW.name
     await note(session, by=caller, action=action, kind="review", row=review, now=now, detail=detail)
     subject: Subject = await load_for_update(session, events.model, subject_id, None)
-    subject.next_review_due = next_due(_day(now, review.zone))
+    subject.next_review_due = next_due(day_in(review.zone, now))
     event = events.determined(subject, form.outcome, now)
     await record(session, by=caller, action=action, row=subject, event=event, now=now)
     open_review(session, kind, subject, review.zone, now)
@@ -130,7 +136,7 @@ async def raise_due(session: AsyncSession, now: datetime) -> int:
     """Timer: give each reminder once, and say once that a review is overdue."""
     reviews = await queries.reviews_to_look_at(session, now)
     for review in reviews:
-        today = _day(now, review.zone)
+        today = day_in(review.zone, now)
         for step in clock_events(review.due, today, frozenset(review.raised)):
             await _raise(session, review, step, (review.due - today).days, now)
         review.wakes_at = wakes_at(review.due, today, review.zone)
@@ -147,7 +153,3 @@ async def _raise(session: AsyncSession, review: Review, step: str, left: int, no
     review.version += 1
     review.updated_at = now
     await record(session, by=SYSTEM, action=f"review.{step}", row=subject, event=event, now=now)
-
-
-def _day(now: datetime, zone: str) -> date:
-    return now.astimezone(zone_named(zone)).date()

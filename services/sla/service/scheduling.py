@@ -9,20 +9,19 @@ from sqlalchemy.orm.attributes import set_committed_value
 from services.sla import policy, queries
 from services.sla.domain.reports import ReportState
 from services.sla.domain.windows import following, report_due
-from services.sla.models import Report, Sla, inherited
+from services.sla.models import Report, Sla
 from services.sla.schemas.reports import ReportCreate
 from services.sla.service.results import period_of_sla
 from services.sla.service.slas import set_next_report
-from services.sla.service.trail import note
 from shared.authz import SYSTEM, Actor, Principal, require
 from shared.contracts.sla import AcknowledgementOverdue, ReportOverdue
-from shared.db import load_for_update
+from shared.db import inherited, load_for_update
 from shared.directory import governance
 from shared.domain.business_time import business_calendar
 from shared.domain.fiscal import Period, period_of
 from shared.errors import Conflict
 from shared.numbers import next_number
-from shared.recording import record
+from shared.recording import note, record
 
 
 async def create(

@@ -7,16 +7,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.sla import policy
 from services.sla.domain.agreements import check_calendar, check_sla, report_obligation
 from services.sla.domain.windows import first_period
-from services.sla.models import Agreement, Sla, inherited
+from services.sla.models import Agreement, Sla
 from services.sla.schemas.metrics import as_document
 from services.sla.schemas.slas import SlaCreate
 from services.sla.service.inputs import checking_input
 from services.sla.service.reviews import open_review
 from shared.authz import Principal, require
 from shared.contracts.sla import SlaRegistered
-from shared.db import load
+from shared.db import inherited, load
 from shared.directory import governance
-from shared.domain.fiscal import Period, bounds, zone_named
+from shared.domain.fiscal import Period, bounds, day_in
 from shared.domain.governance import ExecutableCharter
 from shared.domain.reviews import SubjectKind, next_due
 from shared.numbers import next_number
@@ -69,6 +69,6 @@ def _drawn_up(form: SlaCreate, agreement: Agreement, charter: ExecutableCharter,
         acknowledge_within_business_days=acknowledge,
         next_review_due=next_due(form.effective_date, form.next_review_due),
     )
-    today = now.astimezone(zone_named(zone)).date()
+    today = day_in(zone, now)
     set_next_report(sla, first_period(form.period, form.effective_date, form.end_date, today), zone)
     return sla
