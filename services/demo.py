@@ -77,7 +77,7 @@ async def _tell(
     await _pass_time(clock, services, at(11, 4))
     report("October is measured, the report published; a service level was missed")
     clock.set(at(11, 6))
-    await _ingest(story, sla["id"])
+    await story.send_observations(sla["id"], example_observations())
     await _pass_time(clock, services, at(11, 16))
     published = await story.publish_report(sla["id"], PERIOD)
     report("a change request is approved by both parties at the competent body")
@@ -108,13 +108,13 @@ async def _pass_time(clock: MovableClock, services: dict[str, FastAPI], until: d
     await asyncio.sleep(0)
 
 
-async def _ingest(story: Story, sla_id: str) -> None:
+def example_observations() -> bytes:
+    """The shipped probe checks of October 2026 as NDJSON, mapped as `concordat ingest` maps them."""
     mapping = load_mapping((EXAMPLES / "status_checks.toml").read_text())
     with (EXAMPLES / "october_probes.csv").open(encoding="utf-8") as lines:
         rows = [map_row(mapping, row, line) for line, row in enumerate(csv.DictReader(lines), start=2)]
-    body = "".join(json.dumps(row) + "\n" for row in rows if isinstance(row, dict))
-    path = f"/sla/v1/slas/{sla_id}/observations"
-    await story.call("fssc.om_team", "POST", path, content=body.encode(), kind="application/x-ndjson")
+    assert all(isinstance(row, dict) for row in rows)
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
 def webhook_secret(folder: Path) -> str | None:

@@ -33,7 +33,7 @@ from services.notifier import app as notifier
 from services.notifier.settings import Settings as NotifierSettings
 from services.sla import app as sla
 from services.sla.settings import Settings as SlaSettings
-from shared import migrations
+from shared import errors, migrations
 from shared.clock import Clock, system_clock
 from shared.development_issuer import ISSUER, DevelopmentIssuer
 from shared.messaging.pglog import PgLogBus
@@ -171,11 +171,8 @@ async def _ensure_database(admin_url: str) -> None:
 def _secrets(path: Path) -> dict[str, Any]:
     """Passwords and keys of this installation, made once and readable by their owner only."""
     if not path.exists():
-        roles = [migrations.BUS_ROLE]
-        for service in migrations.SERVICES:
-            roles += [migrations.owner_role(service), migrations.runtime_role(service)]
         made = {
-            "passwords": {role: secrets.token_urlsafe(24) for role in roles},
+            "passwords": {role: secrets.token_urlsafe(24) for role in migrations.role_names()},
             "notifier_key": base64.b64encode(secrets.token_bytes(32)).decode(),
         }
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -203,16 +200,6 @@ def front_door(services: Mapping[str, FastAPI]) -> Starlette:
 
     async def nowhere(request: Request, error: Exception) -> JSONResponse:
         detail = f"No service answers {request.url.path}; the services are {', '.join(services)}."
-        body = {
-            "type": "https://concordat.invalid/problems/no_such_route",
-            "title": "Not Found",
-            "status": 404,
-            "detail": detail,
-            "code": "no_such_route",
-            "instance": request.url.path,
-            "request_id": "",
-            "errors": [],
-        }
-        return JSONResponse(body, 404, media_type="application/problem+json")
+        return errors.problem(request, 404, "no_such_route", detail)
 
     return Starlette(routes=[Route("/", index)], exception_handlers={404: nowhere})

@@ -222,6 +222,11 @@ class Story:
         made: dict[str, Any] = await self.call("des.om_team", "POST", "/sla/v1/slas", form | changes)
         return made
 
+    async def send_observations(self, sla_id: str, ndjson: bytes) -> None:
+        """The provider's measurements, one JSON object a line."""
+        path = f"/sla/v1/slas/{sla_id}/observations"
+        await self.call("fssc.om_team", "POST", path, content=ndjson, kind="application/x-ndjson")
+
     async def publish_report(self, sla_id: str, period: str) -> dict[str, Any]:
         """Draft, explain every miss, publish by the provider's Business Owner."""
         report = await self._report_for(sla_id, period)

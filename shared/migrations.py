@@ -38,6 +38,11 @@ def runtime_role(service: str) -> str:
     return f"concordat_{service}"
 
 
+def role_names() -> list[str]:
+    """Every role that logs in: the bus's, and each service's owner and runtime role."""
+    return [BUS_ROLE, *(role(service) for service in SERVICES for role in (owner_role, runtime_role))]
+
+
 def kernel_v1(op: Operations) -> None:
     """The kernel's tables and row-level security, as the first migration of every service creates them."""
     for statement in (*KERNEL_V1, *AUDIT_GUARDS_V1, *MESSAGING_V1, *ROW_SECURITY_V1):

@@ -8,8 +8,9 @@ from services.changes.models import Base
 from services.changes.settings import Settings
 from services.changes.timers import TIMERS
 from shared import directory
-from shared.app import ServiceInfo, new_app
+from shared.app import new_app
 from shared.clock import Clock, system_clock
+from shared.kernel import ServiceInfo
 from shared.messaging.bus import Bus
 
 SERVICE = ServiceInfo(

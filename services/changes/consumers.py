@@ -1,6 +1,6 @@
 """What the changes service follows beyond the directory: nothing yet."""
 
-from shared.app import Handler
 from shared.contracts.base import Event
+from shared.kernel import Handler
 
 HANDLERS: dict[type[Event], Handler] = {}

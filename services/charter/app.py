@@ -7,8 +7,9 @@ from services.charter.consumers import HANDLERS
 from services.charter.models import Base
 from services.charter.settings import Settings
 from services.charter.timers import TIMERS
-from shared.app import ServiceInfo, new_app
+from shared.app import new_app
 from shared.clock import Clock, system_clock
+from shared.kernel import ServiceInfo
 from shared.messaging.bus import Bus
 
 SERVICE = ServiceInfo(

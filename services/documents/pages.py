@@ -19,10 +19,10 @@ from services.documents.sources import (
     publishers,
     routes_of,
 )
-from shared.app import Kernel
 from shared.authz import EVERYONE, Action
 from shared.contracts.base import TYPE_PREFIX, Event
 from shared.domain.transitions import Transitions
+from shared.kernel import Kernel
 from shared.migrations import SERVICES
 
 GENERATED = "<!-- Generated from the code by `make documents`; edits are overwritten. -->"

@@ -12,11 +12,11 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import SecretStr
 
-from shared.app import Kernel
 from shared.auth import Allow
 from shared.authz import Action
 from shared.contracts import registry
 from shared.contracts.base import Event
+from shared.kernel import Kernel
 from shared.migrations import SERVICES
 
 NOWHERE = SecretStr("postgresql://nobody@localhost/nothing")

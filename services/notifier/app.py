@@ -12,8 +12,9 @@ from services.notifier.settings import Settings
 from services.notifier.timers import timers
 from services.notifier.tools import Tools
 from shared import directory
-from shared.app import ServiceInfo, new_app
+from shared.app import new_app
 from shared.clock import Clock, system_clock
+from shared.kernel import ServiceInfo
 from shared.messaging.bus import Bus
 
 SERVICE = ServiceInfo(

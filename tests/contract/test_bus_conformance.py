@@ -1,7 +1,6 @@
 """What every bus promises, on the log in PostgreSQL and, where KAFKA_BOOTSTRAP says so, on Apache Kafka."""
 
 import asyncio
-import os
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from shared.messaging.kafka import KafkaBus, ensure_topics
 from shared.messaging.pglog import PgLogBus
 from tests.integration.messaging_support import kill, running, until
 from tests.support.postgres import PostgresServer
+from tests.support.processes import kafka_bootstrap
 
 BUSES = ("pglog", pytest.param("kafka", marks=pytest.mark.kafka))
 
@@ -76,16 +76,6 @@ async def place(request: pytest.FixtureRequest, postgres: PostgresServer) -> Asy
         bus = PgLogBus(url, poll=0.02)
         await bus.install()
         yield Place(bus, topic)
-
-
-def kafka_bootstrap() -> str:
-    given = os.environ.get("KAFKA_BOOTSTRAP")
-    if given:
-        return given
-    missing = "KAFKA_BOOTSTRAP is not set: start a broker with scripts/kafka_local.py up"
-    if os.environ.get("CI_REQUIRE_KAFKA") == "1":
-        pytest.fail(missing)
-    pytest.skip(missing)
 
 
 async def test_every_message_arrives_whole(place: Place) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from services.demo import example_observations
 from services.story import CHANGE, Story
-from tests.support.platform import example_observations
 from tests.support.postgres import PostgresServer
 from tests.support.processes import Stack, compose_stack, kafka_bootstrap
 
@@ -55,13 +55,7 @@ async def test_four_processes_tell_the_story(postgres: PostgresServer, tmp_path:
         learned = await sink.put("/hook/story/secret", content=endpoint["signing_secret"])
         assert learned.status_code == 204
 
-        await story.call(
-            "fssc.om_team",
-            "POST",
-            f"/sla/v1/slas/{sla['id']}/observations",
-            content=example_observations(),
-            kind="application/x-ndjson",
-        )
+        await story.send_observations(sla["id"], example_observations())
         published = await story.publish_report(sla["id"], "2026-10")
         assert [line["status"] for line in published["results"]] == ["missed_expected", "met"]
 

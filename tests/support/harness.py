@@ -17,11 +17,11 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from shared import migrations
-from shared.app import Kernel
 from shared.clock import MovableClock
 from shared.contracts.base import Event, Scope, rfc3339
 from shared.development_issuer import ISSUER, DevelopmentIssuer
 from shared.ids import uuid7
+from shared.kernel import Kernel
 from shared.messaging.bus import Delivered
 from shared.messaging.pglog import PgLogBus
 from shared.settings import KernelSettings
@@ -34,10 +34,7 @@ E = TypeVar("E", bound=Event)
 
 
 def passwords() -> dict[str, str]:
-    names = [migrations.BUS_ROLE]
-    for service in migrations.SERVICES:
-        names += [migrations.owner_role(service), migrations.runtime_role(service)]
-    return dict.fromkeys(names, PASSWORD)
+    return dict.fromkeys(migrations.role_names(), PASSWORD)
 
 
 def installed_services() -> list[str]:

@@ -1,8 +1,6 @@
 """The four services together in this process, on one bus, with time in the test's hands."""
 
 import asyncio
-import csv
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +15,6 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from services.embedded import Dispatcher, front_door
-from services.sla.domain.mapping import load_mapping, map_row
 from services.story import Story
 from shared import migrations
 from shared.clock import MovableClock
@@ -29,7 +26,6 @@ from tests.support.harness import PASSWORD, settings_for, template_database
 from tests.support.postgres import PostgresServer
 from tests.support.processes import kafka_bootstrap
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "services/sla/examples"
 START = datetime(2026, 10, 1, 13, tzinfo=UTC)
 BUSES = ("pglog", "kafka")
 
@@ -111,12 +107,3 @@ async def whole_platform(
     ):
         yield WholePlatform(services, clock, Story(client, token, ISSUER, prefix=f"{database[-6:]}."), url)
     await server.drop_database(database)
-
-
-def example_observations() -> bytes:
-    """The shipped probe checks of October 2026 as NDJSON, mapped as `concordat ingest` maps them."""
-    mapping = load_mapping((EXAMPLES / "status_checks.toml").read_text())
-    with (EXAMPLES / "october_probes.csv").open(encoding="utf-8") as lines:
-        rows = [map_row(mapping, row, line) for line, row in enumerate(csv.DictReader(lines), start=2)]
-    assert all(isinstance(row, dict) for row in rows)
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()

@@ -9,7 +9,7 @@ from pydantic import Field
 from sqlalchemy import select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped
 
-from shared.app import ServiceInfo, new_app, new_router
+from shared.app import new_app, new_router
 from shared.auth import allow
 from shared.authz import BOTH, EVERYONE, Action, Principal, require
 from shared.clock import Clock, Now
@@ -19,6 +19,7 @@ from shared.directory import governance
 from shared.domain.governance import Party, Role, Severity
 from shared.domain.refusal import Refusal
 from shared.http import IfMatch, tagged
+from shared.kernel import ServiceInfo
 from shared.messaging.bus import Bus
 from shared.paging import Page, PageQuery, Rows, all_rows, csv_response, paginate
 from shared.recording import record

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from services.__main__ import app as cli
 from services.deployment import Deployment
 from services.stand_ins import STAND_INS
-from shared.app import STOP_SECONDS
 from shared.contracts import TOPICS
 from shared.errors import Problem
+from shared.kernel import STOP_SECONDS
 from shared.migrations import SERVICES, owner_role, runtime_role
 from tests.support.compose import COMPOSE_FILE, ROOT, compose_services, variables
 from tests.support.deployment import (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.app import STOP_SECONDS
+from shared.kernel import STOP_SECONDS
 from shared.migrations import SERVICES, runtime_role
 from tests.support.compose import compose_services
 from tests.support.deployment import (

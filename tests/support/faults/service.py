@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI, Response
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.app import Kernel, new_app, new_router
+from shared.app import new_app, new_router
 from shared.auth import allow
 from shared.authz import Principal, require
 from shared.clock import Now, system_clock
@@ -19,6 +19,7 @@ from shared.contracts.base import Event, Received, Registry
 from shared.db import Database, Session, load_for_update
 from shared.directory import governance
 from shared.http import IfMatch, tagged
+from shared.kernel import Kernel
 from shared.messaging.bus import Bus
 from shared.messaging.consumer import ConsumerRunner, RetryPolicy
 from shared.messaging.failures import Permanent
