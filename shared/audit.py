@@ -35,10 +35,11 @@ async def write_audit(
     scope: Scope,
     now: datetime,
     detail: Mapping[str, object],
+    owner: UUID = NOBODY,
 ) -> None:
-    """Who did what to which version of what, and when (NIST SP 800-53 AU-3). Chained per charter."""
+    """Who did what to which version of what, and when (NIST SP 800-53 AU-3)."""
     about = {"type": object_type, "id": object_id, "version": object_version}
-    await session.execute(INSERT, audit_row(by, action, about, scope, now, detail))
+    await session.execute(INSERT, audit_row(by, action, about, scope, now, detail, owner))
 
 
 def audit_row(
@@ -48,9 +49,14 @@ def audit_row(
     scope: Scope,
     now: datetime,
     detail: Mapping[str, object],
+    owner: UUID,
 ) -> dict[str, object]:
-    """The parameters of `INSERT`; `about` is the object's type, id and version."""
-    chain = scope.charter_id or NOBODY
+    """The parameters of `INSERT`; `about` is the object's type, id and version.
+
+    Acts are chained per charter, acts under none per organization that owns the object, the platform's own
+    (`NOBODY`) apart.
+    """
+    chain = scope.charter_id or owner
     entry = {
         "action": action,
         "actor": _actor(by),

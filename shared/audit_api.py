@@ -30,7 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.audit_chain import EXPORT_FORMAT
 from shared.audit_keys import KeyRing, VerifyingKey
 from shared.auth import allow
-from shared.authz import EVERYONE, NOBODY, Action, Principal
+from shared.authz import EVERYONE, Action, Principal
 from shared.clock import Now
 from shared.contracts.base import Visibility, rfc3339
 from shared.db import Database, Identity, Session
@@ -48,6 +48,7 @@ AUDIT = table(
     "audit",
     column("id", BigInteger),
     column("chain", Uuid),
+    column("customer_org_id", Uuid),
     column("visibility", Text),
     column("seq", BigInteger),
     column("hash", LargeBinary),
@@ -72,6 +73,9 @@ CHECKPOINT = table(
 class AuditEntry(Out):
     """One act. `seq` and `hash` are null for the second or so until the row is sealed into its chain."""
 
+    chain: UUID = Field(
+        description="the charter, else the organization whose own affair it was, else the nil UUID"
+    )
     charter_id: UUID | None
     visibility: Visibility
     seq: int | None
@@ -163,7 +167,8 @@ async def _page(session: AsyncSession, wanted: Select[Any], page: PageRequest) -
 
 def _entry(row: Row[Any]) -> AuditEntry:
     return AuditEntry(
-        charter_id=None if row.chain == NOBODY else row.chain,
+        chain=row.chain,
+        charter_id=row.chain if row.customer_org_id else None,
         visibility=row.visibility,
         seq=row.seq,
         hash=row.hash.hex() if row.hash else None,
@@ -181,7 +186,12 @@ async def export_audit_chain(
     session: Session,
     now: Now,
     caller: Reader,
-    charter_id: Annotated[UUID, Query(description="the nil UUID for acts under no charter")],
+    charter_id: Annotated[
+        UUID,
+        Query(
+            description="or your organization's id for its own affairs, or the nil UUID for the platform's"
+        ),
+    ],
     visibility: Annotated[
         Visibility, Query(description="your private rows are a chain of their own")
     ] = "shared",

@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.audit_chain import GENESIS, Chain, Checkpoint, Head, checkpoints, row_hash
 from shared.audit_keys import KeyRing
-from shared.authz import NOBODY
 from shared.contracts.audit import AuditCheckpointed
 from shared.contracts.base import Scope, rfc3339
 from shared.ids import uuid7
@@ -197,7 +196,7 @@ def _is_due(row: Row[Any], now: datetime) -> bool:
 
 def _scope(row: Row[Any]) -> Scope:
     return Scope(
-        charter_id=None if row.chain == NOBODY else row.chain,
+        charter_id=row.chain if row.customer_org_id else None,
         customer_org_id=row.customer_org_id,
         provider_org_id=row.provider_org_id,
         visibility=row.visibility,

@@ -87,6 +87,11 @@ class Versioned:
     def scope(self) -> Scope:
         return Scope()
 
+    @property
+    def owner(self) -> UUID:
+        """The organization whose own affair the row is, `NOBODY` for the platform's and for what a charter governs."""
+        return NOBODY
+
 
 class Governed(Versioned):
     """A row under a charter: both parties see it unless `visibility` names one."""
@@ -118,6 +123,10 @@ class OrgOwned(Versioned):
     """A row of one organization that the other party never sees."""
 
     org_id: Mapped[UUID] = mapped_column(index=True)
+
+    @property
+    def owner(self) -> UUID:
+        return self.org_id
 
 
 R = TypeVar("R", bound=Versioned)

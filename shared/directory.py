@@ -3,7 +3,7 @@
 The charter service writes the same tables directly; elsewhere `HANDLERS` keeps them.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -126,10 +126,14 @@ _UPSERT_MEMBER = text(
     WHERE member.version < excluded.version
     """
 )
-_UPSERT_PARTY = text(
+_NAME_PARTIES = text(
     """
-    INSERT INTO charter_party (charter_id, org_id, side) VALUES (:charter, :org, :side) ON CONFLICT DO NOTHING
+    INSERT INTO charter_party (charter_id, org_id, side, joined) VALUES (:charter, :org, :side, false)
+    ON CONFLICT DO NOTHING
     """
+)
+_JOIN = text(
+    "UPDATE charter_party SET joined = true WHERE charter_id = :charter AND org_id = ANY(:orgs) AND NOT joined"
 )
 _UPSERT_CHARTER = text(
     """
@@ -167,21 +171,21 @@ async def keep_member(session: AsyncSession, event: MemberChanged, version: int,
     )
 
 
-async def keep_parties(
-    session: AsyncSession, charter_id: UUID, customer: UUID, provider: UUID, observers: Sequence[UUID]
-) -> None:
+async def keep_parties(session: AsyncSession, named: CharterDrafted | CharterActivated) -> None:
     """Remember who stands on which side of a charter; observers see its shared rows."""
-    sides = [(customer, "customer"), (provider, "provider"), *((org, "observer") for org in observers)]
-    await session.execute(
-        _UPSERT_PARTY, [{"charter": charter_id, "org": org, "side": side} for org, side in sides]
-    )
+    sides = [(named.customer_org_id, "customer"), (named.provider_org_id, "provider")]
+    sides += [(org, "observer") for org in named.observer_org_ids]
+    rows = [{"charter": named.charter_id, "org": org, "side": side} for org, side in sides]
+    await session.execute(_NAME_PARTIES, rows)
+
+
+async def join_charter(session: AsyncSession, charter_id: UUID, *orgs: UUID) -> None:
+    """These organizations act on a charter they are named in: from now on the others see their people."""
+    await session.execute(_JOIN, {"charter": charter_id, "orgs": list(orgs)})
 
 
 async def keep_charter(session: AsyncSession, event: CharterActivated) -> None:
     """Remember a ratified version for good: open items keep the version they entered with."""
-    await keep_parties(
-        session, event.charter_id, event.customer_org_id, event.provider_org_id, event.observer_org_ids
-    )
     await session.execute(
         _UPSERT_CHARTER,
         {
@@ -197,6 +201,13 @@ async def keep_charter(session: AsyncSession, event: CharterActivated) -> None:
     )
 
 
+async def keep_activated(session: AsyncSession, event: CharterActivated) -> None:
+    """The charter and its parties; observers never act on it, so their people stay their own."""
+    await keep_parties(session, event)
+    await join_charter(session, event.charter_id, event.customer_org_id, event.provider_org_id)
+    await keep_charter(session, event)
+
+
 async def _on_organization(
     session: AsyncSession, received: Received[OrganizationRegistered], now: datetime
 ) -> None:
@@ -208,14 +219,11 @@ async def _on_member(session: AsyncSession, received: Received[MemberChanged], n
 
 
 async def _on_drafted(session: AsyncSession, received: Received[CharterDrafted], now: datetime) -> None:
-    event = received.event
-    await keep_parties(
-        session, event.charter_id, event.customer_org_id, event.provider_org_id, event.observer_org_ids
-    )
+    await keep_parties(session, received.event)
 
 
 async def _on_activated(session: AsyncSession, received: Received[CharterActivated], now: datetime) -> None:
-    await keep_charter(session, received.event)
+    await keep_activated(session, received.event)
 
 
 HANDLERS: dict[type[Event], Callable[[AsyncSession, Any, datetime], Awaitable[None]]] = {

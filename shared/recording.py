@@ -77,6 +77,7 @@ async def note(
         scope=row.scope,
         now=now,
         detail=detail or {},
+        owner=row.owner,
     )
 
 
@@ -100,5 +101,5 @@ def _left_by(act: Act, by: Actor, row: Versioned, version: int, now: datetime) -
         "actorrole": ",".join(sorted(member.roles)) if member else "system",
         "traceparent": current_traceparent(),
     }
-    noted = audit.audit_row(by, act.action, about, scope, now, act.detail)
+    noted = audit.audit_row(by, act.action, about, scope, now, act.detail, row.owner)
     return noted | outbox.outbox_row(event, row.id, version, scope, origin)

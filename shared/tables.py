@@ -68,6 +68,7 @@ def kernel_tables(metadata: MetaData) -> None:
         Column("charter_id", Uuid, nullable=False),
         Column("org_id", Uuid, nullable=False),
         _text("side"),
+        Column("joined", Boolean, nullable=False),
         PrimaryKeyConstraint("charter_id", "org_id"),
         Index("ix_charter_party_org_id", "org_id"),
     )
@@ -163,7 +164,7 @@ KERNEL_V1 = (
     "CREATE INDEX ix_member_org_id ON member (org_id)",
     """
     CREATE TABLE charter_party (
-      charter_id uuid NOT NULL, org_id uuid NOT NULL, side text NOT NULL,
+      charter_id uuid NOT NULL, org_id uuid NOT NULL, side text NOT NULL, joined boolean NOT NULL,
       CONSTRAINT pk_charter_party PRIMARY KEY (charter_id, org_id))
     """,
     "CREATE INDEX ix_charter_party_org_id ON charter_party (org_id)",
@@ -265,6 +266,14 @@ ROW_SECURITY_V1 = (
             SELECT 1 FROM charter_party mine JOIN charter_party theirs USING (charter_id)
             WHERE mine.org_id = app_org() AND theirs.org_id = other) $$
     """,
+    # To be named in a draft shows an organization's name; its people show once it acts on a charter itself.
+    """
+    CREATE FUNCTION app_works_with(other uuid) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path FROM CURRENT
+    AS $$ SELECT other = app_org() OR EXISTS (
+            SELECT 1 FROM charter_party mine JOIN charter_party theirs USING (charter_id)
+            WHERE mine.org_id = app_org() AND theirs.org_id = other AND theirs.joined) $$
+    """,
     """
     CREATE FUNCTION begin_as(p_issuer text, p_subject text, p_sysadmin boolean)
     RETURNS TABLE (member_id uuid, org_id uuid, roles text[], display_name text)
@@ -287,14 +296,14 @@ ROW_SECURITY_V1 = (
     "ALTER TABLE member ENABLE ROW LEVEL SECURITY",
     """
     CREATE POLICY known ON member
-    USING (app_is('system') OR app_is('sysadmin') OR app_knows(org_id))
+    USING (app_is('system') OR app_is('sysadmin') OR app_works_with(org_id))
     WITH CHECK (app_is('system') OR app_is('sysadmin') OR org_id = app_org())
     """,
     "ALTER TABLE charter_party ENABLE ROW LEVEL SECURITY",
     """
     CREATE POLICY party ON charter_party
     USING (app_is('system') OR org_id = app_org())
-    WITH CHECK (app_is('system') OR app_org() IS NOT NULL)
+    WITH CHECK (app_is('system'))
     """,
     "ALTER TABLE governed_charter ENABLE ROW LEVEL SECURITY",
     """
@@ -304,21 +313,23 @@ ROW_SECURITY_V1 = (
     "ALTER TABLE idempotency ENABLE ROW LEVEL SECURITY",
     """
     CREATE POLICY own ON idempotency
-    USING (app_is('system') OR app_is('sysadmin') OR org_id = app_org())
+    USING (app_is('system') OR org_id = app_org()
+           OR (app_is('sysadmin') AND org_id = '00000000-0000-0000-0000-000000000000'))
     """,
     "ALTER TABLE audit ENABLE ROW LEVEL SECURITY",
     """
     CREATE POLICY party ON audit
-    USING (app_is('system') OR app_is('sysadmin') AND customer_org_id IS NULL
+    USING (app_is('system') OR app_is('sysadmin') AND customer_org_id IS NULL OR chain = app_org()
            OR (app_org() = customer_org_id AND visibility <> 'provider')
            OR (app_org() = provider_org_id AND visibility <> 'customer')
            OR (visibility = 'shared' AND app_observes(chain)))
-    WITH CHECK (app_is('system') OR app_is('sysadmin') OR app_org() IS NOT NULL)
+    WITH CHECK (app_is('system') OR app_is('sysadmin') OR chain = app_org()
+                OR app_org() IN (customer_org_id, provider_org_id))
     """,
     "ALTER TABLE audit_checkpoint ENABLE ROW LEVEL SECURITY",
     """
     CREATE POLICY party ON audit_checkpoint
-    USING (app_is('system') OR app_is('sysadmin') AND customer_org_id IS NULL
+    USING (app_is('system') OR app_is('sysadmin') AND customer_org_id IS NULL OR chain = app_org()
            OR (app_org() = customer_org_id AND visibility <> 'provider')
            OR (app_org() = provider_org_id AND visibility <> 'customer')
            OR (visibility = 'shared' AND app_observes(chain)))

@@ -47,6 +47,10 @@ class Member(Versioned, Base):
         roles: Mapped[list[str]]
         active: Mapped[bool]
 
+    @property
+    def owner(self) -> UUID:
+        return self.org_id
+
 
 class Signature(Governed, Base):
     """One signature over a frozen text. A decline voids it and keeps it."""

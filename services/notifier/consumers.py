@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -11,6 +12,7 @@ from services.notifier.models import Alert
 from services.notifier.service.alerts import Cause, Touched, clear, raise_alert
 from services.notifier.service.fanout import fan_out, message, pass_on
 from shared.contracts import registry
+from shared.contracts.audit import AuditCheckpointed
 from shared.contracts.base import Event, Received
 from shared.contracts.notifier import AlertAcknowledged, AlertResolved
 
@@ -21,11 +23,18 @@ async def apply_rule(
     """Resolve and open what the event's rule says, and deliver every change of an alert."""
     rule = RULES[received.event.TYPE]
     touched = [*await _cleared(session, rule, received, now), *await _raised(session, rule, received, now)]
-    about, scope = message(received.envelope), received.envelope.scope
+    about = message(received.envelope)
     await fan_out(session, touched, about, now, public_url)
-    parties = (scope.customer_org_id, scope.provider_org_id)
-    for org in audience_orgs(rule.evidence_for, scope.visibility, *parties):
+    for org in _keepers(rule, received):
         await pass_on(session, org, about, now)
+
+
+def _keepers(rule: Rule, received: Received[Event]) -> tuple[UUID, ...]:
+    """Whose systems keep the event as evidence: the parties', or its own where it is one organization's affair."""
+    event, scope = received.event, received.envelope.scope
+    if isinstance(event, AuditCheckpointed) and scope.charter_id is None:
+        return (event.chain,)
+    return audience_orgs(rule.evidence_for, scope.visibility, scope.customer_org_id, scope.provider_org_id)
 
 
 async def _cleared(

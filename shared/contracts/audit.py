@@ -12,7 +12,8 @@ class AuditCheckpointed(Event):
     """An audit chain was signed up to row `seq`. Keep it: it convicts a service that rewrites or drops rows.
 
     `statement` is the signed text, `signature` is base64 over its UTF-8 bytes by the key `key_id` names
-    (`GET /{service}/v1/audit/keys`). `chain` is the charter's id, or the nil UUID for acts under no charter.
+    (`GET /{service}/v1/audit/keys`). `chain` is the charter's id, the id of the
+    organization whose own affairs it covers, or the nil UUID for the platform's.
     """
 
     TYPE: ClassVar[str] = TYPE_PREFIX + "audit.checkpointed.v1"

@@ -13,6 +13,7 @@ from shared.audit_sealer import CHECKPOINT_AGE, CHECKPOINT_ROWS
 from shared.contracts.audit import AuditCheckpointed
 from shared.contracts.base import Scope
 from tests.conftest import StartService
+from tests.support.alerting import LOCAL
 from tests.support.auditing import act, exported, scope_of, seal, verdicts, webhooks
 from tests.support.harness import RunningService
 
@@ -209,3 +210,22 @@ async def test_what_another_member_may_not_see_is_not_in_the_list_of_the_charter
     charter = str(service.world.charter_id)
     entries = (await service.get("provider.isso", AUDIT, charter_id=charter)).json()["items"]
     assert {entry["visibility"] for entry in entries} == {"shared", "provider"}
+
+
+async def test_an_organization_follows_and_exports_its_own_affairs_which_no_other_sees(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    async with start_service("notifier", **LOCAL) as s:
+        form = {"name": "tickets", "url": "https://tickets.example.gov/hook", "template": "cloudevents"}
+        assert (await s.post("provider.om_team", "/notifier/v1/endpoints", form)).status_code == 201
+        s.clock.advance(CHECKPOINT_AGE)
+        await s.drain()
+        own = str(s.world.orgs["provider"])
+        [entry] = (await s.get("provider.isso", "/notifier/v1/audit", charter_id=own)).json()["items"]
+        assert (entry["action"], entry["chain"], entry["charter_id"]) == ("endpoint.create", own, None)
+        found = examine(await exported(s, tmp_path, "provider.isso", charter_id=own))
+        assert (verdicts(found), found.report.rows) == (("holds", "holds"), 1)
+        for stranger in ("customer.isso", "observer.observer", "other.isso"):
+            assert (await s.get(stranger, "/notifier/v1/audit")).json()["items"] == []
+            export = await s.get(stranger, "/notifier/v1/audit/export", charter_id=own)
+            assert (export.status_code, export.json()["code"]) == (404, "not_found")

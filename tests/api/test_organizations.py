@@ -8,6 +8,7 @@ import pytest
 
 from shared.contracts.charter import MemberChanged, OrganizationRegistered
 from shared.domain.governance import Role
+from tests.api.charter_flow import content, drafted, put_content
 from tests.conftest import StartService
 from tests.support.harness import RunningService
 
@@ -156,3 +157,20 @@ async def test_members_are_listed_page_by_page(s: RunningService) -> None:
     assert len(first["items"]) == 4
     assert {m["id"] for m in first["items"]}.isdisjoint(m["id"] for m in rest["items"])
     assert (await s.get("customer.om_team", members(s, "provider"))).status_code == 404
+
+
+async def test_to_be_named_in_a_draft_shows_an_organizations_name_but_not_its_people(
+    start_service: StartService,
+) -> None:
+    """Anybody may draft with anybody: the people of the other side show once it acts on the charter itself."""
+    async with start_service("charter", with_charter=False) as s:
+        charter = await drafted(s)
+        people = members(s, "provider")
+
+        assert (await s.get("customer.om_team", people)).json()["items"] == []
+        assert (await s.get("provider.om_team", members(s, "customer"))).json()["items"] != []
+
+        text = await content(s, charter)
+        assert (await put_content(s, charter, text, "provider.om_team")).status_code == 200
+        assert (await s.get("customer.om_team", people)).json()["items"] != []
+        assert (await s.get("customer.om_team", members(s, "observer"))).json()["items"] == []

@@ -158,7 +158,7 @@ async def _charters(stage: Stage) -> None:
                     "observer_org_ids": (stage.org(parties.observer),),
                 }
             )
-            await directory.keep_charter(session, event)
+            await directory.keep_activated(session, event)
 
 
 class Made(NamedTuple):

@@ -2,11 +2,13 @@
 
 import json
 from typing import Literal
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
 from shared.contracts.audit import AuditCheckpointed
+from shared.contracts.base import Scope
 from shared.ids import uuid7
 from tests.conftest import StartService
 from tests.support.alerting import LOCAL
@@ -16,11 +18,12 @@ from tests.support.receiver import Receiver
 Visibility = Literal["shared", "customer", "provider"]
 
 
-async def checkpoint(s: RunningService, visibility: Visibility) -> None:
+async def checkpoint(s: RunningService, visibility: Visibility = "shared", owner: UUID | None = None) -> None:
+    """A charter's checkpoint, or that of an organization's own affairs."""
     event = AuditCheckpointed(
         checkpoint_id=uuid7(),
         service="changes",
-        chain=s.world.charter_id,
+        chain=owner or s.world.charter_id,
         visibility=visibility,
         seq=3,
         hash="00",
@@ -29,7 +32,7 @@ async def checkpoint(s: RunningService, visibility: Visibility) -> None:
         signature="AA==",
         key_id="k",
     )
-    scope = s.world.scope.model_copy(update={"visibility": visibility})
+    scope = Scope() if owner else s.world.scope.model_copy(update={"visibility": visibility})
     await s.publish(event, aggregate_id=event.checkpoint_id, scope=scope)
 
 
@@ -39,6 +42,23 @@ async def count(s: RunningService, table: str) -> int:
         return found
 
 
+async def listening(s: RunningService, receiver: Receiver) -> None:
+    """Both parties keep every event they may see, each under a path of its own."""
+    for party in ("customer", "provider"):
+        form = {"name": party, "url": receiver.url(f"/{party}"), "template": "cloudevents"}
+        assert (await s.post(f"{party}.om_team", "/notifier/v1/endpoints", form)).status_code == 201
+
+
+async def test_a_checkpoint_of_an_organizations_own_affairs_goes_to_it_alone(
+    start_service: StartService,
+) -> None:
+    async with start_service("notifier", **LOCAL) as s, Receiver() as receiver:
+        await listening(s, receiver)
+        await checkpoint(s, owner=s.world.orgs["provider"])
+        await s.drain()
+        assert [request.path for request in receiver.requests] == ["/provider"]
+
+
 @pytest.mark.parametrize(
     ("visibility", "told"), [("shared", {"customer", "provider"}), ("customer", {"customer"})]
 )
@@ -46,9 +66,7 @@ async def test_a_checkpoint_goes_to_the_parties_that_may_see_its_chain(
     start_service: StartService, visibility: Visibility, told: set[str]
 ) -> None:
     async with start_service("notifier", **LOCAL) as s, Receiver() as receiver:
-        for party in ("customer", "provider"):
-            form = {"name": party, "url": receiver.url(f"/{party}"), "template": "cloudevents"}
-            assert (await s.post(f"{party}.om_team", "/notifier/v1/endpoints", form)).status_code == 201
+        await listening(s, receiver)
         audited = await count(s, "audit")
         await checkpoint(s, visibility)
         await s.drain()

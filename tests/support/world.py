@@ -92,4 +92,4 @@ class World:
             )
             await directory.keep_member(session, member, 1, START)
         if with_charter:
-            await directory.keep_charter(session, self.activation())
+            await directory.keep_activated(session, self.activation())

@@ -19,7 +19,7 @@ from services.charter.schemas.charters import CharterCreate
 from shared.authz import NOBODY, Principal, require
 from shared.contracts.charter import CharterDrafted, CharterEdited, CharterRatificationOpened
 from shared.db import load, load_for_update
-from shared.directory import CONTENT, keep_parties
+from shared.directory import CONTENT, join_charter, keep_parties
 from shared.domain.canonical import content_hash
 from shared.domain.governance import ExecutableCharter
 from shared.errors import Finding, Invalid
@@ -54,12 +54,9 @@ async def draft(session: AsyncSession, caller: Principal, form: CharterCreate, n
         charter_version=1,
     )
     require_party(caller, row)
-    await keep_parties(session, row.id, row.customer_org_id, row.provider_org_id, observers)
-    await _check_registered(session, [row.customer_org_id, row.provider_org_id, *observers])
     # One series for the platform: a charter cannot number itself, and each party has several.
     row.number = await next_number(session, "CHA", NOBODY, now)
-    await _write(session, row, _first_text(form))
-    session.add(row)
+    _write(row, _first_text(form))
     event = CharterDrafted(
         charter_id=row.id,
         number=row.number,
@@ -68,8 +65,23 @@ async def draft(session: AsyncSession, caller: Principal, form: CharterCreate, n
         provider_org_id=row.provider_org_id,
         observer_org_ids=tuple(observers),
     )
+    await _found(session, caller, row, event, now)
     await record(session, by=caller, action=policy.DRAFT_CHARTER.name, row=row, event=event, now=now)
     return await with_signatures(session, row)
+
+
+async def _found(
+    session: AsyncSession, caller: Principal, row: Charter, drafted: CharterDrafted, now: datetime
+) -> None:
+    """The charter first, then its parties: row-level security lets only a charter's own parties be named."""
+    row.created_at = row.updated_at = now
+    row.findings_count = 0
+    session.add(row)
+    await session.flush()
+    await keep_parties(session, drafted)
+    await join_charter(session, row.id, caller.org_id)
+    await _check_registered(session, [row.customer_org_id, row.provider_org_id, *row.observer_org_ids])
+    row.findings_count = len(await check(session, row))
 
 
 def require_party(caller: Principal, row: Charter) -> None:
@@ -110,14 +122,13 @@ def _first_text(form: CharterCreate) -> ExecutableCharter:
     )
 
 
-async def _write(session: AsyncSession, row: Charter, content: ExecutableCharter) -> None:
+def _write(row: Charter, content: ExecutableCharter) -> None:
     """Put the text into the row, with everything that is read from it."""
     row.title = content.title
     row.content = as_document(content)
     row.content_hash = content_hash(content)
     row.effective_date = content.effective_date
     row.next_review_due = content.next_review_due
-    row.findings_count = len(await check(session, row))
 
 
 async def check(session: AsyncSession, row: Charter) -> list[findings.Finding]:
@@ -138,7 +149,9 @@ async def replace_content(
     row = await load_for_update(session, Charter, charter_id, expected)
     require(caller, policy.EDIT_CHARTER, row.scope)
     row.state = CHARTER.next(row.state, CharterAction.edit)
-    await _write(session, row, content)
+    _write(row, content)
+    await join_charter(session, row.id, caller.org_id)
+    row.findings_count = len(await check(session, row))
     event = CharterEdited(charter_id=row.id, content_hash=row.content_hash)
     await record(session, by=caller, action=policy.EDIT_CHARTER.name, row=row, event=event, now=now)
     return await with_signatures(session, row)
@@ -151,6 +164,7 @@ async def freeze(
     row = await load_for_update(session, Charter, charter_id, expected)
     require(caller, policy.FREEZE_CHARTER, row.scope)
     row.state = CHARTER.next(row.state, CharterAction.freeze)
+    await join_charter(session, row.id, caller.org_id)
     found = await check(session, row)
     if found:
         message = f"The text breaks {len(found)} rules; see errors."

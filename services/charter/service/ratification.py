@@ -17,7 +17,7 @@ from services.charter.service.reviews import schedule_review
 from shared.authz import Actor, Principal, require
 from shared.contracts.charter import CharterActivated, CharterDeclined, CharterSigned
 from shared.db import inherited, load_for_update
-from shared.directory import CONTENT, keep_charter
+from shared.directory import CONTENT, join_charter, keep_charter
 from shared.domain.fiscal import local_midnight, zone_named
 from shared.domain.governance import Party
 from shared.domain.refusal import Refusal
@@ -43,6 +43,7 @@ async def sign(
     signature = _signature(row, caller, form, now)
     admit(signature.as_signed(), [given.as_signed() for given in row.signatures], row.content_hash)
     session.add(signature)
+    await join_charter(session, row.id, caller.org_id)
     await _record_signature(session, caller, row, signature, now)
     await with_signatures(session, row)
     if not row.missing_signatories:
@@ -138,6 +139,6 @@ async def activate(session: AsyncSession, by: Actor, row: Charter, now: datetime
         content=content,
     )
     await record(session, by=by, action="charter.activate", row=row, event=event, now=now)
-    await keep_charter(session, event)
+    await keep_charter(session, event)  # its parties stand since the draft, and have joined by signing
     schedule_review(session, row, charter_zone(content), now)
     await session.flush()
