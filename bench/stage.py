@@ -126,7 +126,7 @@ async def seed(ready: embedded.Platform, service: str, world: World, charters: S
         await world.seed(session)
         for charter_id in charters[1:]:
             activated = world.activation().model_copy(update={"charter_id": charter_id})
-            await directory.keep_charter(session, activated)
+            await directory.keep_activated(session, activated)
     await database.close()
 
 

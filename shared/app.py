@@ -56,7 +56,6 @@ class GovernedRoute(APIRoute):
                 if claim is not None and response.status_code in (409, 422):
                     async with kernel.database.acting_as(identity) as (session, _):
                         await idempotency.remember_refusal(session, claim, kernel.clock(), response)
-            kernel.wakeup.set()
             return response
 
         return governed

@@ -1,6 +1,7 @@
 """Sessions: one transaction per request or message, always with row-level security switched on."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ from shared.messaging.tables import messaging_tables
 from shared.tables import kernel_tables
 
 FIRST_ANSWER_SECONDS = 5.0
+_NEWS = "news"
+_AS_SYSTEM = text("SELECT set_config('app.scope', 'system', true)")
+_BEGIN_AS = text("SELECT member_id, org_id, roles, display_name FROM begin_as(:issuer, :subject, :sysadmin)")
 NAMING = {
     "pk": "pk_%(table_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -167,22 +171,32 @@ class Database:
             },
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
+        self.news: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        """Set after a commit that left work of that name (`announce`) to a loop of this process, one loop each."""
 
     @asynccontextmanager
     async def system(self) -> AsyncIterator[AsyncSession]:
         """A transaction of the service itself (relay, consumers, timers): it sees every organization."""
-        async with self._sessions() as session, session.begin():
+        async with self._transaction() as session:
             async with _first_answer(session):
-                await session.execute(text("SELECT set_config('app.scope', 'system', true)"))
+                await session.execute(_AS_SYSTEM)
             yield session
 
     @asynccontextmanager
     async def acting_as(self, identity: Identity) -> AsyncIterator[tuple[AsyncSession, Principal]]:
         """A transaction in the eyes of one caller: only its organization's rows exist."""
-        async with self._sessions() as session, session.begin():
+        async with self._transaction() as session:
             async with _first_answer(session):
                 principal = await _begin_as(session, identity)
             yield session, principal
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncSession]:
+        async with self._sessions() as session:
+            async with session.begin():
+                yield session
+            for name in session.info.get(_NEWS, ()):
+                self.news[name].set()
 
     @property
     def connections_in_use(self) -> int:
@@ -191,6 +205,11 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+def announce(session: AsyncSession, name: str) -> None:
+    """Once this commits, wake the loop that waits for such work. Its poll finds what a lost word does not tell."""
+    session.info.setdefault(_NEWS, set()).add(name)
 
 
 @asynccontextmanager
@@ -210,7 +229,7 @@ def _jsonable(value: object) -> str:
 async def _begin_as(session: AsyncSession, identity: Identity) -> Principal:
     row = (
         await session.execute(
-            text("SELECT member_id, org_id, roles, display_name FROM begin_as(:issuer, :subject, :sysadmin)"),
+            _BEGIN_AS,
             {"issuer": identity.issuer, "subject": identity.subject, "sysadmin": identity.is_sysadmin},
         )
     ).one_or_none()

@@ -19,6 +19,7 @@ from shared.clock import Clock
 from shared.contracts import registry
 from shared.contracts.base import Event
 from shared.db import Database
+from shared.messaging import outbox
 from shared.messaging.backlog import EVERY, Backlog
 from shared.messaging.bus import Bus
 from shared.messaging.consumer import ConsumerRunner
@@ -68,7 +69,6 @@ class Kernel:
     relay: Relay
     consumer: ConsumerRunner | None
     timers: TimerRunner
-    wakeup: asyncio.Event
     workers: list[Worker] = field(default_factory=list)
     stopping: bool = False
     failed: bool = False
@@ -137,7 +137,6 @@ def new_kernel(
     """Everything a service stands on, not yet started. Without a `bus` the settings choose it."""
     url = settings.database_url.get_secret_value()
     database = Database(url, info.name, pool_size=settings.pool_size)
-    wakeup = asyncio.Event()
     bus = bus or open_bus(settings)
     kept = Timer("idempotency_expiry", timedelta(hours=1), idempotency.expire)
     sealer = Sealer(info.name, settings.audit_keys(info.name))
@@ -153,10 +152,9 @@ def new_kernel(
         database=database,
         tokens=TokenVerifier(settings.issuers, settings.sysadmins, clock),
         bus=bus,
-        relay=Relay(url, bus, service=info.name, schema=info.name, wakeup=wakeup),
+        relay=Relay(url, bus, service=info.name, schema=info.name, wakeup=database.news[outbox.NEWS]),
         consumer=consumer,
         timers=TimerRunner(info.name, database, (*timers, *own), clock),
-        wakeup=wakeup,
     )
 
 

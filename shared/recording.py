@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared import audit
 from shared.authz import Actor, Principal
 from shared.contracts.base import Event, rfc3339
-from shared.db import Versioned
+from shared.db import Versioned, announce
 from shared.messaging import outbox
 from shared.telemetry import current_traceparent
 
@@ -52,7 +52,7 @@ async def record_all(
     await _advance(session, row, len(acts), now)
     left = [_left_by(act, by, row, version, now) for version, act in enumerate(acts, before + 1)]
     await session.execute(_INSERT, left)
-    session.info[outbox.EMITTED] = True
+    announce(session, outbox.NEWS)
 
 
 async def note(

@@ -12,6 +12,7 @@ from services.notifier.egress import NO_ANSWER, Answer, Egress
 from services.notifier.metrics import ATTEMPT_SECONDS, ATTEMPTS
 from services.notifier.models import webhook_id
 from services.notifier.service.claiming import Claimed, claim
+from services.notifier.service.fanout import NEWS
 from services.notifier.service.results import Outcome, keep_delivered, keep_failed
 from services.notifier.service.secrets import opened
 from services.notifier.tools import Tools
@@ -33,6 +34,7 @@ class DeliveryWorker:
         self._database = database
         self._tools = tools
         self._stopping = asyncio.Event()
+        self._news = database.news[NEWS]
         self._sending: set[asyncio.Task[Outcome]] = set()
         self._unwritten: list[Outcome] = []
 
@@ -47,6 +49,7 @@ class DeliveryWorker:
 
     async def stop(self) -> None:
         self._stopping.set()
+        self._news.set()
 
     async def run_once(self) -> int:
         """Send everything that is due now and write the results; how many attempts were made."""
@@ -60,6 +63,7 @@ class DeliveryWorker:
 
     async def _survive(self, egress: Egress) -> None:
         """One turn; a database that is away costs a second, not the loop. Unwritten results are kept."""
+        self._news.clear()
         try:
             await self._start(egress)
             await self._wait()
@@ -78,14 +82,12 @@ class DeliveryWorker:
         return len(claimed)
 
     async def _wait(self) -> None:
-        """Until something was sent, or it is time to look for work again."""
-        if self._sending:
-            await asyncio.wait(self._sending, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        """Until something was sent, there is something new to send, or it is time to look again (retries)."""
+        if self._stopping.is_set():
             return
-        try:
-            await asyncio.wait_for(self._stopping.wait(), POLL_SECONDS)
-        except TimeoutError:
-            return
+        news = asyncio.create_task(self._news.wait())
+        await asyncio.wait({news, *self._sending}, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        news.cancel()
 
     async def _send(self, egress: Egress, claimed: Claimed) -> Outcome:
         """One attempt, under a span linked to the one that wrote the delivery. Receivers learn of neither."""

@@ -176,6 +176,8 @@ class ConsumerRunner:
         return outcome
 
     async def _receive(self, message: Delivered) -> Outcome:
+        if not self.inbox.wants(message):
+            return Outcome.IGNORED
         async with _time_limit(self._policy.handler_timeout), self._sessions() as session:
             outcome = await self.inbox.receive(session, message, self._clock())
             failpoints.hit("consumer_before_db_commit")

@@ -42,6 +42,7 @@ CLAIM: Final = text(
 RECORD: Final = text(
     "UPDATE inbox SET outcome = :outcome WHERE consumer = :consumer AND event_id = :event_id"
 )
+_UNKNOWN: Final = ""
 # The lock makes us wait for a replay in progress: it takes the row away when nothing is left to replay.
 IS_PARKED: Final = text(
     "SELECT 1 FROM parked_key WHERE consumer = :consumer AND aggregate_id = :aggregate_id FOR SHARE"
@@ -92,11 +93,16 @@ class Inbox:
         self.consumer = consumer
         self._registry = registry
         self._handlers = handlers
+        self._types = {_UNKNOWN, *(cls.TYPE for cls in handlers)}
 
     @property
     def handled(self) -> frozenset[type[Event]]:
         """The kinds of events this consumer applies; it ignores the others of its topics."""
         return frozenset(self._handlers)
+
+    def wants(self, message: Delivered) -> bool:
+        """False when the headers name a kind of event nobody here handles: no effect, so nothing to do once."""
+        return message.headers.get("event_type", _UNKNOWN) in self._types
 
     async def receive(self, session: AsyncSession, message: Delivered, now: datetime) -> Outcome:
         """Apply one delivered message. Raises what the handler raises, and Poison; then roll back."""

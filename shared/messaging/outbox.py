@@ -10,13 +10,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contracts.base import Event, Scope, rfc3339, schema_uri, shard_of
+from shared.db import announce
 from shared.domain.refusal import Refusal
 from shared.ids import uuid7
 
 LARGEST_EVENT: Final = 256 * 1024
 CONTENT_TYPE: Final = "application/cloudevents+json; charset=UTF-8"
-EMITTED: Final = "emitted"
-"""Set in `session.info` once a session emitted: whoever commits it knows that the relay has work."""
+NEWS: Final = "outbox"
+"""What a session announces once it emitted: the relay has work when it commits."""
 
 INSERT: Final = text(
     """
@@ -60,7 +61,7 @@ async def emit(
     # taken before the aggregate's row is locked, and two writers could publish in the wrong order.
     await session.flush()
     await session.execute(INSERT, row)
-    session.info[EMITTED] = True
+    announce(session, NEWS)
     event_id: UUID = row["event_id"]
     return event_id
 

@@ -195,6 +195,12 @@ async def test_what_nobody_handles_is_ignored(desk: Desk, type_: str) -> None:
     assert await desk.letters() == []
 
 
+async def test_what_the_headers_call_unhandled_costs_no_transaction(desk: Desk) -> None:
+    message = Delivered(TOPIC, 0, 1, b"k", event(uuid4(), 1), {"event_type": Closed.TYPE})
+    await desk.bus.deliver(message)
+    assert await desk.outcomes() == []
+
+
 async def test_a_refused_event_is_set_aside_and_its_aggregate_parked(desk: Desk) -> None:
     account, other = uuid4(), uuid4()
     desk.refuses = {13}

@@ -29,10 +29,11 @@ _CLAIM = text(
                   ELSE e.max_in_flight END
              - (SELECT count(*) FROM delivery x
                  WHERE x.endpoint_id = e.id AND x.state = 'in_flight' AND x.lease_until > :now) AS room
-        FROM endpoint e
+        FROM endpoint e CROSS JOIN LATERAL (
+             SELECT FROM delivery w
+              WHERE w.endpoint_id = e.id AND w.state = 'pending' AND w.next_attempt_at <= :now
+              ORDER BY w.next_attempt_at LIMIT 1) AS waiting
        WHERE e.enabled AND (e.circuit = 'closed' OR e.circuit_open_until <= :now)
-         AND EXISTS (SELECT FROM delivery w
-                      WHERE w.endpoint_id = e.id AND w.state = 'pending' AND w.next_attempt_at <= :now)
        ORDER BY random()),
     tests AS (
       SELECT id FROM delivery WHERE is_test AND state = 'pending' AND next_attempt_at <= :now

@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.notifier.domain.schedule import DeliveryState
 from services.notifier.models import Delivery
 from services.notifier.service import endpoints
+from services.notifier.service.fanout import NEWS
 from shared.authz import Principal
-from shared.db import load_for_update
+from shared.db import announce, load_for_update
 from shared.domain.refusal import Refusal
 from shared.errors import NotFound
 from shared.recording import note
@@ -32,6 +33,7 @@ async def replay(
     delivery.state, delivery.next_attempt_at, delivery.done_at = DeliveryState.pending, now, None
     delivery.round_start = delivery.attempt
     await note(session, by=caller, action="delivery.replay", row=delivery, kind="delivery", now=now)
+    announce(session, NEWS)
     return delivery
 
 
@@ -73,4 +75,5 @@ async def replay_range(
     await note(
         session, by=caller, action="endpoint.replay", row=endpoint, kind="endpoint", now=now, detail=detail
     )
+    announce(session, NEWS)
     return count

@@ -19,13 +19,13 @@ from services.notifier.domain.templates import Template, TemplateOptions, Ticket
 from services.notifier.metrics import DELIVERIES
 from services.notifier.models import Delivery, Endpoint
 from services.notifier.service import alerts, secrets
-from services.notifier.service.fanout import Message, new_delivery, options_of
+from services.notifier.service.fanout import NEWS, Message, new_delivery, options_of
 from services.notifier.urls import endpoint_url
 from services.notifier.vault import Vault
 from shared.authz import Principal
 from shared.contracts.base import TYPE_PREFIX, rfc3339
 from shared.contracts.notifier import EndpointDisabled
-from shared.db import load, load_for_update
+from shared.db import announce, load, load_for_update
 from shared.domain.refusal import Refusal
 from shared.errors import Invalid, NotFound
 from shared.ids import uuid7
@@ -250,6 +250,7 @@ async def send_test(
     delivery.is_test, delivery.version = True, 0
     session.add(delivery)
     await note(session, by=caller, action="endpoint.test", row=delivery, kind="delivery", now=now)
+    announce(session, NEWS)
     return delivery
 
 

@@ -23,7 +23,11 @@ from services.notifier.domain.templates import (
 from services.notifier.models import Alert, Delivery, Endpoint
 from services.notifier.service.alerts import Touched
 from shared.contracts.base import Envelope
+from shared.db import announce
 from shared.telemetry import current_traceparent
+
+NEWS = "delivery"
+"""What a session announces once it wrote deliveries: the worker has something to send when it commits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +46,9 @@ def message(envelope: Envelope) -> Message:
 
 async def fan_out(
     session: AsyncSession, touched: Sequence[Touched], about: Message, now: datetime, public_url: str
-) -> int:
-    """Write the deliveries of one event; how many there are. An event is sent to an endpoint once as itself."""
+) -> None:
+    """Write the deliveries of one event. An event is sent to an endpoint once as itself."""
     written: set[UUID] = set()
-    count = 0
     for each in touched:
         for endpoint in await queries.listening_endpoints(session, each.alert.org_id):
             sent_as_itself = endpoint.template is Template.cloudevents and endpoint.id in written
@@ -53,9 +56,8 @@ async def fan_out(
                 continue
             session.add(_delivery(endpoint, each, about, now, public_url))
             written.add(endpoint.id)
-            count += 1
     await session.flush()
-    return count
+    announce(session, NEWS)
 
 
 async def pass_on(session: AsyncSession, org_id: UUID, about: Message, now: datetime) -> None:
@@ -65,6 +67,7 @@ async def pass_on(session: AsyncSession, org_id: UUID, about: Message, now: date
         if chosen and endpoint.template is Template.cloudevents:
             session.add(_row(endpoint, about, about.content, now))
     await session.flush()
+    announce(session, NEWS)
 
 
 async def _wants(session: AsyncSession, endpoint: Endpoint, touched: Touched, event_type: str) -> bool:
