@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import api, ingest, kafka, start, webhooks
+from bench import api, debezium, ingest, kafka, start, webhooks
 from bench.figures import Options, Result, Skipped, Step
 from bench.load import client
 
@@ -24,7 +24,7 @@ MEASURES: dict[Measure, tuple[str, ...]] = {
     api.writes: ("write_vs_orm", "write_vs_asyncpg"),
     api.reads: ("read_vs_asyncpg",),
     kafka.relays: ("relay_vs_perf_test",),
-    kafka.debezium: ("relay_vs_debezium",),
+    debezium.relays: ("relay_vs_debezium",),
     ingest.ingests: ("ingest_vs_copy",),
     webhooks.deliveries: ("event_to_webhook_p99_ms",),
     start.starts: ("cold_start_s", "rss_mb"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from bench.figures import Figure, Options, Result, Sample, Side, Skipped, Step, 
 from bench.stage import ROOT, Stage, free_port, stage
 from shared import migrations
 from shared.contracts import TOPICS
-from shared.messaging.kafka import KafkaBus, ensure_topics
+from shared.messaging.kafka import PARTITIONS, KafkaBus, ensure_topics
 from shared.messaging.relay import Relay
 
 EVENTS = 20_000
@@ -59,29 +60,19 @@ def relays(options: Options, step: Step) -> list[Result]:
         return [Skipped("relay_vs_perf_test", TITLE, f"skipped: {reason}")]
 
 
-def debezium(options: Options, step: Step) -> list[Result]:
-    """Debezium's embedded engine on the same outbox: not set up yet."""
-    reason = "left out: it needs its jars, a Java launcher of our own and a server with wal_level=logical"
-    return [Skipped("relay_vs_debezium", "Relay vs Debezium's engine", reason)]
-
-
 def _measure(options: Options, step: Step, on: Stage, bootstrap: str) -> Figure:
-    with on.service("changes") as ours:
-        submit(on, ours, 1)
-    on.execute("CREATE TABLE bench_event AS SELECT * FROM changes.outbox ORDER BY position DESC LIMIT 1")
-    [size] = on.fetch("SELECT octet_length(payload) AS bytes FROM bench_event")
-    asyncio.run(ensure_topics(bootstrap, [*TOPICS, PEER_TOPIC], partitions=12, replication=1))
+    size, _ = one_event(on, bootstrap)
     url = on.ready.url(migrations.runtime_role("changes"))
     candidates = {
-        "relay": lambda: uvloop.run(_drain(on.admin_url, url, bootstrap)),
-        "perf-test": lambda: _perf_test(bootstrap, size["bytes"]),
+        "relay": lambda: uvloop.run(drain(on.admin_url, url, bootstrap)),
+        "perf-test": lambda: _perf_test(bootstrap, size),
     }
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # fresh topics have no leader for a moment
     step("warming up the broker")
     candidates["relay"]()
     runs = interleave(candidates, options, step)
     ours_did = Side(
-        f"{EVENTS} committed outbox rows of {size['bytes']} bytes over 16 shards, read, sent with acks=all and "
+        f"{EVENTS} committed outbox rows of {size} bytes over 16 shards, read, sent with acks=all and "
         "idempotence, marked as published in durable PostgreSQL; one relay",
         "events/s",
         runs["relay"],
@@ -94,13 +85,25 @@ def _measure(options: Options, step: Step, on: Stage, bootstrap: str) -> Figure:
     return Figure("relay_vs_perf_test", TITLE, ours_did, peer_did, aim=0.25, note=NOTE)
 
 
-async def _drain(admin_url: str, url: str, bootstrap: str) -> Sample:
+def one_event(on: Stage, bootstrap: str) -> tuple[int, str]:
+    """Keep one real event for `FILL` to copy and create the topics; returns its payload's bytes and its topic."""
+    with on.service("changes") as ours:
+        submit(on, ours, 1)
+    on.execute("CREATE TABLE bench_event AS SELECT * FROM changes.outbox ORDER BY position DESC LIMIT 1")
+    [event] = on.fetch("SELECT octet_length(payload) AS bytes, topic FROM bench_event")
+    asyncio.run(ensure_topics(bootstrap, [*TOPICS, PEER_TOPIC], partitions=PARTITIONS, replication=1))
+    return event["bytes"], event["topic"]
+
+
+async def drain(admin_url: str, url: str, bootstrap: str) -> Sample:
+    """Let a relay publish `EVENTS` fresh rows. `client_cpu_us` is its process's CPU time for each."""
     admin = await asyncpg.connect(admin_url)
     await admin.execute("TRUNCATE changes.outbox")
     await admin.execute(FILL, EVENTS)
     await admin.execute("ANALYZE changes.outbox")
     started: datetime = await admin.fetchval("SELECT clock_timestamp()")
     relay = Relay(url, KafkaBus(bootstrap), service="changes", schema="changes")
+    cpu = time.process_time()
     running = asyncio.create_task(relay.run())
     deadline = time.monotonic() + DRAIN_SECONDS
     while await admin.fetchval("SELECT EXISTS (SELECT FROM changes.outbox WHERE published_at IS NULL)"):
@@ -109,19 +112,28 @@ async def _drain(admin_url: str, url: str, bootstrap: str) -> Sample:
         await asyncio.sleep(0.1)
     await relay.stop()
     await running
+    cpu = time.process_time() - cpu
     spent = float(await admin.fetchval(SPENT, started))
     await admin.close()
-    return Sample(EVENTS / spent, {"seconds": spent})
+    return Sample(EVENTS / spent, {"seconds": spent, "client_cpu_us": cpu / EVENTS * 1e6})
 
 
 def _perf_test(bootstrap: str, size: int) -> Sample:
-    [libs] = FOLDER.glob("libs-*")
-    tool = ["java", "-cp", f"{libs}/*", "org.apache.kafka.tools.ProducerPerformance"]
+    tool = ["java", "-cp", f"{jars()}/*", "org.apache.kafka.tools.ProducerPerformance"]
     what = ["--topic", PEER_TOPIC, "--num-records", str(RECORDS), "--record-size", str(size)]
     how = ["--throughput", "-1", "--producer-props", f"bootstrap.servers={bootstrap}", "acks=all"]
     done = subprocess.run([*tool, *what, *how], capture_output=True, text=True, check=True)  # noqa: S603
     found = re.findall(r"([\d.]+) records/sec", done.stdout)
     return Sample(float(found[-1]))
+
+
+def jars() -> Path:
+    """Where the running broker's jars are: the user's own Kafka, else what the script fetched."""
+    home = os.environ.get("KAFKA_HOME")
+    if home:
+        return Path(home) / "libs"
+    [libs] = FOLDER.glob("libs-*")
+    return libs
 
 
 @contextmanager
