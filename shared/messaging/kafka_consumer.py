@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -23,6 +24,9 @@ REVOKE_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 20.0
 CLOSE_SECONDS: Final = 10.0
 WATCH_EVERY: Final = 10.0
+COMMIT_EVERY: Final = 0.2
+COMMIT_AGAIN: Final = 1.0
+MOST_WAITING: Final = 200
 
 
 class ConsumerStuck(RuntimeError):
@@ -103,13 +107,14 @@ class KafkaConsumer:
         """Pull until `stop` (None) or until the watchdog barks (the reason)."""
         pulling = asyncio.create_task(membership.pull(self._stopping))
         watching = asyncio.create_task(membership.watch())
+        committing = asyncio.create_task(membership.keep_committing())
         try:
             done, _ = await asyncio.wait({pulling, watching}, return_when=asyncio.FIRST_COMPLETED)
             return pulling.result() if pulling in done else watching.result()
         finally:
-            for task in (pulling, watching):
+            for task in (pulling, watching, committing):
                 task.cancel()
-            await asyncio.gather(pulling, watching, return_exceptions=True)
+            await asyncio.gather(pulling, watching, committing, return_exceptions=True)
 
     def _rebuild_once(self, reason: str) -> None:
         log.error("%s is stuck: %s", self._group, reason)
@@ -122,20 +127,27 @@ class KafkaConsumer:
 
 @dataclass
 class _Lane:
-    """The worker of one busy partition and the signal that ends it after the record in hand."""
+    """A busy partition: what waits, its worker, and the signal that ends it after the record in hand."""
 
-    leaving: asyncio.Event
-    worker: asyncio.Task[None]
+    waiting: deque[Any] = field(default_factory=deque)
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    worker: "asyncio.Task[None] | None" = None
+    paused: bool = False
 
 
 class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
-    """What one client holds: a lane per busy partition, which is paused so that its queue stays short."""
+    """What one client holds: a lane per busy partition.
+
+    A partition is paused only while a lot waits in its lane: after a pause the client first waits for its
+    running fetch of the others, up to half a second. What the client itself kept back would block them too.
+    """
 
     def __init__(self, client: AIOKafkaConsumer, group: str, topics: Collection[str], handle: Handle) -> None:
         self._client, self._group, self._topics, self._handle = client, group, topics, handle
         self._lanes: dict[TopicPartition, _Lane] = {}
         self._settled = True
         self._next: dict[TopicPartition, int] = {}
+        self._done: dict[TopicPartition, int] = {}
         self.waiting: dict[tuple[str, str], int] = {}
         self.watchdog = Watchdog(time.monotonic())
 
@@ -145,30 +157,39 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             self.watchdog.pulled_at = time.monotonic()
             # What arrives during a rebalance comes again to whoever gets the partition.
             for partition, records in batches.items() if self._settled else ():
-                self._start(partition, records)
+                self._take(partition, records)
 
-    def _start(self, partition: TopicPartition, records: Sequence[Any]) -> None:
-        self._client.pause(partition)
-        self._next[partition] = records[0].offset
-        leaving = asyncio.Event()
-        worker = asyncio.create_task(self._work(partition, records, leaving))
-        lane = self._lanes[partition] = _Lane(leaving, worker)
-        worker.add_done_callback(lambda _: self._end(partition, lane))
+    def _take(self, partition: TopicPartition, records: Sequence[Any]) -> None:
+        lane = self._lanes.get(partition)
+        if lane is None:
+            lane = self._lanes[partition] = _Lane()
+            self._next[partition] = records[0].offset
+            lane.worker = asyncio.create_task(self._work(partition, lane))
+        lane.waiting.extend(records)
+        if len(lane.waiting) > MOST_WAITING:
+            lane.paused = True
+            self._client.pause(partition)
 
-    def _end(self, partition: TopicPartition, lane: _Lane) -> None:
-        if self._lanes.get(partition) is lane:
-            del self._lanes[partition]
+    async def _work(self, partition: TopicPartition, lane: _Lane) -> None:
+        """Handle what waits until nothing does. The lane goes in the same breath as it was seen empty."""
+        try:
+            while lane.waiting:
+                record = lane.waiting.popleft()
+                if not await self._deliver(_delivered(record), lane.leaving):
+                    break
+                self._done[partition] = self._next[partition] = record.offset + 1
+                if lane.paused and not lane.waiting:
+                    self._resume(partition, lane)
+        finally:
+            if self._lanes.get(partition) is lane:
+                del self._lanes[partition]
+                self._resume(partition, lane)
+
+    def _resume(self, partition: TopicPartition, lane: _Lane) -> None:
+        if lane.paused:
+            lane.paused = False
             with contextlib.suppress(IllegalStateError):
                 self._client.resume(partition)
-
-    async def _work(self, partition: TopicPartition, records: Sequence[Any], leaving: asyncio.Event) -> None:
-        done = None
-        for record in records:
-            if not await self._deliver(_delivered(record), leaving):
-                break
-            done = self._next[partition] = record.offset + 1
-        if done is not None:
-            await self._commit(partition, done)
 
     async def _deliver(self, message: Delivered, leaving: asyncio.Event) -> bool:
         """Deliver until it is done; False when the partition is to be given up before."""
@@ -184,14 +205,25 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 return True
         return False
 
-    async def _commit(self, partition: TopicPartition, offset: int) -> None:
-        """A lost commit only means that the inbox will see the messages again."""
+    async def keep_committing(self) -> None:
+        """Say from time to time how far every partition is."""
+        while True:
+            await asyncio.sleep(COMMIT_EVERY if await self._commit() else COMMIT_AGAIN)
+
+    async def _commit(self) -> bool:
+        """Whether the broker knows what is done. A lost commit only means that the inbox sees messages again."""
+        done = dict(self._done)
+        if not done:
+            return True
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                await self._client.commit({partition: offset})
+                await self._client.commit(done)
         except (KafkaError, TimeoutError) as error:
             COMMIT_FAILURES.labels(self._group).inc()
-            log.warning("%s: offset %d of %s is not committed: %r", self._group, offset, partition, error)
+            log.warning("%s: offsets are not committed: %r", self._group, error)
+            return False
+        self._done = {place: offset for place, offset in self._done.items() if done.get(place) != offset}
+        return True
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         self._settled = False
@@ -207,12 +239,14 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         for lane in lanes:
             lane.leaving.set()
         if lanes:
-            await asyncio.wait([lane.worker for lane in lanes], timeout=seconds)
+            await asyncio.wait([lane.worker for lane in lanes if lane.worker], timeout=seconds)
         await self.abandon()
+        await self._commit()
+        self._done.clear()  # from here on others may be further than we were
 
     async def abandon(self) -> None:
-        """Cut everything off, without a commit."""
-        workers = [lane.worker for lane in self._lanes.values()]
+        """Cut off what is in hand; its messages come again."""
+        workers = [lane.worker for lane in self._lanes.values() if lane.worker]
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
