@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from http import HTTPStatus
 
 import structlog
+from asyncpg.exceptions import InterfaceError as ConnectionUnusable
 from asyncpg.exceptions import PostgresConnectionError
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -267,6 +268,7 @@ def install(app: FastAPI) -> None:
         (DBAPIError, _on_database),
         (PoolTimeout, _on_unavailable),
         (PostgresConnectionError, _on_unavailable),
+        (ConnectionUnusable, _on_unavailable),  # it ended while the pool was setting it up
         (OSError, _on_unavailable),
         (Exception, unexpected),
     ):

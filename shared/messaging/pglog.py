@@ -199,23 +199,29 @@ class PgLogConsumer:
         failures = 0
         while not self._stopping:
             try:
-                await self._connected_lane()
+                connection = await self._joined()
                 failures = 0
+                await self._use(connection)
             except LOST as error:
                 failures += 1
                 log.warning("%s: the log's database is away: %s", self._group, error)
                 await asyncio.sleep(backoff(failures, 0.2, 5.0))
 
-    async def _connected_lane(self) -> None:
+    async def _joined(self) -> Connection:
         connection = await self._bus.connect(self._group)
         try:
             await connection.execute(JOIN, self._group, self._topics, SHARDS)
-            self._connected += 1
-            try:
-                await self._serve(connection)
-            finally:
-                self._connected -= 1
+        except BaseException:
+            await _close(connection)
+            raise
+        return connection
+
+    async def _use(self, connection: Connection) -> None:
+        self._connected += 1
+        try:
+            await self._serve(connection)
         finally:
+            self._connected -= 1
             await _close(connection)
 
     async def _serve(self, connection: Connection) -> None:

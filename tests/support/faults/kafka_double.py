@@ -6,7 +6,6 @@ what is left, and some errors come although the message was written.
 
 import asyncio
 import random
-import zlib
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,6 +20,7 @@ from tests.support.faults.findings import Message
 
 TOPIC: Final = "concordat.double"
 PARTITIONS: Final = 3
+BATCH: Final = 3
 # Leader not available, not leader, timed out, not enough replicas (before and after the append), out of order
 # sequence, invalid epoch, unknown producer.
 PRODUCE_ERRORS: Final = (5, 6, 7, 19, 20, 45, 47, 59)
@@ -55,10 +55,10 @@ class Cluster:
     def fails(self) -> bool:
         return self.chance.random() < self.other_trouble
 
-    def append(self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> None:
-        partition = zlib.crc32(key or b"") % PARTITIONS
+    def append(self, partition: int, batch: "Batch") -> None:
         log = self.log[partition]
-        log.append(Stored(TOPIC, partition, len(log), key, value, headers))
+        for record in batch.records:
+            log.append(Stored(TOPIC, partition, len(log), *record))
 
     async def messages(self) -> AsyncIterator[Message]:
         for log in self.log:
@@ -80,7 +80,21 @@ class Cluster:
         return set()
 
 
-Waiting = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]], "asyncio.Future[None]"]
+Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
+Waiting = tuple[int, "Batch", "asyncio.Future[None]"]
+
+
+@dataclass
+class Batch:
+    """What `KafkaProducer` uses of aiokafka's builder of batches; a small one, so that there are several."""
+
+    records: list[Record] = field(default_factory=list)
+
+    def append(self, *, timestamp: int | None, key: bytes | None, value: bytes | None, headers: Any) -> Any:
+        if len(self.records) == BATCH:
+            return None
+        self.records.append((key, value, headers))
+        return self
 
 
 class ProducerClient:
@@ -91,11 +105,15 @@ class ProducerClient:
         self._queue: asyncio.Queue[Waiting] = asyncio.Queue()
         self._sender = asyncio.create_task(self._send_all())
 
-    async def send(
-        self, topic: str, *, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]
-    ) -> "asyncio.Future[None]":
+    async def partitions_for(self, topic: str) -> set[int]:
+        return set(range(PARTITIONS))
+
+    def create_batch(self) -> "Batch":
+        return Batch()
+
+    async def send_batch(self, batch: "Batch", topic: str, *, partition: int) -> "asyncio.Future[None]":
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait((key, value, headers, answer))
+        self._queue.put_nowait((partition, batch, answer))
         return answer
 
     async def stop(self) -> None:
@@ -104,7 +122,7 @@ class ProducerClient:
 
     async def _send_all(self) -> None:
         while True:
-            key, value, headers, answer = await self._queue.get()
+            partition, batch, answer = await self._queue.get()
             await asyncio.sleep(0.001)
             code = (
                 self._cluster.chance.choice(PRODUCE_ERRORS)
@@ -112,7 +130,7 @@ class ProducerClient:
                 else None
             )
             if code is None or code in ALTHOUGH_WRITTEN:
-                self._cluster.append(key, value, headers)
+                self._cluster.append(partition, batch)
             self._answer(answer, code)
             self._queue.task_done()
 
