@@ -8,7 +8,8 @@ import asyncio
 import logging
 import time
 import zlib
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -50,6 +51,16 @@ class RelayTiming:
     longest_backoff: float = 30.0
 
 
+LANES: Final = 2
+"""Shards in flight at a time: while the bus answers for one, the next is read."""
+
+
+@dataclass(frozen=True)
+class _Lane:
+    connection: Connection
+    producer: Producer
+
+
 class ShardFailed(Exception):
     """The bus did not take a shard's batch; its producer must not be used again."""
 
@@ -65,7 +76,7 @@ class Relay:
         service: str,
         schema: str | None = None,
         shards: int = SHARDS,
-        batch: int = 500,
+        batch: int = 1000,
         wakeup: asyncio.Event | None = None,
         timing: RelayTiming | None = None,
     ) -> None:
@@ -102,31 +113,49 @@ class Relay:
         self._wakeup.set()
 
     async def _generation(self) -> None:
-        """One connection and one producer, used until either fails."""
+        """Connections and producers, used until one fails."""
+        async with AsyncExitStack() as lanes:
+            await self._work([await lanes.enter_async_context(self._lane()) for _ in range(LANES)])
+
+    @asynccontextmanager
+    async def _lane(self) -> AsyncIterator[_Lane]:
         connection = await connect(self._url, f"relay-{self._service}", self._schema)
         try:
             async with asyncio.timeout(self._timing.publish):
                 producer = await self._bus.producer()
             try:
-                await self._work(connection, producer)
+                yield _Lane(connection, producer)
             finally:
                 await _bounded(producer.close(), self._timing.close)
         finally:
             await _bounded(connection.close(), self._timing.close)
 
-    async def _work(self, connection: Connection, producer: Producer) -> None:
+    async def _work(self, lanes: Sequence[_Lane]) -> None:
         while not self._stopping:
             self._wakeup.clear()
-            published = await self._sweep(connection, producer)
+            published = await self._sweep(lanes)
             self._failures, self.healthy = 0, True
             if not published:
                 await self._wait(self._timing.poll)
 
-    async def _sweep(self, connection: Connection, producer: Producer) -> int:
+    async def _sweep(self, lanes: Sequence[_Lane]) -> int:
+        """Publish a batch of every shard that has one; while one lane waits for the bus, the other reads."""
+        ready = [row["shard"] for row in await lanes[0].connection.fetch(READY_SHARDS, self._shards)]
+        waiting = iter([shard for shard in ready if not self._is_held(shard)])
+        sweeps = [self._publish_shards(lane, waiting) for lane in lanes[: len(ready)]]
         published = 0
-        for row in await connection.fetch(READY_SHARDS, self._shards):
-            if not self._is_held(row["shard"]) and not self._stopping:
-                published += await self._publish_shard(connection, producer, row["shard"])
+        for count in await asyncio.gather(*sweeps, return_exceptions=True):
+            if isinstance(count, BaseException):
+                raise count
+            published += count
+        return published
+
+    async def _publish_shards(self, lane: _Lane, waiting: Iterator[int]) -> int:
+        published = 0
+        for shard in waiting:
+            if self._stopping:
+                break
+            published += await self._publish_shard(lane.connection, lane.producer, shard)
         return published
 
     async def _publish_shard(self, connection: Connection, producer: Producer, shard: int) -> int:
