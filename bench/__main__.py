@@ -26,7 +26,7 @@ MEASURES: dict[Measure, tuple[str, ...]] = {
     kafka.relays: ("relay_vs_perf_test",),
     debezium.relays: ("relay_vs_debezium",),
     ingest.ingests: ("ingest_vs_copy",),
-    webhooks.deliveries: ("event_to_webhook_p99_ms",),
+    webhooks.deliveries: ("event_to_webhook_p99_ms", "event_to_webhook_kafka_p99_ms"),
     start.starts: ("cold_start_s", "rss_mb"),
 }
 NAMES = [name for names in MEASURES.values() for name in names]

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -63,11 +64,13 @@ class Stage:
         }
 
     @contextmanager
-    def service(self, service: str, *, background: bool = False) -> Iterator["Server"]:
+    def service(
+        self, service: str, *, background: bool = False, settings: Mapping[str, str] = MappingProxyType({})
+    ) -> Iterator["Server"]:
         """A service of ours as production runs it."""
         command = ["-m", "services", "run", service, "--port"]
-        settings = self.environment(service, background=background)
-        with serving(command, settings, f"/{service}/readyz") as server:
+        chosen = self.environment(service, background=background) | dict(settings)
+        with serving(command, chosen, f"/{service}/readyz") as server:
             yield server
 
     @contextmanager
@@ -136,6 +139,10 @@ class Server:
 
     port: int
     pid: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
 
 def free_port() -> int:

@@ -9,16 +9,15 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 import orjson
 from fastapi import Depends, Query, Request, Response
 from pydantic.json_schema import SkipJsonSchema
-from sqlalchemy import ColumnElement, Row, Select, Text, inspect, type_coerce
+from sqlalchemy import ColumnElement, Row, Select, Text, cast, inspect, type_coerce
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapper
 
 from shared.authz import Principal
 from shared.db import EnumText, Versioned
@@ -94,34 +93,54 @@ async def paginate(session: AsyncSession, statement: Select[R], model: type[R], 
     return Rows(found[: page.limit], cursor)
 
 
+@dataclass(frozen=True)
+class Shape:
+    """An item of a list as its response model has it; a test holds the two together.
+
+    `stored` are the columns shown as they are, `derive` makes the rest out of a row of these and of `sources`.
+    """
+
+    stored: Sequence[str]
+    sources: Sequence[str]
+    derive: Callable[[Row[Any]], dict[str, object]]
+
+
 async def paginate_json(
-    session: AsyncSession,
-    statement: Select[R],
-    model: type[R],
-    page: PageRequest,
-    shape: Callable[[Row[Any]], Mapping[str, object]],
+    session: AsyncSession, statement: Select[R], model: type[R], page: PageRequest, shape: Shape
 ) -> Response:
     """The same page for lists that are read all the time: columns to JSON, without objects in between.
 
-    `shape` makes an item as the route's response model has it; a test holds the two together.
+    What the database holds as JSON is passed on as its text.
     """
-    columns: Select[Any] = statement.with_only_columns(*_columns(inspect(model)))
-    found = (await session.execute(_one_more(columns, model, page))).all()
+    columns = inspect(model).columns
+    sources = [name for name in ("id", *shape.sources) if name not in shape.stored]
+    wanted = [_shown(columns[name]) for name in shape.stored] + [
+        columns[name].label(name) for name in sources
+    ]
+    texts = [name for name in shape.stored if isinstance(columns[name].type, JSONB)]
+    connection = await session.connection()  # past the session: there are no objects to keep track of
+    query: Select[Any] = statement.with_only_columns(*wanted)
+    found = (await connection.execute(_one_more(query, model, page))).all()
     cursor = _next_cursor([row.id for row in found], page)
-    body = {"items": [shape(row) for row in found[: page.limit]], "next_cursor": cursor}
+    items = [_item(row, shape, texts) for row in found[: page.limit]]
     if cursor:
         page.link_next(cursor)
-    content = orjson.dumps(body, default=str, option=orjson.OPT_UTC_Z)
+    content = orjson.dumps({"items": items, "next_cursor": cursor}, default=str, option=orjson.OPT_UTC_Z)
     return Response(content, headers={**page.response.headers, "content-type": "application/json"})
 
 
-@lru_cache
-def _columns(model: Mapper[Any]) -> tuple[ColumnElement[Any], ...]:
-    """A model's columns; enums stay the text they are stored as."""
-    return tuple(
-        type_coerce(column, Text).label(column.key) if isinstance(column.type, EnumText) else column
-        for column in model.columns
-    )
+def _shown(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Enums stay the text they are stored as; JSON comes as text."""
+    if isinstance(column.type, EnumText):
+        return type_coerce(column, Text).label(column.key)
+    return cast(column, Text).label(column.key) if isinstance(column.type, JSONB) else column
+
+
+def _item(row: Row[Any], shape: Shape, texts: Sequence[str]) -> dict[str, object]:
+    item: dict[str, object] = dict(zip(shape.stored, row, strict=False))
+    for name in texts:
+        item[name] = None if item[name] is None else orjson.Fragment(str(item[name]))
+    return item | shape.derive(row)
 
 
 def _one_more(statement: Select[S], model: type[R], page: PageRequest) -> Select[S]:

@@ -98,6 +98,16 @@ class ChangeRequest(Governed, Base):
         return priority(self)
 
 
+CLOCK_COLUMNS = (
+    "clock_starts_at",
+    "clock_warns_at",
+    "clock_ends_at",
+    "clock_warned_at",
+    "clock_expired_at",
+    "clock_rule",
+)
+
+
 def running_clock(row: "ChangeRequest | Row[Any]") -> dict[str, object] | None:
     """The running clock with the rule that set it; None while nothing is timed."""
     if row.state != ChangeState.pending_decision or row.clock_rule is None:

@@ -1,16 +1,15 @@
 """The change-request log: submit, preview, assess, vote, escalate, withdraw, resume, list, export."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Query, Response
 from pydantic.json_schema import SkipJsonSchema
-from sqlalchemy import Row
 
 from services.changes import policy, queries
 from services.changes.domain.states import ChangeState
-from services.changes.models import ChangeRequest, priority, running_clock
+from services.changes.models import CLOCK_COLUMNS, ChangeRequest, priority, running_clock
 from services.changes.schemas import change_requests as schemas
 from services.changes.service import deciding, escalating, submission
 from shared.app import new_router
@@ -20,7 +19,7 @@ from shared.clock import Now
 from shared.db import Session
 from shared.domain.governance import Severity
 from shared.http import IfMatch, tagged
-from shared.paging import PageQuery, all_rows, csv_response, paginate_json
+from shared.paging import PageQuery, Shape, all_rows, csv_response, paginate_json
 from shared.schemas import Instant, Key
 
 router = new_router("change_requests", prefix="/changes/v1")
@@ -58,7 +57,11 @@ LOG_COLUMNS = (
     "charter_version",
 )
 IMPACT_COLUMNS = frozenset({"cost_one_time", "cost_annual", "schedule_days", "sla_effect", "security_impact"})
-_STORED_FIELDS = tuple(name for name in schemas.Change.model_fields if name in ChangeRequest.__table__.c)
+LISTED = Shape(
+    stored=tuple(name for name in schemas.Change.model_fields if name in ChangeRequest.__table__.c),
+    sources=("priority_impact", "priority_urgency", *CLOCK_COLUMNS),
+    derive=lambda row: {"priority": priority(row), "clock": running_clock(row)},
+)
 
 
 async def _filter(
@@ -101,7 +104,7 @@ async def preview_change_route(
 
 @router.get("/change_requests", response_model=schemas.ChangePage)
 async def list_change_requests(session: Session, page: PageQuery, wanted: Wanted, caller: Reader) -> Response:
-    return await paginate_json(session, queries.change_requests(wanted), ChangeRequest, page, _listed)
+    return await paginate_json(session, queries.change_requests(wanted), ChangeRequest, page, LISTED)
 
 
 @router.get("/change_requests.csv", response_class=Response)
@@ -187,15 +190,6 @@ async def resume_change_request(
 ) -> ChangeRequest:
     """Bring a deferred request back to the body that deferred it."""
     return tagged(response, await deciding.resume(session, caller, change_id, form, expected, now))
-
-
-def _listed(row: Row[Any]) -> dict[str, object]:
-    """An item of the list as `schemas.Change` has it."""
-    stored = row._mapping
-    return {name: stored[name] for name in _STORED_FIELDS} | {
-        "priority": priority(row),
-        "clock": running_clock(row),
-    }
 
 
 def _log_row(row: ChangeRequest) -> Iterator[tuple[str, object]]:
