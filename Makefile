@@ -8,6 +8,8 @@ KAFKA_DIR ?= .kafka
 KAFKA_NODES ?= 1
 WORKERS ?= 2
 ROUNDS ?= 20
+SOAK_MINUTES ?= 5
+RATE ?= 50
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 KAFKA := $(BIN)/python scripts/kafka_local.py
@@ -31,8 +33,8 @@ test-kafka: .venv/.dev ## Run the bus, integration, end-to-end and fault suites 
 	$(PYTEST) -q -m kafka tests/fault $(ARGS)
 
 .PHONY: soak
-soak: .venv/.dev ## Run the fault suite with long kill loops (ROUNDS=20, SEED= repeats a run)
-	FAULT_ROUNDS=$(ROUNDS) $(PYTEST) -q tests/fault $(ARGS)
+soak: .venv/.dev ## Run the fault suite with long kill loops and a soak (ROUNDS=20, SOAK_MINUTES=5, RATE=50 commands/s, SEED= repeats a run)
+	FAULT_ROUNDS=$(ROUNDS) SOAK_MINUTES=$(SOAK_MINUTES) RATE=$(RATE) $(PYTEST) -q tests/fault $(ARGS)
 
 .PHONY: check
 check: .venv/.dev ## Lint, types, import contracts, document drift, migration drift

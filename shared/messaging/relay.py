@@ -85,7 +85,7 @@ class Relay:
         self._wakeup = wakeup or asyncio.Event()
         self._timing = timing or RelayTiming()
         self._lock_class = lock_class(service)
-        self._stopping = False
+        self._stop = asyncio.Event()
         self._failures = 0
         self._held: dict[int, tuple[int, float]] = {}
         self._published = PUBLISHED.labels(service)
@@ -94,7 +94,7 @@ class Relay:
 
     async def run(self) -> None:
         """Publish until `stop`. Lost connections and brokers only slow it down."""
-        while not self._stopping:
+        while not self._stop.is_set():
             try:
                 await self._generation()
             except ShardFailed as error:
@@ -105,11 +105,12 @@ class Relay:
                 self._failures += 1
                 log.warning("%s: the relay starts over", self._service, exc_info=True)
                 self._failed.inc()
-                await self._wait(self._backoff(self._failures))
+                # Not the wakeup: while the bus is away, every request would start it over.
+                await wait(self._stop, self._backoff(self._failures))
 
     async def stop(self) -> None:
         """Let the batch in hand finish, then end `run`."""
-        self._stopping = True
+        self._stop.set()
         self._wakeup.set()
 
     async def _generation(self) -> None:
@@ -131,12 +132,12 @@ class Relay:
             await _bounded(connection.close(), self._timing.close)
 
     async def _work(self, lanes: Sequence[_Lane]) -> None:
-        while not self._stopping:
+        while not self._stop.is_set():
             self._wakeup.clear()
             published = await self._sweep(lanes)
             self._failures, self.healthy = 0, True
             if not published:
-                await self._wait(self._timing.poll)
+                await wait(self._wakeup, self._timing.poll)
 
     async def _sweep(self, lanes: Sequence[_Lane]) -> int:
         """Publish a batch of every shard that has one; while one lane waits for the bus, the other reads."""
@@ -153,7 +154,7 @@ class Relay:
     async def _publish_shards(self, lane: _Lane, waiting: Iterator[int]) -> int:
         published = 0
         for shard in waiting:
-            if self._stopping:
+            if self._stop.is_set():
                 break
             published += await self._publish_shard(lane.connection, lane.producer, shard)
         return published
@@ -202,10 +203,6 @@ class Relay:
 
     def _backoff(self, failures: int) -> float:
         return backoff(failures, self._timing.first_backoff, self._timing.longest_backoff)
-
-    async def _wait(self, seconds: float) -> None:
-        if not self._stopping:
-            await wait(self._wakeup, seconds)
 
 
 def lock_class(service: str) -> int:

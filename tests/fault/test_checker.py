@@ -62,11 +62,23 @@ def _notified(history: History) -> None:
     history.note("alert", rule="slow", window="w1")
     history.note("subscribed", endpoint="hook", event="e1")
     history.note("delivery", endpoint="hook", event="e1", id="d1", state="done")
+    history.note("subscribed", endpoint="dead", event="e1")
+    history.note("delivery", endpoint="dead", event="e1", id="d2", state="pending", sick=True)
     for _ in range(2):
-        history.note("received", id="d1", body="{}", valid=True)
-    history.note("latency", endpoint="quick", seconds=0.4)
+        history.note("received", id="d1", endpoint="hook", body="{}", valid=True)
+    history.note("latency", endpoint="quick", seconds=1.4, beside="nobody")
+    history.note("latency", endpoint="quick", seconds=1.8, beside="a stuck endpoint")
     history.note("sent", address="203.0.113.7", allowed=True)
     history.note("seen", org="customer", object="n1", parties=["customer", "provider"])
+    for moment, grown in (("warm", 0), ("after", 1)):
+        held = {
+            "rss_mb": 120.0 + 10 * grown,
+            "fds": 20 + 5 * grown,
+            "tasks": 14,
+            "threads": 3,
+            "connections": 9,
+        }
+        history.note("usage", process="service", pid=7, moment=moment, **held)
 
 
 def drop(kind: str, **where: object) -> Break:
@@ -152,14 +164,35 @@ BROKEN: dict[str, tuple[Break, str]] = {
     ),
     "an alert twice": (repeat("alert"), "I6"),
     "no alert at all": (drop("alert"), "I6"),
+    "an alert in a window without a breach": (add("alert", rule="slow", window="w2"), "I6"),
     "a delivery twice": (repeat("delivery"), "I6"),
+    "no delivery at all": (drop("delivery", id="d2"), "I6"),
+    "a delivery to an endpoint that did not subscribe": (
+        add("delivery", endpoint="other", event="e1", id="d3", state="pending", sick=True),
+        "I6",
+    ),
     "a webhook whose copies differ": (
         add("received", id="d1", body="{ }", valid=True),
         "I7",
     ),
     "a bad signature": (add("received", id="d1", body="{}", valid=False), "I7"),
     "a delivery that never arrived": (drop("received", id="d1"), "I7"),
-    "a healthy endpoint that had to wait": (add("latency", endpoint="quick", seconds=2.5), "I8"),
+    "a delivery nobody made although its endpoint is well": (
+        alter("delivery", {"id": "d2"}, sick=False),
+        "I7",
+    ),
+    "a webhook at another's endpoint": (
+        add("received", id="d1", endpoint="dead", body="{}", valid=True),
+        "I7",
+    ),
+    "a webhook that is no delivery": (
+        add("received", id="d9", endpoint="hook", body="{}", valid=True),
+        "I7",
+    ),
+    "a healthy endpoint that had to wait": (
+        add("latency", endpoint="quick", seconds=3.5, beside="a stuck endpoint"),
+        "I8",
+    ),
     "a request to a refused address": (add("sent", address="10.0.0.1", allowed=False), "I9"),
     "a row in foreign eyes": (add("seen", org="other", object="n1", parties=["customer"]), "I10"),
     "two audit rows of one change": (repeat("audit", aggregate="a", version=4), "I11"),
@@ -173,6 +206,13 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "a 503 that does not say when": (add("info", op=99, f="deposit", key="k", status=503), "I13"),
     "a 503 without a fault": (drop("fault"), "I13"),
     "a 503 that denies what was done": (denied, "I13"),
+    "memory that grew": (alter("usage", {"moment": "after"}, rss_mb=133.0), "I14"),
+    "connections that were not given back": (alter("usage", {"moment": "after"}, connections=13), "I14"),
+    "threads that never ended": (alter("usage", {"moment": "after"}, threads=8), "I14"),
+    "files that stayed open": (alter("usage", {"moment": "after"}, fds=29), "I14"),
+    "tasks nobody waits for": (alter("usage", {"moment": "after"}, tasks=19), "I14"),
+    "a process that was not the same afterwards": (alter("usage", {"moment": "after"}, pid=8), "I14"),
+    "a process that was measured once only": (drop("usage", moment="after"), "I14"),
 }
 
 

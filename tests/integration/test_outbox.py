@@ -6,6 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import NoReturn
 from uuid import UUID, uuid4
 
 import pytest
@@ -179,6 +180,27 @@ async def test_the_wakeup_spares_the_poll(service: Service) -> None:
         await service.deposit(await service.open_account(), 1)
         wakeup.set()
         await until(lambda: len(bus.published) == 1, seconds=2)
+
+
+class Away:
+    """A bus nobody reaches."""
+
+    asked = 0
+
+    async def producer(self) -> NoReturn:
+        self.asked += 1
+        raise ConnectionRefusedError("no broker answers")
+
+
+async def test_news_does_not_hurry_a_relay_whose_bus_is_away(service: Service) -> None:
+    bus, wakeup = Away(), asyncio.Event()
+    timing = RelayTiming(first_backoff=30, longest_backoff=30)
+    async with running(Relay(service.url, bus, service="test", wakeup=wakeup, timing=timing)):  # type: ignore[arg-type]
+        await until(lambda: bus.asked == 1)
+        for _ in range(20):
+            wakeup.set()
+            await asyncio.sleep(0.01)
+    assert bus.asked == 1
 
 
 async def test_the_relay_survives_the_loss_of_its_connection(service: Service) -> None:

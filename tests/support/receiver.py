@@ -19,6 +19,7 @@ class Manner(StrEnum):
     endless = "endless"
     huge_header = "huge_header"
     reset = "reset"
+    torn = "torn"
     hang = "hang"
 
 
@@ -47,8 +48,14 @@ class Receiver:
     """Answers with the next reply of its script, then with `otherwise` for ever."""
 
     def __init__(
-        self, *script: Reply, otherwise: Reply | None = None, tls: ssl.SSLContext | None = None
+        self,
+        *script: Reply,
+        otherwise: Reply | None = None,
+        tls: ssl.SSLContext | None = None,
+        notice: Callable[[Request], None] = lambda request: None,
     ) -> None:
+        """`notice` is called with each request before it is answered."""
+        self.notice = notice
         self.script = deque(script)
         self.otherwise = otherwise or Reply()
         self.requests: list[Request] = []
@@ -88,6 +95,7 @@ class Receiver:
         self.most_at_once = max(self.most_at_once, len(self._tasks))
         try:
             self.requests.append(await _read(reader))
+            self.notice(self.requests[-1])
             await self._answer(self.script.popleft() if self.script else self.otherwise, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
@@ -143,6 +151,14 @@ async def _reset(reply: Reply, writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+async def _torn(reply: Reply, writer: asyncio.StreamWriter) -> None:
+    """Reset in the middle of the body: the receiver took the message, but its answer never got through."""
+    writer.write(_head(reply, 1_000_000) + b"x" * 1000)
+    await writer.drain()
+    await asyncio.sleep(0.02)
+    writer.transport.abort()
+
+
 async def _hang(reply: Reply, writer: asyncio.StreamWriter) -> None:
     await asyncio.Event().wait()
 
@@ -161,5 +177,6 @@ MANNERS: Mapping[Manner, Callable[[Reply, asyncio.StreamWriter], Awaitable[None]
     Manner.endless: _endless,
     Manner.huge_header: _huge_header,
     Manner.reset: _reset,
+    Manner.torn: _torn,
     Manner.hang: _hang,
 }

@@ -1,19 +1,24 @@
 """The programs that get killed, paused and starved: the service, a relay, a consumer, each a process of its own."""
 
 import asyncio
+import base64
 import ctypes
+import gc
 import os
 import random
 import signal
 import sys
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
 from pydantic import SecretStr
 
+from services.notifier.app import create_app as new_notifier
+from services.notifier.settings import Settings as NotifierSettings
 from shared import failpoints, log
 from shared.db import Database
 from shared.messaging import connection
@@ -26,6 +31,11 @@ from tests.support.faults.service import NoteChanged, consumer, create_app
 from tests.support.toy_service import Settings
 
 PR_SET_PDEATHSIG: Final = 1
+TELL_TASKS: Final = signal.SIGUSR1
+SECRET_KEY: Final = base64.b64encode(b"fault suite: 32 bytes, no secret").decode()
+ALLOWED_NETWORK: Final = "127.0.0.1/32"
+DELIVERY_DEADLINE: Final = timedelta(seconds=1)
+"""Long beside a healthy answer of these tests, short beside the two seconds a stuck endpoint may cost others."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +109,7 @@ def open_bus(setup: Setup) -> Bus:
 
 def serve(setup: Setup, port: int, group: str | None, background: bool) -> None:
     """The HTTP service; with `background`, relay, timers and the consumer of `group` in the same process."""
-    _prepare(setup)
+    prepare(setup)
     settings = Settings(
         environment="test",
         database_url=SecretStr(setup.database_url),
@@ -113,9 +123,28 @@ def serve(setup: Setup, port: int, group: str | None, background: bool) -> None:
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
 
 
+def notify(setup: Setup, port: int) -> None:
+    """The product's own notifier: its HTTP service, relay, timers, consumer and delivery worker."""
+    prepare(setup)
+    settings = NotifierSettings(
+        environment="test",
+        database_url=SecretStr(setup.database_url),
+        bus="pglog",
+        bus_database_url=SecretStr(setup.bus_address),
+        issuers=setup.issuers,
+        log_level="warning",
+        secret_key=SecretStr(SECRET_KEY),
+        allowed_networks=(ALLOWED_NETWORK,),
+        allowed_ports=("1024-65535",),
+        deadline=DELIVERY_DEADLINE,
+    )
+    app = new_notifier(settings, open_bus(setup))
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+
+
 def relay(setup: Setup) -> None:
     """A stand-alone relay of the service's outbox."""
-    _prepare(setup)
+    prepare(setup)
     timing = RelayTiming(publish=setup.publish_seconds, longest_backoff=2.0)
     working = Relay(setup.database_url, open_bus(setup), service="changes", schema="changes", timing=timing)
     _run(working.run(), working.stop)
@@ -123,13 +152,13 @@ def relay(setup: Setup) -> None:
 
 def consume(setup: Setup, group: str) -> None:
     """A stand-alone member of a consumer group."""
-    _prepare(setup)
+    prepare(setup)
     database = Database(setup.database_url, "changes", pool_size=5)
     working = consumer(group, open_bus(setup), database)
     _run(working.run(), working.stop)
 
 
-def _prepare(setup: Setup) -> None:
+def prepare(setup: Setup) -> None:
     """Own log file, own topic, own time-outs; die with the test that started us."""
     with setup.log.open("ab") as output:
         os.dup2(output.fileno(), 1)
@@ -140,6 +169,21 @@ def _prepare(setup: Setup) -> None:
     NoteChanged.TOPIC = setup.topic
     connection.TIMEOUTS.update(setup.timeouts)
     failpoints.arm(setup.fail_point)
+    signal.signal(TELL_TASKS, lambda *_: _tell_tasks(setup.log))
+
+
+def tasks_file(log_file: Path, pid: int) -> Path:
+    """Where a process writes how many asyncio tasks it has, each time it gets `TELL_TASKS`."""
+    return log_file.with_suffix(f".{pid}.tasks")
+
+
+def _tell_tasks(log_file: Path) -> None:
+    """Runs in the main thread, so in the process's event loop. Garbage goes first: it is no leak."""
+    gc.collect()
+    told = tasks_file(log_file, os.getpid())
+    draft = told.with_suffix(".draft")
+    draft.write_text(str(len(asyncio.all_tasks())))
+    draft.replace(told)
 
 
 def _run(work: Coroutine[Any, Any, None], stop: Any) -> None:

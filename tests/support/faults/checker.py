@@ -13,24 +13,28 @@ Observations it understands (fields besides `kind`; ids are strings):
   inbox        group, event, outcome
   effect       group, event, aggregate, version, n      what a handler did; n counts commits
   breach, alert            rule, window
-  subscribed, delivery     endpoint, event [, id, state]
-  received     id, body, valid                          a webhook as it arrived
-  latency      endpoint, seconds                        of a healthy endpoint beside a stuck one
+  subscribed, delivery     endpoint, event [, id, state, sick]
+  received     id, body, valid [, endpoint]             a webhook as it arrived
+  latency      endpoint, seconds, beside                of a healthy endpoint beside a stuck one, or beside `nobody`
+  usage        process, pid, moment, rss_mb, ...        what a process held when it was `warm` and `after` the run
   sent         address, allowed                         a request that left for an address
   seen         org, object, parties                     what an answer or event showed to an organization
 """
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
+from tests.support.faults import deliveries
+from tests.support.faults.facts import Facts, by
 from tests.support.faults.history import Record
 
 SETTLE_SECONDS: Final = 60.0
-STUCK_ENDPOINT_SECONDS: Final = 2.0
+FLAT: Final = 1.10
+SLACK: Final = {"rss_mb": 8.0, "connections": 3.0, "threads": 4.0, "fds": 8.0, "tasks": 4.0}
+"""What a process may grow by although that is more than a tenth: pools breathe, and small numbers are small."""
 DENIAL: Final = "Nothing was stored"
 GENESIS: Final = "00" * 32
 SET_ASIDE: Final = ("dead", "parked", "ignored")
@@ -47,36 +51,21 @@ class Violation:
         return f"{self.invariant}: {self.what}"
 
 
-class Facts:
-    """A history sorted by kind of record."""
-
-    def __init__(self, records: Iterable[Record]) -> None:
-        self._by_kind: dict[str, list[Record]] = defaultdict(list)
-        for record in records:
-            self._by_kind[record["kind"]].append(record)
-
-    def __getitem__(self, kind: str) -> list[Record]:
-        return self._by_kind.get(kind, [])
-
-    def keys(self, kind: str, *fields: str) -> Counter[tuple[Any, ...]]:
-        """How often each combination of the fields occurs among records of a kind."""
-        return Counter(tuple(record[name] for name in fields) for record in self[kind])
-
-    @property
-    def versions(self) -> dict[str, int]:
-        """The committed version of every aggregate."""
-        return {row["aggregate"]: row["version"] for row in self["row"]}
-
-    @property
-    def acknowledged(self) -> list[Record]:
-        """The answers that promised a change, those with an aggregate and its new version."""
-        return [answer for answer in self["ok"] if "aggregate" in answer]
-
-
 def check(records: Iterable[Record]) -> list[Violation]:
     """Every violation in the history, by invariant."""
     facts = Facts(records)
     return [Violation(name, what) for name, find in CHECKS for what in find(facts)]
+
+
+def shown(violations: Iterable[Violation], each: int = 5) -> str:
+    """The first few of every invariant, one a line: one broken promise must not hide another."""
+    count: Counter[str] = Counter()
+    lines = []
+    for violation in violations:
+        count[violation.invariant] += 1
+        if count[violation.invariant] <= each:
+            lines.append(str(violation))
+    return "\n".join([f"{sum(count.values())} violations", *lines])
 
 
 def _lost_commands(facts: Facts) -> Iterator[str]:
@@ -129,14 +118,14 @@ def _undelivered(facts: Facts) -> Iterator[str]:
 
 def _disorder(facts: Facts) -> Iterator[str]:
     """I4: the first deliveries of an aggregate are versions 1, 2, 3, ..., on one partition."""
-    for aggregate, events in _by(facts["logged"], "aggregate"):
+    for aggregate, events in by(facts["logged"], "aggregate"):
         if len({event["partition"] for event in events}) > 1:
             yield f"{aggregate} is on several partitions"
         events.sort(key=lambda event: event["offset"])
         first = list(dict.fromkeys(event["version"] for event in events))
         if first != list(range(1, len(first) + 1)):
             yield f"{aggregate} was first delivered as versions {first}"
-    for (group, aggregate), effects in _by(facts["effect"], "group", "aggregate"):
+    for (group, aggregate), effects in by(facts["effect"], "group", "aggregate"):
         order = [effect["version"] for effect in sorted(effects, key=lambda effect: effect["n"])]
         if order != sorted(order):
             yield f"{group} applied {aggregate} as versions {order}"
@@ -155,56 +144,9 @@ def _effects(facts: Facts) -> Iterator[str]:
     for (key,), count in facts.keys("applied", "key").items():
         if count > 1:
             yield f"command {key} took effect {count} times"
-    for key, answers in _by(facts.acknowledged, "key"):
+    for key, answers in by(facts.acknowledged, "key"):
         if len({(answer["aggregate"], answer["version"]) for answer in answers}) > 1:
             yield f"command {key} was acknowledged with different results"
-
-
-def _alerts(facts: Facts) -> Iterator[str]:
-    """I6: one alert per rule and breach window, one delivery per endpoint and event."""
-    for kind, wanted, fields in (
-        ("alert", "breach", ("rule", "window")),
-        ("delivery", "subscribed", ("endpoint", "event")),
-    ):
-        found = facts.keys(kind, *fields)
-        yield from (f"{kind} {'/'.join(map(str, k))} exists {n} times" for k, n in found.items() if n > 1)
-        missing = facts.keys(wanted, *fields).keys() - found.keys()
-        yield from (f"{kind} {'/'.join(map(str, k))} is missing" for k in sorted(missing))
-
-
-def _webhooks(facts: Facts) -> Iterator[str]:
-    """I7: each finished delivery arrived, all its copies byte for byte the same, each validly signed."""
-    for webhook, copies in _by(facts["received"], "id"):
-        if len({copy["body"] for copy in copies}) > 1:
-            yield f"webhook {webhook} arrived with different bodies"
-        if not all(copy["valid"] for copy in copies):
-            yield f"webhook {webhook} arrived with a signature that does not verify"
-    arrived = facts.keys("received", "id")
-    for delivery in facts["delivery"]:
-        if delivery.get("state") == "done" and (delivery["id"],) not in arrived:
-            yield f"delivery {delivery['id']} is done but never arrived"
-
-
-def _delayed(facts: Facts) -> Iterator[str]:
-    """I8: beside a stuck endpoint the others wait less than two seconds (99th percentile)."""
-    seconds = sorted(record["seconds"] for record in facts["latency"])
-    if (
-        seconds
-        and (p99 := seconds[min(len(seconds) - 1, len(seconds) * 99 // 100)]) >= STUCK_ENDPOINT_SECONDS
-    ):
-        yield f"healthy endpoints waited {p99:.2f} s (p99 of {len(seconds)})"
-
-
-def _refused_addresses(facts: Facts) -> Iterator[str]:
-    """I9: no request leaves for a refused address."""
-    yield from (f"a request left for {sent['address']}" for sent in facts["sent"] if not sent["allowed"])
-
-
-def _foreign_eyes(facts: Facts) -> Iterator[str]:
-    """I10: nothing is shown to an organization that is no party to it."""
-    for seen in facts["seen"]:
-        if seen["org"] not in seen["parties"]:
-            yield f"{seen['org']} saw {seen['object']} of {', '.join(seen['parties'])}"
 
 
 def _broken_chains(facts: Facts) -> Iterator[str]:
@@ -212,7 +154,7 @@ def _broken_chains(facts: Facts) -> Iterator[str]:
     for place, count in facts.keys("audit", "aggregate", "version").items():
         if count > 1:
             yield f"{_spoken(*place)} has {count} audit rows"
-    for chain, rows in _by([row for row in facts["audit"] if row.get("seq") is not None], "chain"):
+    for chain, rows in by([row for row in facts["audit"] if row.get("seq") is not None], "chain"):
         rows.sort(key=lambda row: row["seq"])
         if [row["seq"] for row in rows] != list(range(1, len(rows) + 1)):
             yield f"audit chain {chain} has a gap"
@@ -225,7 +167,7 @@ def _broken_chains(facts: Facts) -> Iterator[str]:
 
 def _illegal_states(facts: Facts) -> Iterator[str]:
     """I12: two acknowledged changes never left the same version, and no answer carries one never reached."""
-    for place, answers in _by(facts.acknowledged, "aggregate", "version"):
+    for place, answers in by(facts.acknowledged, "aggregate", "version"):
         keys = sorted({str(answer["key"]) for answer in answers})
         if len(keys) > 1:
             yield f"{_spoken(*place)} was acknowledged to {' and '.join(keys)}"
@@ -246,11 +188,24 @@ def _server_errors(facts: Facts) -> Iterator[str]:
 
 def _denials(facts: Facts) -> Iterator[str]:
     """I13: no error says that nothing was stored when a repetition finds that it was."""
-    for key, answers in _by((*facts["ok"], *facts["info"]), "key"):
+    for key, answers in by((*facts["ok"], *facts["info"]), "key"):
         answers.sort(key=lambda answer: answer["op"])
         done = next((n for n, answer in enumerate(answers) if answer.get("replayed")), 0)
         if done and all(DENIAL in answer.get("detail", "") for answer in answers[:done]):
             yield f"command {key} was done, but its first answer was: {DENIAL}"
+
+
+def _growth(facts: Facts) -> Iterator[str]:
+    """I14: after the run a process holds what it held when it was warm, give or take a tenth."""
+    for process, measured in by(facts["usage"], "process"):
+        warm, after = ([m for m in measured if m["moment"] == moment] for moment in ("warm", "after"))
+        if not warm or not after or warm[0]["pid"] != after[-1]["pid"]:
+            yield f"{process} did not live through the run, so nothing can be compared"
+            continue
+        for what, slack in SLACK.items():
+            before, now = warm[0][what], after[-1][what]
+            if now > max(before * FLAT, before + slack):
+                yield f"{process} grew from {before:g} to {now:g} {what}"
 
 
 CHECKS: Final[tuple[tuple[str, Callable[[Facts], Iterator[str]]], ...]] = (
@@ -259,15 +214,16 @@ CHECKS: Final[tuple[tuple[str, Callable[[Facts], Iterator[str]]], ...]] = (
     ("I3 every event reaches every group", _undelivered),
     ("I4 first deliveries are in order", _disorder),
     ("I5 every effect happens exactly once", _effects),
-    ("I6 every alert and delivery exists exactly once", _alerts),
-    ("I7 webhook copies are identical and signed", _webhooks),
-    ("I8 a stuck endpoint delays nobody", _delayed),
-    ("I9 no request leaves for a refused address", _refused_addresses),
-    ("I10 nothing crosses organizations", _foreign_eyes),
+    ("I6 every alert and delivery exists exactly once", deliveries.alerts),
+    ("I7 webhook copies are identical and signed", deliveries.webhooks),
+    ("I8 a stuck endpoint delays nobody", deliveries.delayed),
+    ("I9 no request leaves for a refused address", deliveries.refused_addresses),
+    ("I10 nothing crosses organizations", deliveries.foreign_eyes),
     ("I11 the audit trail is dense", _broken_chains),
     ("I12 no lost update", _illegal_states),
     ("I13 no server error but 503 under a fault", _server_errors),
     ("I13 no answer denies what was done", _denials),
+    ("I14 memory, connections and tasks stay flat", _growth),
 )
 
 
@@ -275,16 +231,6 @@ def link(before: str, canonical: str) -> str:
     """The documented hash of an audit row, in hexadecimal: 0x00, the hash before, the length in 8 bytes, the text."""
     text = canonical.encode()
     return hashlib.sha256(b"\x00" + bytes.fromhex(before) + len(text).to_bytes(8) + text).hexdigest()
-
-
-def _by(records: Iterable[Record], *fields: str) -> Iterator[tuple[Any, list[Record]]]:
-    """Records grouped by one field, or by a tuple of several."""
-
-    def key(record: Record) -> tuple[str, ...]:
-        return tuple(str(record[name]) for name in fields)
-
-    for group, members in groupby(sorted(records, key=key), key):
-        yield (group if len(fields) > 1 else group[0]), list(members)
 
 
 def _spoken(aggregate: str, version: object) -> str:

@@ -30,7 +30,7 @@ SOURCES: Final = (
         """
         SELECT event_id AS event, aggregate_id AS aggregate, aggregate_version AS version,
                published_at IS NOT NULL AS published
-          FROM outbox
+          FROM outbox WHERE aggregate_type = 'note'
         """,
     ),
     ("inbox", 'SELECT consumer AS "group", event_id AS event, outcome FROM inbox'),
@@ -39,10 +39,12 @@ SOURCES: Final = (
         'SELECT consumer AS "group", event_id AS event, note_id AS aggregate, version, n FROM effect',
     ),
 )
+# The groups listen to notes only; now and then the audit trail publishes a checkpoint too.
 WAITING: Final = """
     SELECT (SELECT count(*) FROM outbox WHERE published_at IS NULL)
          + (SELECT count(*) FROM outbox o CROSS JOIN unnest($1::text[]) AS wanted (name)
-             WHERE NOT EXISTS (SELECT FROM inbox i WHERE i.consumer = wanted.name AND i.event_id = o.event_id))
+             WHERE o.aggregate_type = 'note'
+               AND NOT EXISTS (SELECT FROM inbox i WHERE i.consumer = wanted.name AND i.event_id = o.event_id))
 """
 
 

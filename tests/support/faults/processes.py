@@ -71,9 +71,16 @@ class WebActor(Actor):
     """A process that serves HTTP on a port of its own, the same one after every restart."""
 
     def __init__(
-        self, name: str, port: int | None, target: Callable[..., None], setup: object, *args: object
+        self,
+        name: str,
+        port: int | None,
+        target: Callable[..., None],
+        setup: object,
+        *args: object,
+        service: str = "changes",
     ) -> None:
-        self.port = port or free_port()
+        """`service` is the prefix under which it says that it is healthy."""
+        self.port, self._service = port or free_port(), service
         super().__init__(name, target, setup, self.port, *args)
 
     @property
@@ -86,7 +93,9 @@ class WebActor(Actor):
         async with httpx.AsyncClient(trust_env=False) as client:
             while True:
                 with contextlib.suppress(httpx.TransportError):
-                    if (await client.get(f"{self.url}/changes/healthz", timeout=2)).status_code == 200:
+                    if (
+                        await client.get(f"{self.url}/{self._service}/healthz", timeout=2)
+                    ).status_code == 200:
                         return
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{self.name} does not answer")

@@ -26,7 +26,7 @@ from shared.messaging.tables import BUS_V1
 from shared.migrations import govern
 from tests.support.faults import actors
 from tests.support.faults.actors import Setup
-from tests.support.faults.checker import check
+from tests.support.faults.checker import check, shown
 from tests.support.faults.client import Client
 from tests.support.faults.findings import Message, messages_on_the_bus, waiting, write_findings
 from tests.support.faults.history import History
@@ -157,8 +157,7 @@ class Stage:
         async with self.admin() as connection:
             await write_findings(self.history, connection, messages or messages_on_the_bus(self.setup))
         violations = check(self.history.records)
-        shown = "\n".join(str(violation) for violation in violations[:20])
-        assert not violations, f"{len(violations)} violations\n{shown}"
+        assert not violations, shown(violations)
         assert self.history.of("ok"), "nothing was acknowledged, so nothing was proven"
 
 

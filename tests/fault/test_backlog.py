@@ -1,0 +1,77 @@
+"""T19: one endpoint has a long backlog, and the others notice nothing (I8)."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from services.notifier.service.claiming import _CLAIM
+from shared.clock import system_clock
+from shared.db import Database
+from tests.support.faults.history import History, rounds
+from tests.support.faults.hooks import STUCK, Hook
+from tests.support.faults.notifier import NotifierStage, notifier_stage
+from tests.support.postgres import PostgresServer
+from tests.support.receiver import Reply
+
+BACKLOG = 5_000
+BYSTANDERS = 50
+RATE = 12.0
+WELL = (Hook("customer's desk", "customer"), Hook("provider's desk", "provider"), Hook("other", "other"))
+DRAINS = Reply(delay=0.05)
+
+
+@pytest.fixture
+async def stage(
+    postgres: PostgresServer, issuer_folder: Path, history: History, seed: int
+) -> AsyncIterator[NotifierStage]:
+    async with notifier_stage(postgres, issuer_folder, history, seed) as made:
+        yield made
+
+
+def behind(reply: Reply) -> Hook:
+    """With as wide a lane as an endpoint may have."""
+    return Hook("behind", "customer", reply, sick=True, max_in_flight=64, watched=False)
+
+
+@pytest.mark.parametrize("reply", [DRAINS, STUCK], ids=["drains", "stuck"])
+async def test_a_backlog_of_one_endpoint_delays_no_other(stage: NotifierStage, reply: Reply) -> None:
+    """Whether its receiver takes the backlog or hangs; the sender starts with all of it before it."""
+    await stage.add(*WELL)
+    await stage.feeding(seconds=1.5, rate=RATE, beside="nobody")
+    await stage.settle(hurry=False)
+    (slowest,) = await stage.add(behind(reply))
+    await stage.process.kill()
+    await stage.pile_up(slowest, rounds(BACKLOG), BYSTANDERS)
+    await stage.restart()
+    await stage.feeding(seconds=2.0, rate=RATE, beside="a backlog")
+    await stage.settle(hurry=False)
+    await stage.verdict()
+    assert len(slowest.receiver.requests) >= 64, "the backlog never moved"
+
+
+async def test_a_new_sender_finds_its_work_without_reading_the_backlog(stage: NotifierStage) -> None:
+    """The first plans of a connection know the values: they must not scan everything once for each endpoint."""
+    (slowest,) = await stage.add(behind(STUCK))
+    await stage.process.kill()
+    await stage.pile_up(slowest, BACKLOG, BYSTANDERS)
+    database = Database(stage.setup.database_url, "notifier", pool_size=1)
+    now = system_clock()
+    values = {"now": now, "lease_until": now + timedelta(minutes=1), "batch": 64, "tests": 16}
+    async with database.system() as session:
+        explained = await session.scalar(text(f"EXPLAIN (FORMAT JSON) {_CLAIM.text}"), values)
+    await database.close()
+    plan = json.loads(explained) if isinstance(explained, str) else explained
+    scans = [node for node in nodes(plan[0]["Plan"]) if node["Node Type"] == "Seq Scan"]
+    assert {node["Relation Name"] for node in scans} <= {"endpoint"}, scans
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A query plan and every part of it."""
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes(part)

@@ -1,0 +1,72 @@
+"""The checker's part about alerts and webhooks: invariants I6 to I10."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from tests.support.faults.facts import Facts, by
+from tests.support.faults.history import Record
+
+STUCK_ENDPOINT_SECONDS: Final = 2.0
+
+
+def alerts(facts: Facts) -> Iterator[str]:
+    """I6: one alert per rule and breach window, one delivery per endpoint and event."""
+    for kind, wanted, fields in (
+        ("alert", "breach", ("rule", "window")),
+        ("delivery", "subscribed", ("endpoint", "event")),
+    ):
+        found = facts.keys(kind, *fields)
+        yield from (f"{kind} {'/'.join(map(str, k))} exists {n} times" for k, n in found.items() if n > 1)
+        due = facts.keys(wanted, *fields).keys()
+        yield from (f"{kind} {'/'.join(map(str, k))} is missing" for k in sorted(due - found.keys()))
+        yield from (f"{kind} {'/'.join(map(str, k))} has no cause" for k in sorted(found.keys() - due))
+
+
+def webhooks(facts: Facts) -> Iterator[str]:
+    """I7: each delivery arrives at its endpoint, all its copies byte for byte the same, each validly signed."""
+    home = {delivery["id"]: delivery["endpoint"] for delivery in facts["delivery"] if "id" in delivery}
+    for webhook, copies in by(facts["received"], "id"):
+        if len({copy["body"] for copy in copies}) > 1:
+            yield f"webhook {webhook} arrived with different bodies"
+        if not all(copy["valid"] for copy in copies):
+            yield f"webhook {webhook} arrived with a signature that does not verify"
+        if webhook not in home:
+            yield f"webhook {webhook} arrived but is no delivery"
+        elif strays := {copy["endpoint"] for copy in copies if "endpoint" in copy} - {home[webhook]}:
+            yield f"webhook {webhook} of {home[webhook]} arrived at {', '.join(sorted(strays))}"
+    arrived = facts.keys("received", "id")
+    for delivery in facts["delivery"]:
+        state = delivery.get("state")
+        if state == "done" and (delivery["id"],) not in arrived:
+            yield f"delivery {delivery['id']} is done but never arrived"
+        if state not in (None, "done") and not delivery.get("sick"):
+            yield f"delivery {delivery['id']} is {state}, and its endpoint is well"
+
+
+def delayed(facts: Facts) -> Iterator[str]:
+    """I8: a stuck endpoint delays the others by less than two seconds (99th percentiles, with it and without).
+
+    The waits without it are subtracted, so that a machine that is busy with something else proves nothing.
+    """
+    waits = {beside: _p99(records) for beside, records in by(facts["latency"], "beside")}
+    alone = waits.pop("nobody", 0.0)
+    for beside, p99 in waits.items():
+        if p99 - alone >= STUCK_ENDPOINT_SECONDS:
+            yield f"healthy endpoints waited {p99:.2f} s beside {beside} and {alone:.2f} s beside nobody (p99)"
+
+
+def _p99(records: list[Record]) -> float:
+    seconds = sorted(record["seconds"] for record in records)
+    return float(seconds[min(len(seconds) - 1, len(seconds) * 99 // 100)])
+
+
+def refused_addresses(facts: Facts) -> Iterator[str]:
+    """I9: no request leaves for a refused address."""
+    yield from (f"a request left for {sent['address']}" for sent in facts["sent"] if not sent["allowed"])
+
+
+def foreign_eyes(facts: Facts) -> Iterator[str]:
+    """I10: nothing is shown to an organization that is no party to it."""
+    for seen in facts["seen"]:
+        if seen["org"] not in seen["parties"]:
+            yield f"{seen['org']} saw {seen['object']} of {', '.join(seen['parties'])}"
