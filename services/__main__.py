@@ -1,6 +1,7 @@
 """`concordat`: the one command that runs, migrates, documents, measures and explains everything."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -135,6 +136,9 @@ def _serve(application: object, host: str, port: int, services: Sequence[FastAPI
     # uvicorn raises the signal again once it has stopped: asked to stop and stopped in order is a success.
     for asked in (signal.SIGINT, signal.SIGTERM):
         signal.signal(asked, lambda *_: None)
+    # What was loaded stays for good: the collector need not walk it again, 0.15 s each time, while callers wait.
+    gc.collect()
+    gc.freeze()
     server.run()
     if not server.started or any(service.state.kernel.failed for service in services):
         raise typer.Exit(1)

@@ -16,7 +16,7 @@ from shared.contracts.base import Scope, Visibility
 from shared.db import TYPE_MAP, EnumText, OrgOwned, new_metadata
 from shared.ids import uuid7
 
-_UNRESOLVED = text("state <> 'resolved'")
+UNRESOLVED = text("state <> 'resolved'")
 _PENDING = text("state = 'pending'")
 _IN_FLIGHT = text("state = 'in_flight'")
 
@@ -33,8 +33,8 @@ class Alert(OrgOwned, Base):
 
     __tablename__ = "alert"
     __table_args__ = (
-        Index("uq_alert_dedup_key", "org_id", "dedup_key", unique=True, postgresql_where=_UNRESOLVED),
-        Index("ix_alert_unresolved", "dedup_key", postgresql_where=_UNRESOLVED),
+        Index("uq_alert_dedup_key", "org_id", "dedup_key", unique=True, postgresql_where=UNRESOLVED),
+        Index("ix_alert_unresolved", "dedup_key", postgresql_where=UNRESOLVED),
     )
 
     charter_id: Mapped[UUID | None] = mapped_column(index=True)
@@ -186,10 +186,11 @@ class Delivery(OrgOwned, Base):
         Index("ix_delivery_in_flight", "endpoint_id", "lease_until", postgresql_where=_IN_FLIGHT),
         Index("ix_delivery_tests", "next_attempt_at", postgresql_where=text("is_test AND state = 'pending'")),
         Index("ix_delivery_endpoint_created", "endpoint_id", "created_at"),
+        Index("ix_delivery_alert", "alert_id", "endpoint_id"),
     )
 
     endpoint_id: Mapped[UUID] = mapped_column(ForeignKey("endpoint.id"))
-    alert_id: Mapped[UUID | None] = mapped_column(ForeignKey("alert.id"), index=True)
+    alert_id: Mapped[UUID | None] = mapped_column(ForeignKey("alert.id"))
     event_id: Mapped[UUID]
     event_type: Mapped[str]
     change: Mapped[Change | None] = mapped_column(EnumText(Change))

@@ -11,7 +11,7 @@ from sqlalchemy.orm import selectinload
 from services.notifier.domain.alerts import AlertState, Priority
 from services.notifier.domain.health import Window
 from services.notifier.domain.schedule import DeliveryState, Verdict
-from services.notifier.models import Alert, Delivery, DeliveryAttempt, Endpoint, EndpointSecret
+from services.notifier.models import UNRESOLVED, Alert, Delivery, DeliveryAttempt, Endpoint, EndpointSecret
 from services.notifier.vault import Purpose
 from shared.errors import NotFound
 
@@ -61,7 +61,7 @@ async def unresolved(
         .where(
             Alert.dedup_key.in_(dedup_keys),
             Alert.org_id.in_(org_ids),
-            Alert.state != AlertState.resolved,
+            UNRESOLVED,  # word for word, or a plan for any state could not use the index of the unresolved
         )
         .order_by(Alert.id)
         .with_for_update()

@@ -238,6 +238,14 @@ BUS_V1: Final[tuple[str, ...]] = (
     """,
     "INSERT INTO bus.bus_head (last_seq) VALUES (0) ON CONFLICT DO NOTHING",
     """
+    CREATE TABLE IF NOT EXISTS bus.bus_lane (
+      topic text,
+      shard smallint,
+      last_seq bigint NOT NULL,
+      PRIMARY KEY (topic, shard)
+    )
+    """,
+    """
     CREATE TABLE IF NOT EXISTS bus.bus_group (
       grp text,
       topic text,

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.notifier import queries
-from services.notifier.domain.alerts import Priority
+from services.notifier.domain.alerts import Change, Priority
 from services.notifier.domain.schedule import DeliveryState
 from services.notifier.domain.templates import (
     CONTENT_TYPES,
@@ -75,7 +75,8 @@ async def _wants(session: AsyncSession, endpoint: Endpoint, touched: Touched, ev
         return False
     if touched.alert.priority.rank > endpoint.least_priority.rank:
         return False
-    told_before = await queries.has_heard_of(session, endpoint.id, touched.alert.id)
+    is_new = touched.change is Change.opened
+    told_before = not is_new and await queries.has_heard_of(session, endpoint.id, touched.alert.id)
     return passes_on(endpoint.template, touched.change, told_before=told_before)
 
 
