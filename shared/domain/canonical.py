@@ -1,11 +1,12 @@
 """One text, and so one hash, per content: JSON by RFC 8785, with our value kinds written as strings."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from hashlib import sha256
 from types import NoneType
 from typing import Any
@@ -13,6 +14,7 @@ from uuid import UUID
 
 _LARGEST_EXACT = 2**53 - 1
 _MOST_DIGITS = 1000
+_write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def canonical_json(value: object) -> str:
@@ -24,7 +26,7 @@ def canonical_json(value: object) -> str:
     for what JSON readers would not agree on (naive datetimes, NaN, lone surrogates, integers
     past 2**53 - 1, decimals of more than a thousand digits).
     """
-    return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _write(_plain(value))
 
 
 def content_hash(value: object) -> str:
@@ -33,26 +35,30 @@ def content_hash(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    render = _form(type(value))
-    if render is not None:
-        return render(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return _object({field.name: getattr(value, field.name) for field in fields(value)})
-    raise TypeError(f"{type(value).__name__} has no canonical form")
+    return (_known.get(type(value)) or _form(type(value)))(value)
 
 
-def _form(kind: type) -> Callable[[Any], object] | None:
-    if kind not in _known:
-        _known[kind] = next((render for kinds, render in _FORMS if issubclass(kind, kinds)), None)
-    return _known[kind]
+def _form(kind: type) -> Callable[[Any], object]:
+    render = next((render for kinds, render in _FORMS if issubclass(kind, kinds)), None)
+    if render is None and is_dataclass(kind):
+        render = partial(_fields, sorted((field.name for field in fields(kind)), key=_utf16))
+    if render is None:
+        raise TypeError(f"{kind.__name__} has no canonical form")
+    _known[kind] = render
+    return render
 
 
-_known: dict[type, Callable[[Any], object] | None] = {}
+_known: dict[type, Callable[[Any], object]] = {}
 """Types met so far; there are as many as the program has classes."""
 
 
+def _fields(names: Sequence[str], value: object) -> dict[str, object]:
+    return {name: _plain(getattr(value, name)) for name in names}
+
+
 def _object(members: Mapping[object, object]) -> dict[str, object]:
-    return {key: _plain(members[key]) for key in sorted(map(_key, members), key=_utf16)}
+    keys = [_key(key) for key in members]
+    return {key: _plain(members[key]) for key in (sorted(keys, key=_utf16) if len(keys) > 1 else keys)}
 
 
 def _key(key: object) -> str:

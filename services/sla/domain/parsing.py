@@ -8,12 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import TypeVar
+from typing import Any
 
 from services.sla.domain.observations import Observation, ObservationKind, Pause, read_instant
 from shared.domain.refusal import Refusal
-
-T = TypeVar("T")
 
 ATTRIBUTE = "attributes."
 LARGEST_VERSION = 2**53 - 1
@@ -21,6 +19,7 @@ MOST_ATTRIBUTES, MOST_PAUSES = 32, 500
 _LARGEST_EXPONENT, _MOST_DECIMALS = 15, 12
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _TRUTH = {"true": True, "false": False}
+_KINDS = {kind.value: kind for kind in ObservationKind}
 _COLUMNS = frozenset(Observation.__dataclass_fields__)
 
 
@@ -45,24 +44,15 @@ def parse_row(row: Mapping[str, object], line: int) -> Observation | RowError:
 def read_observation(row: Mapping[str, object]) -> Observation:
     """The observation of one row; the pointer of a refusal is the field's name."""
     given = {name: value for name, value in row.items() if value is not None and value != ""}
-    for name in given:
-        if name not in _COLUMNS and not name.startswith(ATTRIBUTE):
+    for name in sorted(given.keys() - _COLUMNS):
+        if not name.startswith(ATTRIBUTE):
             shown = _UNWRITABLE.sub("?", name[:80])
             raise Refusal("unknown_field", f"{shown!r} is no field of an observation.", shown)
-    seen = Observation(
-        source=_required(given, "source", _text(100)),
-        source_id=_required(given, "source_id", _text(200)),
-        version=_optional(given, "version", _version, 1),
-        kind=_optional(given, "kind", _kind, ObservationKind.event),
-        service=_optional(given, "service", _text(200), ""),
-        occurred_at=_optional(given, "occurred_at", _instant, None),
-        ended_at=_optional(given, "ended_at", _instant, None),
-        value=_optional(given, "value", _decimal, None),
-        good=_optional(given, "good", _boolean, None),
-        attributes=_attributes(given),
-        pauses=_optional(given, "pauses", _pauses, ()),
-        deleted=_optional(given, "deleted", _boolean, False),
-    )
+    for name in ("source", "source_id"):
+        if name not in given:
+            raise Refusal("missing", f"{name} is missing.", name)
+    read = {name: _read(given[name], name, reader) for name, reader in _READERS.items() if name in given}
+    seen = Observation(**read, attributes=_attributes(given))
     _check(seen)
     return seen
 
@@ -96,19 +86,9 @@ def _check(seen: Observation) -> None:
         raise Refusal("ends_before_start", "It ends before it starts.", "ended_at")
 
 
-def _required(row: Mapping[str, object], name: str, read: Callable[[object], T]) -> T:
-    if name not in row:
-        raise Refusal("missing", f"{name} is missing.", name)
-    return _read(row, name, read)
-
-
-def _optional(row: Mapping[str, object], name: str, read: Callable[[object], T], default: T) -> T:
-    return _read(row, name, read) if name in row else default
-
-
-def _read(row: Mapping[str, object], name: str, read: Callable[[object], T]) -> T:
+def _read(value: object, name: str, read: Callable[[object], object]) -> Any:
     try:
-        return read(row[name])
+        return read(value)
     except ValueError as error:
         raise Refusal("invalid", f"{name}: {error}.", name) from None
 
@@ -133,9 +113,9 @@ def _version(value: object) -> int:
 
 
 def _kind(value: object) -> ObservationKind:
-    if value not in list(ObservationKind):
+    if not isinstance(value, str) or value not in _KINDS:
         raise ValueError(f"give one of {', '.join(ObservationKind)}")
-    return ObservationKind(str(value))
+    return _KINDS[value]
 
 
 def _instant(value: object) -> datetime:
@@ -188,11 +168,27 @@ def _attributes(row: Mapping[str, object]) -> dict[str, str]:
     given = row.get("attributes", {})
     if not isinstance(given, Mapping):
         raise Refusal("invalid", "attributes: give an object of texts.", "attributes")
-    columns = {name.removeprefix(ATTRIBUTE): row[name] for name in row if name.startswith(ATTRIBUTE)}
+    columns = {name.removeprefix(ATTRIBUTE): row[name] for name in row if name not in _COLUMNS}
     attributes = {**given, **columns}
     if len(attributes) > MOST_ATTRIBUTES:
         raise Refusal("invalid", f"attributes: give at most {MOST_ATTRIBUTES}.", "attributes")
     try:
-        return {_text(64)(name): _text(500)(value) for name, value in attributes.items()}
+        return {_NAME(name): _VALUE(value) for name, value in attributes.items()}
     except ValueError as error:
         raise Refusal("invalid", f"attributes: {error}.", "attributes") from None
+
+
+_NAME, _VALUE = _text(64), _text(500)
+_READERS: Mapping[str, Callable[[object], object]] = {
+    "source": _text(100),
+    "source_id": _text(200),
+    "version": _version,
+    "kind": _kind,
+    "service": _text(200),
+    "occurred_at": _instant,
+    "ended_at": _instant,
+    "value": _decimal,
+    "good": _boolean,
+    "pauses": _pauses,
+    "deleted": _boolean,
+}

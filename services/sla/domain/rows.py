@@ -162,13 +162,7 @@ READERS: dict[str, type[CsvRows] | type[NdjsonRows] | type[JsonRows]] = {
 def read_json(text: str) -> object:
     """JSON without NaN and repeated names, fractions as exact decimals; `ValueError` otherwise."""
     try:
-        return json.loads(
-            text,
-            parse_int=_integer,
-            parse_float=Decimal,
-            parse_constant=_no_constant,
-            object_pairs_hook=_unique_names,
-        )
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise ValueError(error.msg) from None
     except RecursionError:
@@ -216,3 +210,8 @@ def _unique_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _too_long(number: int) -> Refusal:
     return Refusal("line_too_long", f"Line {number} has more than {LONGEST_LINE} characters.")
+
+
+_DECODER = json.JSONDecoder(
+    parse_int=_integer, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_unique_names
+)

@@ -1,12 +1,12 @@
 """Take in observations: streamed, in batches, idempotent by source, id and version."""
 
-import json
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -201,12 +201,11 @@ class Intake:
 
 
 def _cells(seen: Observation) -> dict[str, object]:
-    pauses = [[start.isoformat(), end and end.isoformat()] for start, end in seen.pauses]
     own = {name: getattr(seen, name) for name in _COLUMNS if name != "fingerprint"}
     return own | {
         "kind": seen.kind.value,
-        "attributes": json.dumps(seen.attributes),
-        "pauses": json.dumps(pauses),
+        "attributes": orjson.dumps(seen.attributes).decode(),
+        "pauses": orjson.dumps(seen.pauses).decode(),
     }
 
 
