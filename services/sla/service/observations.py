@@ -1,9 +1,11 @@
 """Take in observations: streamed, in batches, idempotent by source, id and version."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 from uuid import UUID
 
 import orjson
@@ -23,6 +25,8 @@ from shared.db import load
 from shared.errors import Finding, Invalid
 
 BATCH = 500
+Batch = dict[tuple[str, str], tuple[int, Observation]]
+"""Line and content of each row, by source and its id there."""
 MOST_ERRORS = 1000
 
 _COLUMNS = {
@@ -107,13 +111,13 @@ async def ingest(
     """Store the rows of a body as it arrives. Refuses all of it when the body itself cannot be read."""
     sla = await load(session, Sla, sla_id)
     require(caller, policy.WRITE_OBSERVATIONS, sla.scope)
-    intake = Intake(session, caller, sla, now)
     await session.execute(_PLAN_EACH_BATCH)
-    with checking_input():
-        async for chunk in chunks:
-            await intake.take(reader.feed(chunk))
-        await intake.take(reader.finish())
-    await intake.store()
+    async with Intake(session, caller, sla, now) as intake:
+        with checking_input():
+            async for chunk in chunks:
+                await intake.take(reader.feed(chunk))
+            await intake.take(reader.finish())
+        await intake.store()
     if intake.tally.rejected and on_error is OnError.refuse:
         raise _refused(intake.tally)
     await intake.audit()
@@ -121,7 +125,10 @@ async def ingest(
 
 
 class Intake:
-    """The rows of one upload on their way into the table, a batch at a time."""
+    """The rows of one upload on their way into the table, a batch at a time.
+
+    While the database stores a batch, the rows of the next are read and checked. Leaving waits for the last.
+    """
 
     def __init__(self, session: AsyncSession, caller: Principal, sla: Sla, now: datetime) -> None:
         self.tally = Tally()
@@ -129,7 +136,19 @@ class Intake:
         self._caller = caller
         self._sla = sla
         self._now = now
-        self._pending: dict[tuple[str, str], tuple[int, Observation]] = {}
+        self._pending: Batch = {}
+        self._storing: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Whoever uses the session next must find it idle."""
+        if kind is None:
+            await self._settle()
+        elif self._storing is not None:
+            self._storing.cancel()
+            await asyncio.gather(self._storing, return_exceptions=True)
 
     async def take(self, rows: Iterable[Row]) -> None:
         """Check rows and store full batches; a batch never holds two versions of one key."""
@@ -145,15 +164,26 @@ class Intake:
             self._pending[key] = (line, seen)
 
     async def store(self) -> None:
-        """Write what is pending and count what became of it."""
-        if not self._pending:
-            return
-        prints = {key: fingerprint(seen) for key, (_, seen) in self._pending.items()}
-        found = await self._session.execute(_INSERT, self._parameters(prints))
+        """Hand what is pending to the database, once it is done with the batch before."""
+        batch, self._pending = self._pending, {}
+        await self._settle()
+        if batch:
+            self._storing = asyncio.create_task(self._write(batch))
+            await asyncio.sleep(0)  # so that the statement is on its way before more rows are read
+
+    async def _settle(self) -> None:
+        if self._storing is not None:
+            await self._storing
+            self._storing = None
+
+    async def _write(self, batch: Batch) -> None:
+        """Write a batch and count what became of it."""
+        prints = {key: fingerprint(seen) for key, (_, seen) in batch.items()}
+        found = await self._session.execute(_INSERT, self._parameters(batch, prints))
         odd = {(row.source, row.source_id): row for row in found}
-        self.tally.accepted += len(self._pending) - len(odd)
+        self.tally.accepted += len(batch) - len(odd)
         for key, row in odd.items():
-            line, seen = self._pending[key]
+            line, seen = batch[key]
             if row.is_added:
                 self._count_version(seen.version, row.newest)
             elif row.held in (prints[key], None):
@@ -161,7 +191,6 @@ class Intake:
             else:
                 message = f"Version {seen.version} is known with other content; send a later version."
                 self.tally.reject(RowError(line, "version", "version_conflict", message))
-        self._pending.clear()
 
     async def audit(self) -> None:
         """Who brought in how many rows; the rows themselves name their batch by time and member."""
@@ -185,10 +214,10 @@ class Intake:
             self.tally.accepted += 1
             self.tally.superseded += 1
 
-    def _parameters(self, prints: dict[tuple[str, str], str]) -> dict[str, object]:
+    def _parameters(self, batch: Batch, prints: dict[tuple[str, str], str]) -> dict[str, object]:
         # In order of the key, so that two uploads of the same rows wait for each other and never deadlock.
-        ordered = sorted(self._pending)
-        rows = [_cells(self._pending[key][1]) | {"fingerprint": prints[key]} for key in ordered]
+        ordered = sorted(batch)
+        rows = [_cells(batch[key][1]) | {"fingerprint": prints[key]} for key in ordered]
         return {name: [row[name] for row in rows] for name in _COLUMNS} | {
             "sla_id": self._sla.id,
             "now": self._now,
