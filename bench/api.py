@@ -22,12 +22,13 @@ from tests.support.changes import SMB_IMPACT
 PATH = "/changes/v1/change_requests"
 COUNTED = 10
 WRITE_NOTE = (
-    "a submission costs five times the peer's CPU time in Python, most of it in SQLAlchemy and the framework, and ten "
-    "round trips; next: one statement for caller, key and charter; Core inserts instead of the unit of work"
+    "a submission costs about 4 ms of CPU in Python: ten statements through SQLAlchemy at 0.2 ms each, the framework 1 ms, "
+    "the rest is the charter's own work; three times the ORM peer would leave 1 ms for everything. Next: the kernel's "
+    "fixed statements straight to the driver, and the idempotency claim within begin_as"
 )
 READ_NOTE = (
-    "a page costs nearly three times the peer's CPU time: 50 rows of 45 columns pass SQLAlchemy's types, and the framework "
-    "resolves the dependencies; next: let PostgreSQL write the JSON of the stored columns"
+    "a page costs about 3.4 ms of CPU, the peer's 1.5: the difference is token, transaction, caller, framework and the "
+    "item's shape; next: items without a Row object in between"
 )
 JSON = {"Content-Type": "application/json"}
 

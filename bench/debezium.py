@@ -33,9 +33,8 @@ STREAMING = """
 """
 DROP_SLOT = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '{}'"
 NOTE = (
-    "both clients spend about as much CPU on an event, but the relay is busy only half of the time: it reads, sends and "
-    "marks one shard's batch after another, while Debezium's threads decode, transform and send at once and mark "
-    "nothing; next: two shards in flight. With one Python thread the aim is out of reach"
+    "Debezium's threads decode, transform and send at once on both cores and mark nothing, the relay marks every row "
+    "durably; even against a cold Java machine the ratio is about 2. Next: an outbox that is marked by deleting"
 )
 
 

@@ -19,8 +19,8 @@ from tests.support.sla import agreement_form, sla_form
 ROWS = 20_000
 ROWS_A_REQUEST = 5_000
 NOTE = (
-    "a row costs about 60 us of Python (parsing, canonical text, hash) and one insert with a foreign key and two look-ups; "
-    "next: hash a fixed text instead of canonical JSON, and parse with orjson after the strict check"
+    "a row costs about 45 us of Python (reading 5, checking 11, canonical text and hash 11, the driver the rest); the "
+    "database works meanwhile. Next: COPY into a staging table, and hashing in C"
 )
 START = datetime(2026, 10, 1, tzinfo=UTC)
 

@@ -41,8 +41,8 @@ SPENT = "SELECT extract(epoch FROM max(published_at) - $1::timestamptz)::float8 
 
 
 NOTE = (
-    "one shard is in flight at a time, and the relay's process is busy only half of the time; "
-    "next: two shards in flight, and a client that hashes and batches outside Python"
+    "an event costs the relay about 15 us of CPU; broker, database and relay share two cores, and marking a row moves "
+    "five index entries; next: an outbox that is marked by deleting"
 )
 
 
