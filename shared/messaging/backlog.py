@@ -1,4 +1,4 @@
-"""What waits, as gauges: events to publish, events to handle, messages set aside."""
+"""What waits, as gauges: events to publish, events to handle, messages set aside, audit rows to seal."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -7,7 +7,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.messaging.consumer import ConsumerRunner
-from shared.messaging.metrics import DEAD_LETTERS, OLDEST_UNPUBLISHED, PARKED, UNPUBLISHED, show_lag
+from shared.messaging.metrics import (
+    DEAD_LETTERS,
+    OLDEST_UNPUBLISHED,
+    PARKED,
+    UNPUBLISHED,
+    UNSEALED,
+    show_lag,
+)
 
 EVERY: Final = timedelta(seconds=10)
 
@@ -20,6 +27,11 @@ _SET_ASIDE: Final = text(
     """
     SELECT (SELECT count(*) FROM dead_letter WHERE state = 'new') AS letters,
            (SELECT count(*) FROM parked_key) AS parked
+    """
+)
+_UNSEALED: Final = text(
+    """
+    SELECT coalesce(extract(epoch FROM :now - (SELECT at FROM audit WHERE seq IS NULL ORDER BY id LIMIT 1)), 0)::float8
     """
 )
 
@@ -38,6 +50,7 @@ class Backlog:
         aside = (await session.execute(_SET_ASIDE)).one()
         DEAD_LETTERS.labels(self._service).set(aside.letters)
         PARKED.labels(self._service).set(aside.parked)
+        UNSEALED.labels(self._service).set(await session.scalar(_UNSEALED, {"now": now}) or 0)
         if self._consumer is not None:
             show_lag(self._consumer.group, await self._consumer.waiting())
         return 0

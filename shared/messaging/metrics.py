@@ -13,6 +13,10 @@ OLDEST_UNPUBLISHED = Gauge(
     "concordat_relay_oldest_unpublished_seconds", "Age of the oldest waiting event", ["service"]
 )
 
+UNSEALED = Gauge(
+    "concordat_audit_oldest_unsealed_seconds", "Age of the oldest audit row not yet in its chain", ["service"]
+)
+
 MESSAGES = Counter("concordat_consumer_messages", "Messages by what became of them", ["consumer", "outcome"])
 GAPS = Counter("concordat_consumer_gaps", "Events that skipped versions of their aggregate", ["consumer"])
 RETRIES = Counter(
