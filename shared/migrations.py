@@ -17,7 +17,7 @@ from sqlalchemy import Connection, MetaData, pool
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from shared.messaging.tables import BUS_V1, MESSAGING_V1
-from shared.tables import AUDIT_GUARDS_V1, KERNEL_V1, ROW_SECURITY_V1
+from shared.tables import AUDIT_GUARDS_V1, KERNEL_V1, KERNEL_V2, ROW_SECURITY_V1
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVICES = ("charter", "sla", "changes", "notifier")
@@ -59,6 +59,12 @@ def kernel_v1(op: Operations) -> None:
         END $$
         """
     )
+
+
+def kernel_v2(op: Operations) -> None:
+    """Who sees whose people, and an organization's own audit chain."""
+    for statement in KERNEL_V2:
+        op.execute(statement)
 
 
 def govern(op: Operations, table: str) -> None:
@@ -172,7 +178,7 @@ async def _provision_service(connection: asyncpg.Connection, service: str, passw
 
 async def _provision_bus(connection: asyncpg.Connection, password: str) -> None:
     await _role(connection, BUS_ROLE, password)
-    if await connection.fetchval("SELECT to_regnamespace('bus') IS NULL"):
+    if await connection.fetchval("SELECT to_regclass('bus.bus_lane') IS NULL"):
         for statement in BUS_V1:
             await connection.execute(statement)
     for statement in (

@@ -1,7 +1,7 @@
 """The kernel's tables, present in every service's schema, and the DDL a first migration runs.
 
-`KERNEL_V1` is history: later changes to these tables are later steps. The drift check compares it
-with `kernel_tables()`.
+Each version is history: later changes are later steps. The drift check compares what they lead to with
+`kernel_tables()`.
 """
 
 from sqlalchemy import (
@@ -164,7 +164,7 @@ KERNEL_V1 = (
     "CREATE INDEX ix_member_org_id ON member (org_id)",
     """
     CREATE TABLE charter_party (
-      charter_id uuid NOT NULL, org_id uuid NOT NULL, side text NOT NULL, joined boolean NOT NULL,
+      charter_id uuid NOT NULL, org_id uuid NOT NULL, side text NOT NULL,
       CONSTRAINT pk_charter_party PRIMARY KEY (charter_id, org_id))
     """,
     "CREATE INDEX ix_charter_party_org_id ON charter_party (org_id)",
@@ -266,14 +266,6 @@ ROW_SECURITY_V1 = (
             SELECT 1 FROM charter_party mine JOIN charter_party theirs USING (charter_id)
             WHERE mine.org_id = app_org() AND theirs.org_id = other) $$
     """,
-    # To be named in a draft shows an organization's name; its people show once it acts on a charter itself.
-    """
-    CREATE FUNCTION app_works_with(other uuid) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path FROM CURRENT
-    AS $$ SELECT other = app_org() OR EXISTS (
-            SELECT 1 FROM charter_party mine JOIN charter_party theirs USING (charter_id)
-            WHERE mine.org_id = app_org() AND theirs.org_id = other AND theirs.joined) $$
-    """,
     """
     CREATE FUNCTION begin_as(p_issuer text, p_subject text, p_sysadmin boolean)
     RETURNS TABLE (member_id uuid, org_id uuid, roles text[], display_name text)
@@ -296,14 +288,14 @@ ROW_SECURITY_V1 = (
     "ALTER TABLE member ENABLE ROW LEVEL SECURITY",
     """
     CREATE POLICY known ON member
-    USING (app_is('system') OR app_is('sysadmin') OR app_works_with(org_id))
+    USING (app_is('system') OR app_is('sysadmin') OR app_knows(org_id))
     WITH CHECK (app_is('system') OR app_is('sysadmin') OR org_id = app_org())
     """,
     "ALTER TABLE charter_party ENABLE ROW LEVEL SECURITY",
     """
     CREATE POLICY party ON charter_party
     USING (app_is('system') OR org_id = app_org())
-    WITH CHECK (app_is('system'))
+    WITH CHECK (app_is('system') OR app_org() IS NOT NULL)
     """,
     "ALTER TABLE governed_charter ENABLE ROW LEVEL SECURITY",
     """
@@ -313,23 +305,21 @@ ROW_SECURITY_V1 = (
     "ALTER TABLE idempotency ENABLE ROW LEVEL SECURITY",
     """
     CREATE POLICY own ON idempotency
-    USING (app_is('system') OR org_id = app_org()
-           OR (app_is('sysadmin') AND org_id = '00000000-0000-0000-0000-000000000000'))
+    USING (app_is('system') OR app_is('sysadmin') OR org_id = app_org())
     """,
     "ALTER TABLE audit ENABLE ROW LEVEL SECURITY",
     """
     CREATE POLICY party ON audit
-    USING (app_is('system') OR app_is('sysadmin') AND customer_org_id IS NULL OR chain = app_org()
+    USING (app_is('system') OR app_is('sysadmin') AND customer_org_id IS NULL
            OR (app_org() = customer_org_id AND visibility <> 'provider')
            OR (app_org() = provider_org_id AND visibility <> 'customer')
            OR (visibility = 'shared' AND app_observes(chain)))
-    WITH CHECK (app_is('system') OR app_is('sysadmin') OR chain = app_org()
-                OR app_org() IN (customer_org_id, provider_org_id))
+    WITH CHECK (app_is('system') OR app_is('sysadmin') OR app_org() IS NOT NULL)
     """,
     "ALTER TABLE audit_checkpoint ENABLE ROW LEVEL SECURITY",
     """
     CREATE POLICY party ON audit_checkpoint
-    USING (app_is('system') OR app_is('sysadmin') AND customer_org_id IS NULL OR chain = app_org()
+    USING (app_is('system') OR app_is('sysadmin') AND customer_org_id IS NULL
            OR (app_org() = customer_org_id AND visibility <> 'provider')
            OR (app_org() = provider_org_id AND visibility <> 'customer')
            OR (visibility = 'shared' AND app_observes(chain)))
@@ -349,4 +339,45 @@ ROW_SECURITY_V1 = (
     "CREATE POLICY consume ON parked_key USING (app_is('system'))",
     "ALTER TABLE number_series ENABLE ROW LEVEL SECURITY",
     "CREATE POLICY numbering ON number_series USING (app_is('system') OR app_org() IS NOT NULL)",
+)
+
+KERNEL_V2 = (
+    # To be named in a draft shows an organization's name; its people show once it acts on a charter itself.
+    "ALTER TABLE charter_party ADD COLUMN joined boolean NOT NULL DEFAULT false",
+    """
+    UPDATE charter_party p SET joined = true
+     WHERE side <> 'observer' AND EXISTS (SELECT FROM governed_charter g WHERE g.charter_id = p.charter_id)
+    """,
+    "ALTER TABLE charter_party ALTER COLUMN joined DROP DEFAULT",
+    """
+    CREATE FUNCTION app_works_with(other uuid) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path FROM CURRENT
+    AS $$ SELECT other = app_org() OR EXISTS (
+            SELECT 1 FROM charter_party mine JOIN charter_party theirs USING (charter_id)
+            WHERE mine.org_id = app_org() AND theirs.org_id = other AND theirs.joined) $$
+    """,
+    "ALTER POLICY known ON member USING (app_is('system') OR app_is('sysadmin') OR app_works_with(org_id))",
+    "ALTER POLICY party ON charter_party WITH CHECK (app_is('system'))",
+    """
+    ALTER POLICY own ON idempotency
+    USING (app_is('system') OR org_id = app_org()
+           OR (app_is('sysadmin') AND org_id = '00000000-0000-0000-0000-000000000000'))
+    """,
+    # An organization's own affairs are a chain under its own id.
+    """
+    ALTER POLICY party ON audit
+    USING (app_is('system') OR app_is('sysadmin') AND customer_org_id IS NULL OR chain = app_org()
+           OR (app_org() = customer_org_id AND visibility <> 'provider')
+           OR (app_org() = provider_org_id AND visibility <> 'customer')
+           OR (visibility = 'shared' AND app_observes(chain)))
+    WITH CHECK (app_is('system') OR app_is('sysadmin') OR chain = app_org()
+                OR app_org() IN (customer_org_id, provider_org_id))
+    """,
+    """
+    ALTER POLICY party ON audit_checkpoint
+    USING (app_is('system') OR app_is('sysadmin') AND customer_org_id IS NULL OR chain = app_org()
+           OR (app_org() = customer_org_id AND visibility <> 'provider')
+           OR (app_org() = provider_org_id AND visibility <> 'customer')
+           OR (visibility = 'shared' AND app_observes(chain)))
+    """,
 )

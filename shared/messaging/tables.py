@@ -215,6 +215,7 @@ MESSAGING_V1: Final[tuple[str, ...]] = (
     """,
 )
 
+# Each may be repeated; `provision` does so while the newest table is missing.
 BUS_V1: Final[tuple[str, ...]] = (
     "CREATE SCHEMA IF NOT EXISTS bus",
     """
@@ -253,5 +254,9 @@ BUS_V1: Final[tuple[str, ...]] = (
       seq bigint NOT NULL DEFAULT 0,
       PRIMARY KEY (grp, topic, shard)
     )
+    """,
+    """
+    INSERT INTO bus.bus_lane (topic, shard, last_seq)
+    SELECT topic, shard, max(seq) FROM bus.bus_event GROUP BY topic, shard ON CONFLICT DO NOTHING
     """,
 )

@@ -41,6 +41,7 @@ async def _prepare(postgres: PostgresServer, database: str) -> None:
         kernel = _Collected()
         kernel.statements = []
         migrations.kernel_v1(kernel)
+        migrations.kernel_v2(kernel)
         wanted.statements = kernel.statements + wanted.statements
     govern(wanted, "note")
     for statement in wanted.statements:

@@ -132,7 +132,10 @@ async def words_told(stage: Stage, organization: str) -> set[str]:
     }
 
 
-async def test_acknowledging_an_alert_tells_its_own_organization_only(stage: Stage) -> None:
+@pytest.mark.parametrize(("act", "told"), [("acknowledge", "acknowledged"), ("resolve", "resolved")])
+async def test_taking_up_or_settling_an_alert_tells_its_own_organization_only(
+    stage: Stage, act: str, told: str
+) -> None:
     """The notifier hears its own events: of one party's alert the other's endpoints hear nothing."""
     await emptied(stage)
     kind = next(each for each in heard(stage) if each.TYPE == "org.concordat.escalation.raised.v1")
@@ -141,20 +144,20 @@ async def test_acknowledging_an_alert_tells_its_own_organization_only(stage: Sta
     await stage.s.publish(raised, aggregate_id=uuid7(), scope=scope(stage, stage.victim, "shared"))
     listed = await stage.call("customer.om_team", "GET", "/notifier/v1/alerts")
     alert = listed["items"][0]
-    path = f"/notifier/v1/alerts/{alert['id']}/acknowledge"
+    path = f"/notifier/v1/alerts/{alert['id']}/{act}"
     await stage.call("customer.om_team", "POST", path, {"note": "Sesame"}, alert["version"])
-    for envelope in await own_events(stage):
+    for envelope in await own_events(stage, told):
         await stage.s.publish(envelope, aggregate_id=uuid7(), scope=scope(stage, stage.victim, "customer"))
     for organization in set(ORGANIZATIONS) - {"customer"}:
         listed = await stage.call(f"{organization}.om_team", "GET", "/notifier/v1/deliveries")
-        assert "acknowledged" not in json.dumps(listed), organization
+        assert told not in json.dumps(listed), organization
     mine = await stage.call("customer.om_team", "GET", "/notifier/v1/deliveries")
-    assert "acknowledged" in json.dumps(mine)
+    assert told in json.dumps(mine)
 
 
-async def own_events(stage: Stage) -> list[Event]:
-    """The acknowledgements the notifier emitted."""
-    kind = next(each for each in heard(stage) if each.TYPE == "org.concordat.alert.acknowledged.v1")
+async def own_events(stage: Stage, told: str) -> list[Event]:
+    """What the notifier emitted of its alerts."""
+    kind = next(each for each in heard(stage) if each.TYPE == f"org.concordat.alert.{told}.v1")
     return list(await stage.s.events(kind))
 
 

@@ -187,6 +187,7 @@ class _Statements:
 def _schema() -> list[str]:
     statements = _Statements()
     migrations.kernel_v1(statements)
+    migrations.kernel_v2(statements)
     statements.all += TABLES
     govern(statements, "note")
     return statements.all

@@ -25,17 +25,6 @@ def upgrade() -> None:
         for column in ("charter_id", "customer_org_id", "provider_org_id"):
             op.create_index(f"ix_{table}_{column}", table, [column])
         govern(op, table)
-    _charter_party()
-
-
-def _charter_party() -> None:
-    """A party names the parties of its own charter, and lets its own people be seen; other services only listen."""
-    partaken = "EXISTS (SELECT 1 FROM charter c WHERE c.id = charter_id AND app_org() IN (c.customer_org_id, c.provider_org_id))"
-    op.execute(f"CREATE POLICY drafting ON charter_party FOR INSERT WITH CHECK ({partaken} AND NOT joined)")
-    op.execute(
-        "CREATE POLICY joining ON charter_party FOR UPDATE USING (org_id = app_org())"
-        f" WITH CHECK ({partaken} AND org_id = app_org() AND side <> 'observer')"
-    )
 
 
 def _governed() -> list[sa.Column[object]]:

@@ -200,7 +200,7 @@ def _delivery_indexes() -> None:
     pending, in_flight = sa.text("state = 'pending'"), sa.text("state = 'in_flight'")
     tests = sa.text("is_test AND state = 'pending'")
     op.create_index("ix_delivery_org_id", "delivery", ["org_id"])
-    op.create_index("ix_delivery_alert", "delivery", ["alert_id", "endpoint_id"])
+    op.create_index("ix_delivery_alert_id", "delivery", ["alert_id"])
     op.create_index("ix_delivery_endpoint_created", "delivery", ["endpoint_id", "created_at"])
     op.create_index("ix_delivery_tests", "delivery", ["next_attempt_at"], postgresql_where=tests)
     op.create_index(
