@@ -15,9 +15,10 @@ from uuid import UUID
 import orjson
 from fastapi import Depends, Query, Request, Response
 from pydantic.json_schema import SkipJsonSchema
-from sqlalchemy import ColumnElement, Row, Select, Text, cast, inspect, type_coerce
+from sqlalchemy import ARRAY, ColumnElement, Row, Select, Text, Uuid, cast, inspect, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.types import NullType
 
 from shared.authz import Principal
 from shared.db import EnumText, Versioned
@@ -87,7 +88,7 @@ PageQuery = Annotated[PageRequest, Depends(_page_request)]
 async def paginate(session: AsyncSession, statement: Select[R], model: type[R], page: PageRequest) -> Rows[R]:
     """One page of `statement`, in order of creation (ids are UUIDv7)."""
     found = (await session.scalars(_one_more(statement, model, page))).all()
-    cursor = _next_cursor([row.id for row in found], page)
+    cursor = _next_cursor(found, page)
     if cursor:
         page.link_next(cursor)
     return Rows(found[: page.limit], cursor)
@@ -121,7 +122,7 @@ async def paginate_json(
     connection = await session.connection()  # past the session: there are no objects to keep track of
     query: Select[Any] = statement.with_only_columns(*wanted)
     found = (await connection.execute(_one_more(query, model, page))).all()
-    cursor = _next_cursor([row.id for row in found], page)
+    cursor = _next_cursor(found, page)
     items = [_item(row, shape, texts) for row in found[: page.limit]]
     if cursor:
         page.link_next(cursor)
@@ -130,10 +131,12 @@ async def paginate_json(
 
 
 def _shown(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Enums stay the text they are stored as; JSON comes as text."""
-    if isinstance(column.type, EnumText):
-        return type_coerce(column, Text).label(column.key)
-    return cast(column, Text).label(column.key) if isinstance(column.type, JSONB) else column
+    """As JSON can take it: enums stay the text they are stored as, JSON and UUIDs come as text, arrays as lists."""
+    if isinstance(column.type, JSONB | Uuid):
+        return cast(column, Text).label(column.key)
+    if isinstance(column.type, EnumText | ARRAY):
+        return type_coerce(column, NullType()).label(column.key)
+    return column
 
 
 def _item(row: Row[Any], shape: Shape, texts: Sequence[str]) -> dict[str, object]:
@@ -152,8 +155,10 @@ def _one_more(statement: Select[S], model: type[R], page: PageRequest) -> Select
     return statement.order_by(order).limit(page.limit + 1)
 
 
-def _next_cursor(ids: Sequence[UUID], page: PageRequest) -> str | None:
-    return write_cursor(ids[page.limit - 1], page.fingerprint()) if len(ids) > page.limit else None
+def _next_cursor(rows: Sequence[Any], page: PageRequest) -> str | None:
+    if len(rows) <= page.limit:
+        return None
+    return write_cursor(UUID(str(rows[page.limit - 1].id)), page.fingerprint())
 
 
 async def all_rows(session: AsyncSession, statement: Select[R], model: type[R]) -> Sequence[R]:
