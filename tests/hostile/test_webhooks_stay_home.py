@@ -158,7 +158,7 @@ async def test_taking_up_or_settling_an_alert_tells_its_own_organization_only(
 async def own_events(stage: Stage, told: str) -> list[Event]:
     """What the notifier emitted of its alerts."""
     wanted = f"org.concordat.alert.{told}.v1"
-    kind = next(each for each in heard(stage) if each.TYPE == wanted)
+    kind = next(each for each in heard(stage) if wanted == each.TYPE)
     return list(await stage.s.events(kind))
 
 
