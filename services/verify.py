@@ -57,7 +57,7 @@ class Findings:
 
     def show(self, console: Console) -> None:
         chain, report = self.chain, self.report
-        console.print(f"{chain.service}, charter {chain.id}, {chain.visibility}: {report.rows} rows")
+        console.print(f"{chain.service}, chain {chain.id}, {chain.visibility}: {report.rows} rows")
         for name, verdict in (("integrity", report.integrity), ("completeness", report.completeness)):
             console.print(f"{name}: {_said(verdict)}", markup=False)
         if report.last > report.anchored:
