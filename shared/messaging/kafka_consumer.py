@@ -178,8 +178,6 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 if not await self._deliver(_delivered(record), lane.leaving):
                     break
                 self._done[partition] = self._next[partition] = record.offset + 1
-                if lane.paused and not lane.waiting:
-                    self._resume(partition, lane)
         finally:
             if self._lanes.get(partition) is lane:
                 del self._lanes[partition]

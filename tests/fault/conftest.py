@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.faults.history import History, seed_of_this_run
+from tests.support.faults.notifier import NotifierStage, notifier_stage
 from tests.support.faults.stage import Stage, new_stage
 from tests.support.postgres import PostgresServer
 from tests.support.processes import kafka_bootstrap
@@ -64,4 +65,13 @@ async def log_stage(
 ) -> AsyncIterator[Stage]:
     """The same for scenarios that have nothing to do with the kind of bus."""
     async with new_stage(postgres, issuer_folder, history, seed) as made:
+        yield made
+
+
+@pytest.fixture
+async def notifier(
+    postgres: PostgresServer, issuer_folder: Path, history: History, seed: int
+) -> AsyncIterator[NotifierStage]:
+    """The product's notifier as a process, for scenarios about alerts and webhooks."""
+    async with notifier_stage(postgres, issuer_folder, history, seed) as made:
         yield made

@@ -1,9 +1,8 @@
 """T19: one endpoint has a long backlog, and the others notice nothing (I8)."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +11,9 @@ from sqlalchemy import text
 from services.notifier.service.claiming import _CLAIM
 from shared.clock import system_clock
 from shared.db import Database
-from tests.support.faults.history import History, rounds
+from tests.support.faults.history import rounds
 from tests.support.faults.hooks import STUCK, Hook
-from tests.support.faults.notifier import NotifierStage, notifier_stage
-from tests.support.postgres import PostgresServer
+from tests.support.faults.notifier import NotifierStage
 from tests.support.receiver import Reply
 
 BACKLOG = 5_000
@@ -25,41 +23,33 @@ WELL = (Hook("customer's desk", "customer"), Hook("provider's desk", "provider")
 DRAINS = Reply(delay=0.05)
 
 
-@pytest.fixture
-async def stage(
-    postgres: PostgresServer, issuer_folder: Path, history: History, seed: int
-) -> AsyncIterator[NotifierStage]:
-    async with notifier_stage(postgres, issuer_folder, history, seed) as made:
-        yield made
-
-
 def behind(reply: Reply) -> Hook:
     """With as wide a lane as an endpoint may have."""
     return Hook("behind", "customer", reply, sick=True, max_in_flight=64, watched=False)
 
 
 @pytest.mark.parametrize("reply", [DRAINS, STUCK], ids=["drains", "stuck"])
-async def test_a_backlog_of_one_endpoint_delays_no_other(stage: NotifierStage, reply: Reply) -> None:
+async def test_a_backlog_of_one_endpoint_delays_no_other(notifier: NotifierStage, reply: Reply) -> None:
     """Whether its receiver takes the backlog or hangs; the sender starts with all of it before it."""
-    await stage.add(*WELL)
-    await stage.feeding(seconds=1.5, rate=RATE, beside="nobody")
-    await stage.settle(hurry=False)
-    (slowest,) = await stage.add(behind(reply))
-    await stage.process.kill()
-    await stage.pile_up(slowest, rounds(BACKLOG), BYSTANDERS)
-    await stage.restart()
-    await stage.feeding(seconds=2.0, rate=RATE, beside="a backlog")
-    await stage.settle(hurry=False)
-    await stage.verdict()
+    await notifier.add(*WELL)
+    await notifier.feeding(seconds=1.5, rate=RATE, beside="nobody")
+    await notifier.settle(hurry=False)
+    (slowest,) = await notifier.add(behind(reply))
+    await notifier.process.kill()
+    await notifier.pile_up(slowest, rounds(BACKLOG), BYSTANDERS)
+    await notifier.restart()
+    await notifier.feeding(seconds=2.0, rate=RATE, beside="a backlog")
+    await notifier.settle(hurry=False)
+    await notifier.verdict()
     assert len(slowest.receiver.requests) >= 64, "the backlog never moved"
 
 
-async def test_a_new_sender_finds_its_work_without_reading_the_backlog(stage: NotifierStage) -> None:
+async def test_a_new_sender_finds_its_work_without_reading_the_backlog(notifier: NotifierStage) -> None:
     """The first plans of a connection know the values: they must not scan everything once for each endpoint."""
-    (slowest,) = await stage.add(behind(STUCK))
-    await stage.process.kill()
-    await stage.pile_up(slowest, BACKLOG, BYSTANDERS)
-    database = Database(stage.setup.database_url, "notifier", pool_size=1)
+    (slowest,) = await notifier.add(behind(STUCK))
+    await notifier.process.kill()
+    await notifier.pile_up(slowest, BACKLOG, BYSTANDERS)
+    database = Database(notifier.setup.database_url, "notifier", pool_size=1)
     now = system_clock()
     values = {"now": now, "lease_until": now + timedelta(minutes=1), "batch": 64, "tests": 16}
     async with database.system() as session:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
+from fastapi import FastAPI
 from pydantic import SecretStr
 
 from services.notifier.app import create_app as new_notifier
@@ -111,34 +112,40 @@ def serve(setup: Setup, port: int, group: str | None, background: bool) -> None:
     """The HTTP service; with `background`, relay, timers and the consumer of `group` in the same process."""
     prepare(setup)
     settings = Settings(
-        environment="test",
-        database_url=SecretStr(setup.database_url),
-        bus="pglog",
-        bus_database_url=SecretStr(setup.bus_address),
-        issuers=setup.issuers,
-        log_level="warning",
+        **_settings(setup),
         background=background,
     )
     app = create_app(settings, open_bus(setup), group if background else None)
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+    _answer(app, port)
 
 
 def notify(setup: Setup, port: int) -> None:
     """The product's own notifier: its HTTP service, relay, timers, consumer and delivery worker."""
     prepare(setup)
     settings = NotifierSettings(
-        environment="test",
-        database_url=SecretStr(setup.database_url),
-        bus="pglog",
-        bus_database_url=SecretStr(setup.bus_address),
-        issuers=setup.issuers,
-        log_level="warning",
+        **_settings(setup),
         secret_key=SecretStr(SECRET_KEY),
         allowed_networks=(ALLOWED_NETWORK,),
         allowed_ports=("1024-65535",),
         deadline=DELIVERY_DEADLINE,
     )
     app = new_notifier(settings, open_bus(setup))
+    _answer(app, port)
+
+
+def _settings(setup: Setup) -> dict[str, Any]:
+    """What every service here is told."""
+    return {
+        "environment": "test",
+        "database_url": SecretStr(setup.database_url),
+        "bus": "pglog",
+        "bus_database_url": SecretStr(setup.bus_address),
+        "issuers": setup.issuers,
+        "log_level": "warning",
+    }
+
+
+def _answer(app: FastAPI, port: int) -> None:
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
 
 
