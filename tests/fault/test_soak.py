@@ -31,7 +31,7 @@ from tests.support.postgres import PostgresServer
 
 SECONDS = float(os.environ.get("SOAK_MINUTES") or 0) * 60 or 4.0
 RATE = float(os.environ.get("RATE") or 50)
-WARM_UP_SECONDS = max(1.5, min(30.0, SECONDS / 10))
+WARM_UP_SECONDS = max(4.0, min(30.0, SECONDS / 10))
 EVENTS_A_SECOND = 4.0
 USERS = 60
 STEPS = 6
