@@ -17,9 +17,9 @@ from bench.debezium_connect import DEBEZIUM, PUBLICATION, SLOT, Worker, connecto
 from bench.figures import Figure, Options, Result, Sample, Side, Skipped, Step, interleave
 from bench.kafka import DRAIN_SECONDS, EVENTS, FILL, NoKafka, broker, drain, one_event
 from bench.stage import Stage, stage
-from shared import migrations
-from shared.messaging.kafka import PARTITIONS
-from shared.postgres import EmbeddedPostgres
+from concordat.embedded.postgres import EmbeddedPostgres
+from shared.data import migrations
+from shared.messaging.kafka.bus import PARTITIONS
 
 TITLE = "Relay vs Debezium's connector for PostgreSQL"
 WARM_UP_ROUNDS = 8

@@ -18,9 +18,9 @@ import uvloop
 from bench.api import submit
 from bench.figures import Figure, Options, Result, Sample, Side, Skipped, Step, interleave
 from bench.stage import ROOT, Stage, free_port, stage
-from shared import migrations
 from shared.contracts import TOPICS
-from shared.messaging.kafka import PARTITIONS, KafkaBus, ensure_topics
+from shared.data import migrations
+from shared.messaging.kafka.bus import PARTITIONS, KafkaBus, ensure_topics
 from shared.messaging.relay import Relay
 
 EVENTS = 20_000

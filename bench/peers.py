@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from bench.load import CONNECTIONS
 from services.changes.models import Base as Ours
-from shared.ids import uuid7
+from shared.data.ids import uuid7
 
 TABLES = {
     "change_request": "id",

@@ -22,10 +22,10 @@ import asyncpg
 import httpx
 
 from bench.load import CONNECTIONS
-from services import embedded
-from shared import directory, migrations
-from shared.db import Database
-from shared.ids import uuid7
+from concordat.embedded import server as embedded
+from shared.data import directory, migrations
+from shared.data.ids import uuid7
+from shared.data.session import Database
 from tests.support.world import World
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,7 +68,7 @@ class Stage:
         self, service: str, *, background: bool = False, settings: Mapping[str, str] = MappingProxyType({})
     ) -> Iterator["Server"]:
         """A service of ours as production runs it."""
-        command = ["-m", "services", "run", service, "--port"]
+        command = ["-m", "concordat", "run", service, "--port"]
         chosen = self.environment(service, background=background) | dict(settings)
         with serving(command, chosen, f"/{service}/readyz") as server:
             yield server

@@ -46,7 +46,7 @@ def starts(options: Options, step: Step) -> list[Result]:
 def embedded_mode(folder: Path) -> Iterator[tuple[psutil.Process, float]]:
     """`concordat run embedded`, with the seconds it took from start to ready."""
     port = free_port()
-    command = ["-m", "services", "run", "embedded", "--port", str(port), "--data", str(folder)]
+    command = ["-m", "concordat", "run", "embedded", "--port", str(port), "--data", str(folder)]
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL)  # noqa: S603
     try:
         took = until_ready(process, f"http://127.0.0.1:{port}/changes/readyz")

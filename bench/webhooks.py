@@ -26,10 +26,10 @@ from bench.api import PATH, form
 from bench.figures import Figure, Options, Result, Sample, Side, Skipped, Step
 from bench.kafka import NoKafka, broker
 from bench.stage import ROOT, free_port, new_charters, seed, stage, until_ready
-from services import embedded
+from concordat.embedded import server as embedded
 from shared.contracts import TOPICS
 from shared.contracts.changes import EscalationRaised
-from shared.messaging.kafka import PARTITIONS, ensure_topics
+from shared.messaging.kafka.bus import PARTITIONS, ensure_topics
 from tests.support.world import World
 
 ESCALATIONS_A_SECOND = 25
@@ -107,7 +107,7 @@ def embedded_mode() -> Iterator[Target]:
             asyncio.run(seed(ready, service, world, charters))
         options = ["--no-demo", "--port", str(port), "--data", folder]
         process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-m", "services", "run", "embedded", *options],
+            [sys.executable, "-m", "concordat", "run", "embedded", *options],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
         )

@@ -14,8 +14,8 @@ from services.changes.domain.escalation import Cause, EscalationState
 from services.changes.domain.priority import PriorityLevel
 from services.changes.domain.routing import RequestReason
 from services.changes.domain.states import ChangeState
-from shared.db import TYPE_MAP, EnumText, Governed, new_metadata
-from shared.domain.governance import Party, Severity
+from shared.contracts.governance import Party, Severity
+from shared.data.session import TYPE_MAP, EnumText, Governed, new_metadata
 
 
 class Base(DeclarativeBase):

@@ -1,9 +1,9 @@
 """Who may do what in the change log. Voting rights come on top: they stand in the charter's seats."""
 
-from shared.authz import BOTH, EVERYONE, Action, Principal, require
 from shared.contracts.base import Scope
-from shared.domain.governance import Party, Role
-from shared.errors import Forbidden
+from shared.contracts.governance import Party, Role
+from shared.web.authz import BOTH, EVERYONE, Action, Principal, require
+from shared.web.problems import Forbidden
 
 WORKING = frozenset({Role.om_team, Role.business_owner})
 

@@ -14,7 +14,7 @@ from services.changes.domain.change_log import BallotStatus
 from services.changes.domain.escalation import EscalationState
 from services.changes.domain.states import ChangeState
 from services.changes.models import BallotRow, ChangeRequest, Decision, Escalation
-from shared.domain.governance import Severity
+from shared.contracts.governance import Severity
 
 TIMER_BATCH = 50
 

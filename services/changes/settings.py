@@ -1,6 +1,6 @@
 """Settings of the changes service: the kernel's, read from `CHANGES_*` first."""
 
-from shared.settings import KernelSettings, settings_config
+from shared.runtime.settings import KernelSettings, settings_config
 
 
 class Settings(KernelSettings):

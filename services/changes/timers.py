@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.changes import queries
 from services.changes.service.escalating import elevate_expired, warn
-from shared.timers import Timer
+from shared.runtime.timers import Timer
 
 
 async def warn_due(session: AsyncSession, now: datetime) -> int:

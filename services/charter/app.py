@@ -7,10 +7,10 @@ from services.charter.consumers import HANDLERS
 from services.charter.models import Base
 from services.charter.settings import Settings
 from services.charter.timers import TIMERS
-from shared.app import new_app
-from shared.clock import Clock, system_clock
-from shared.kernel import ServiceInfo
 from shared.messaging.bus import Bus
+from shared.runtime.clock import Clock, system_clock
+from shared.runtime.kernel import ServiceInfo
+from shared.web.app import new_app
 
 SERVICE = ServiceInfo(
     name="charter",

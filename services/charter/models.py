@@ -9,9 +9,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, foreign, mapped_column, rela
 
 from services.charter.domain.signing import Signatory, Signed, missing
 from services.charter.domain.states import CharterState
-from shared.db import TYPE_MAP, EnumText, Governed, Versioned, new_metadata
-from shared.domain.governance import Party, Role
-from shared.domain.reviews import OVERDUE, Determination, ReviewState
+from shared.contracts.governance import Party, Role
+from shared.data.session import TYPE_MAP, EnumText, Governed, Versioned, new_metadata
+from shared.reviews.domain import OVERDUE, Determination, ReviewState
 
 _VALID = text("voided_at IS NULL")
 _OPEN = text("state = 'open'")

@@ -1,7 +1,7 @@
 """Who may do what in the charter service."""
 
-from shared.authz import BOTH, EVERYONE, Action
-from shared.domain.governance import Role
+from shared.contracts.governance import Role
+from shared.web.authz import BOTH, EVERYONE, Action
 
 _DRAFTERS = frozenset({Role.om_team, Role.business_owner})
 _SIGNATORIES = frozenset({Role.business_owner, Role.executive_sponsor})

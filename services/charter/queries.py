@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.charter.domain.states import CharterState
 from services.charter.models import Charter, CharterReview, CharterVersion, Member, ReviewStatement, Signature
-from shared.domain.governance import Party
-from shared.domain.reviews import ReviewState
-from shared.errors import NotFound
-from shared.paging import PageRequest, Rows, paginate
+from shared.contracts.governance import Party
+from shared.reviews.domain import ReviewState
+from shared.web.pages import PageRequest, Rows, paginate
+from shared.web.problems import NotFound
 
 BATCH = 50
 

@@ -1,6 +1,6 @@
 """Settings of the charter service: `CHARTER_*`, else `CONCORDAT_*`."""
 
-from shared.settings import KernelSettings, settings_config
+from shared.runtime.settings import KernelSettings, settings_config
 
 
 class Settings(KernelSettings):

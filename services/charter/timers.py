@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.charter import queries
 from services.charter.service.ratification import activate
 from services.charter.service.reviews import raise_due
-from shared.authz import SYSTEM
-from shared.timers import Timer
+from shared.runtime.timers import Timer
+from shared.web.authz import SYSTEM
 
 
 async def activate_due(session: AsyncSession, now: datetime) -> int:

@@ -11,11 +11,11 @@ from services.notifier.models import Base
 from services.notifier.settings import Settings
 from services.notifier.timers import timers
 from services.notifier.tools import Tools
-from shared import directory
-from shared.app import new_app
-from shared.clock import Clock, system_clock
-from shared.kernel import ServiceInfo
+from shared.data import directory
 from shared.messaging.bus import Bus
+from shared.runtime.clock import Clock, system_clock
+from shared.runtime.kernel import ServiceInfo
+from shared.web.app import new_app
 
 SERVICE = ServiceInfo(
     name="notifier",

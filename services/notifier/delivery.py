@@ -16,9 +16,9 @@ from services.notifier.service.fanout import NEWS
 from services.notifier.service.results import Outcome, keep_delivered, keep_failed
 from services.notifier.service.secrets import opened
 from services.notifier.tools import Tools
-from shared import failpoints
-from shared.db import Database
-from shared.telemetry import Attributes, linked_span
+from shared.data.session import Database
+from shared.runtime import failpoints
+from shared.runtime.telemetry import Attributes, linked_span
 
 log = structlog.get_logger()
 

@@ -13,8 +13,8 @@ from services.notifier.domain.schedule import DeliveryState, Fault, Verdict
 from services.notifier.domain.templates import Template
 from services.notifier.vault import Purpose
 from shared.contracts.base import Scope, Visibility
-from shared.db import TYPE_MAP, EnumText, OrgOwned, new_metadata
-from shared.ids import uuid7
+from shared.data.ids import uuid7
+from shared.data.session import TYPE_MAP, EnumText, OrgOwned, new_metadata
 
 UNRESOLVED = text("state <> 'resolved'")
 _PENDING = text("state = 'pending'")

@@ -1,7 +1,7 @@
 """Who may do what in the notifier. Alerts and endpoints are an organization's own affair."""
 
-from shared.authz import Action
-from shared.domain.governance import Role
+from shared.contracts.governance import Role
+from shared.web.authz import Action
 
 _KEEPERS = frozenset({Role.om_team, Role.business_owner, Role.org_admin})
 

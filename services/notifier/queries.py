@@ -13,7 +13,7 @@ from services.notifier.domain.health import Window
 from services.notifier.domain.schedule import DeliveryState, Verdict
 from services.notifier.models import UNRESOLVED, Alert, Delivery, DeliveryAttempt, Endpoint, EndpointSecret
 from services.notifier.vault import Purpose
-from shared.errors import NotFound
+from shared.web.problems import NotFound
 
 
 def alerts(

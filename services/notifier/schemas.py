@@ -13,10 +13,10 @@ from services.notifier.domain.rules import RULES
 from services.notifier.domain.schedule import DeliveryState, Fault, Verdict
 from services.notifier.domain.templates import Template, TemplateOptions, Told
 from services.notifier.urls import LONGEST_URL
+from shared.contracts.governance import Party, Role
 from shared.contracts.notifier import AlertAcknowledged, AlertResolved
-from shared.domain.governance import Party, Role
-from shared.paging import Page
-from shared.schemas import In, Instant, LongText, Out, Text
+from shared.web.pages import Page
+from shared.web.schemas import In, Instant, LongText, Out, Text
 
 DELIVERED_TYPES = frozenset({*RULES, AlertAcknowledged.TYPE, AlertResolved.TYPE})
 LONGEST_OVERLAP_HOURS = 72

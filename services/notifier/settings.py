@@ -9,7 +9,7 @@ from pydantic_settings import NoDecode
 
 from services.notifier.domain.addresses import EgressPolicy, egress_policy
 from services.notifier.vault import Vault, new_vault_key, vault_key
-from shared.settings import KernelSettings, settings_config
+from shared.runtime.settings import KernelSettings, settings_config
 
 # A claimed delivery is ours for a minute; an attempt must surely have ended by then.
 LONGEST_DEADLINE = timedelta(seconds=45)

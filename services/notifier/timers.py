@@ -12,7 +12,7 @@ from services.notifier.models import Delivery, DeliveryAttempt, EndpointSecret
 from services.notifier.service.results import release
 from services.notifier.service.secrets import rewrap
 from services.notifier.vault import Vault
-from shared.timers import Timer
+from shared.runtime.timers import Timer
 
 BATCH = 50
 KEPT_FOR = timedelta(days=90)

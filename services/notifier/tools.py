@@ -8,7 +8,7 @@ from services.notifier.domain.schedule import LEAST_JITTER, MOST_JITTER
 from services.notifier.egress import Egress
 from services.notifier.settings import Settings
 from services.notifier.vault import Vault
-from shared.clock import Clock
+from shared.runtime.clock import Clock
 
 
 def random_jitter() -> float:

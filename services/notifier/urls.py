@@ -6,7 +6,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 import idna
 
 from services.notifier.domain.addresses import Blocked, EgressPolicy, parsed, vet
-from shared.domain.refusal import Refusal
+from shared.pure.refusal import Refusal
 
 LONGEST_URL = 2048
 DEFAULT_PORTS = {"https": 443, "http": 80}

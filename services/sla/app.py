@@ -7,11 +7,11 @@ from services.sla.api import agreements, observations, reports, results, reviews
 from services.sla.models import Base
 from services.sla.settings import Settings
 from services.sla.timers import TIMERS
-from shared import directory
-from shared.app import new_app
-from shared.clock import Clock, system_clock
-from shared.kernel import ServiceInfo
+from shared.data import directory
 from shared.messaging.bus import Bus
+from shared.runtime.clock import Clock, system_clock
+from shared.runtime.kernel import ServiceInfo
+from shared.web.app import new_app
 
 SERVICE = ServiceInfo(
     name="sla",

@@ -1,6 +1,6 @@
 """What the sla service follows beyond the directory: nothing yet."""
 
 from shared.contracts.base import Event
-from shared.kernel import Handler
+from shared.runtime.kernel import Handler
 
 HANDLERS: dict[type[Event], Handler] = {}

@@ -13,9 +13,9 @@ from services.sla.domain.metrics import Aggregation, Comparator
 from services.sla.domain.observations import ObservationKind
 from services.sla.domain.reports import ReportState
 from services.sla.domain.results import ResultStatus
-from shared.db import TYPE_MAP, EnumText, Governed, new_metadata
-from shared.domain.fiscal import PeriodKind
-from shared.domain.reviews import OVERDUE, Determination, ReviewState, SubjectKind
+from shared.calendars.fiscal import PeriodKind
+from shared.data.session import TYPE_MAP, EnumText, Governed, new_metadata
+from shared.reviews.domain import OVERDUE, Determination, ReviewState, SubjectKind
 
 _OPEN = text("state = 'open'")
 

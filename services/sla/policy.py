@@ -1,7 +1,7 @@
 """Who may do what in the sla service."""
 
-from shared.authz import BOTH, CUSTOMER, EVERYONE, PROVIDER, Action
-from shared.domain.governance import Role
+from shared.contracts.governance import Role
+from shared.web.authz import BOTH, CUSTOMER, EVERYONE, PROVIDER, Action
 
 _OPERATORS = frozenset({Role.om_team, Role.business_owner})
 

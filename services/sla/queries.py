@@ -13,9 +13,9 @@ from services.sla.domain.observations import Observation, ObservationKind
 from services.sla.domain.reports import ReportState
 from services.sla.domain.windows import Window
 from services.sla.models import Agreement, ObservationRow, Report, ReportResult, Review, Sla
-from shared.db import Versioned
-from shared.domain.reviews import ReviewState
-from shared.errors import NotFound
+from shared.data.session import Versioned
+from shared.reviews.domain import ReviewState
+from shared.web.problems import NotFound
 
 V = TypeVar("V")
 R = TypeVar("R", bound=Versioned)

@@ -1,6 +1,6 @@
 """Settings of the sla service: `SLA_*`, else `CONCORDAT_*`."""
 
-from shared.settings import KernelSettings, settings_config
+from shared.runtime.settings import KernelSettings, settings_config
 
 
 class Settings(KernelSettings):

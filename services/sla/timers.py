@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from services.sla.service.reviews import raise_due
 from services.sla.service.scheduling import raise_overdue, raise_unanswered, schedule_ended
-from shared.timers import Timer
+from shared.runtime.timers import Timer
 
 _OFTEN = timedelta(seconds=30)
 

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from uuid import UUID
 
 from shared.contracts.base import TYPE_PREFIX, Event
-from shared.domain.governance import Party, Severity
+from shared.contracts.governance import Party, Severity
 
 TOPIC = "concordat.changes"
 CHANGE = "change_request"

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from uuid import UUID
 
 from shared.contracts.base import TYPE_PREFIX, Event
-from shared.domain.governance import ExecutableCharter, Party, Role
+from shared.contracts.governance import ExecutableCharter, Party, Role
 
 TOPIC = "concordat.charter"
 CHARTER = "charter"

@@ -12,15 +12,15 @@ from typing import Final
 import structlog
 from opentelemetry.trace import SpanKind
 
-from shared import failpoints
-from shared.clock import Clock
 from shared.contracts.base import Event, Registry
 from shared.messaging.bus import Bus, Delivered, RetryLater
 from shared.messaging.failures import Failure, Transient, classify
 from shared.messaging.inbox import Handler, Inbox, Outcome, Rejection, SessionFactory
 from shared.messaging.metrics import EVENT_AGE, GAPS, LAG_SECONDS, MESSAGES, RETRIES
 from shared.messaging.pacing import backoff
-from shared.telemetry import linked_span
+from shared.runtime import failpoints
+from shared.runtime.clock import Clock
+from shared.runtime.telemetry import linked_span
 
 log = logging.getLogger(__name__)
 

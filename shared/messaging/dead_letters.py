@@ -11,9 +11,9 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.domain.refusal import Refusal
 from shared.messaging.failures import Failure, classify
 from shared.messaging.inbox import Inbox, storable
+from shared.pure.refusal import Refusal
 
 
 @dataclass(frozen=True)

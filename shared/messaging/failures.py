@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from shared.domain.refusal import Refusal
+from shared.pure.refusal import Refusal
 
 
 class Failure(StrEnum):

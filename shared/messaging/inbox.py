@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contracts.base import Envelope, Event, Received, Registry
-from shared.ids import uuid7
+from shared.data.ids import uuid7
 from shared.messaging.bus import Delivered
 from shared.messaging.decoding import decode_envelope, decode_event
 from shared.messaging.failures import Failure, Poison

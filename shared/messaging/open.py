@@ -3,15 +3,15 @@
 import ssl
 
 from shared.messaging.bus import Bus
-from shared.messaging.pglog import PgLogBus
-from shared.settings import KernelSettings
+from shared.messaging.pglog.bus import PgLogBus
+from shared.runtime.settings import KernelSettings
 
 
 def open_bus(settings: KernelSettings) -> Bus:
     """Kafka in production, the PostgreSQL log in the embedded mode. Nothing connects yet."""
     if settings.bus == "kafka":
         # Here, because the embedded mode starts faster without the client.
-        from shared.messaging.kafka import KafkaAddress, KafkaBus
+        from shared.messaging.kafka.bus import KafkaAddress, KafkaBus
 
         tls = ssl.create_default_context(cafile=settings.kafka_ca_file) if settings.kafka_tls else None
         address = KafkaAddress(settings.kafka_bootstrap, tls, _sasl(settings))

@@ -10,9 +10,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contracts.base import Event, Scope, rfc3339, schema_uri, shard_of
-from shared.db import announce
-from shared.domain.refusal import Refusal
-from shared.ids import uuid7
+from shared.data.ids import uuid7
+from shared.data.session import announce
+from shared.pure.refusal import Refusal
 
 LARGEST_EVENT: Final = 256 * 1024
 CONTENT_TYPE: Final = "application/cloudevents+json; charset=UTF-8"

@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from opentelemetry.trace import SpanKind
 
-from shared import failpoints
 from shared.contracts.base import SHARDS
 from shared.messaging.bus import Bus, Outgoing, Producer
 from shared.messaging.connection import Connection, connect
 from shared.messaging.metrics import PUBLISH_FAILURES, PUBLISHED
 from shared.messaging.pacing import backoff, wait
-from shared.telemetry import Attributes, linked_span
+from shared.runtime import failpoints
+from shared.runtime.telemetry import Attributes, linked_span
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from services.verify import examine
-from shared.audit_keys import VerifyingKey
-from shared.audit_sealer import CHECKPOINT_AGE, CHECKPOINT_ROWS
+from concordat.cli.verify import examine
+from shared.audit.keys import VerifyingKey
+from shared.audit.sealer import CHECKPOINT_AGE, CHECKPOINT_ROWS
 from shared.contracts.audit import AuditCheckpointed
 from shared.contracts.base import Scope
 from tests.conftest import StartService

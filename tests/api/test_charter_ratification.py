@@ -16,9 +16,9 @@ from shared.contracts.charter import (
     CharterRatificationOpened,
     CharterSigned,
 )
-from shared.directory import governance
-from shared.domain.canonical import content_hash
-from shared.domain.governance import Party
+from shared.contracts.governance import Party
+from shared.data.directory import governance
+from shared.pure.canonical import content_hash
 from tests.api.charter_flow import (
     CHARTERS,
     SIGNATORIES,

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import text
 
 from shared.contracts.charter import MemberChanged, OrganizationRegistered
-from shared.domain.governance import Role
-from shared.ids import uuid7
+from shared.contracts.governance import Role
+from shared.data.ids import uuid7
 from shared.messaging.bus import Delivered
 from tests.conftest import StartService
 from tests.support.harness import RunningService

@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from shared import migrations
 from shared.contracts.changes import ChangeSubmitted
-from shared.db import Identity
-from shared.migrations import govern
+from shared.data import migrations
+from shared.data.migrations import govern
+from shared.data.session import Identity
 from tests.conftest import StartService
 from tests.support import toy_service
 from tests.support.harness import PASSWORD, RunningService

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 
 from shared.contracts.changes import ChangeClockWarned, ChangeWithdrawn
+from shared.contracts.governance import Severity
 from shared.contracts.notifier import AlertAcknowledged, AlertOpened, AlertResolved
 from shared.contracts.sla import MetricMissed
-from shared.domain.governance import Severity
-from shared.ids import uuid7
+from shared.data.ids import uuid7
 from tests.conftest import StartService
 from tests.support.alerting import (
     NOTIFIER,

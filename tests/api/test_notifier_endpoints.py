@@ -11,7 +11,7 @@ from sqlalchemy import text
 from services.notifier.settings import Settings
 from services.notifier.vault import new_vault_key
 from shared.contracts.notifier import EndpointDisabled
-from shared.ids import uuid7
+from shared.data.ids import uuid7
 from tests.conftest import StartService
 from tests.support.alerting import (
     LOCAL,

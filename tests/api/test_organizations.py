@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from shared.contracts.charter import MemberChanged, OrganizationRegistered
-from shared.domain.governance import Role
+from shared.contracts.governance import Role
 from tests.api.charter_flow import content, drafted, put_content
 from tests.conftest import StartService
 from tests.support.harness import RunningService

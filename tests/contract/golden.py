@@ -16,9 +16,9 @@ from uuid import UUID
 from services.charter.domain.model_charter import model_charter
 from shared.contracts import registry
 from shared.contracts.base import Event, Scope
-from shared.domain.canonical import content_hash
+from shared.data.migrations import SERVICES
 from shared.messaging.outbox import emit
-from shared.migrations import SERVICES
+from shared.pure.canonical import content_hash
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "docs" / "events" / "golden"

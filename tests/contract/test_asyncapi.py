@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
-from services.documents.asyncapi import asyncapi_document
-from services.documents.sources import heard_by, installed
-from shared import directory
+from concordat.reference.asyncapi import asyncapi_document
+from concordat.reference.sources import heard_by, installed
 from shared.contracts import registry
 from shared.contracts.base import schema_name
+from shared.data import directory
+from shared.data.migrations import SERVICES
 from shared.messaging.outbox import CONTENT_TYPE
-from shared.migrations import SERVICES
 from tests.contract.golden import ROOT
 
 DOCUMENT = asyncapi_document()

@@ -10,11 +10,11 @@ from uuid import uuid4
 
 import pytest
 
-from shared.ids import uuid7
-from shared.messaging import kafka_consumer
+from shared.data.ids import uuid7
 from shared.messaging.bus import Bus, Delivered, Outgoing, RetryLater
-from shared.messaging.kafka import KafkaBus, ensure_topics
-from shared.messaging.pglog import PgLogBus
+from shared.messaging.kafka import consumer as kafka_consumer
+from shared.messaging.kafka.bus import KafkaBus, ensure_topics
+from shared.messaging.pglog.bus import PgLogBus
 from tests.integration.messaging_support import kill, running, until
 from tests.support.postgres import PostgresServer
 from tests.support.processes import kafka_bootstrap

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from services.documents import check, documents, write
-from services.documents.pages import machines, short
-from services.documents.sources import app_of, channel_of, heard_by, installed, routes_of
+from concordat.reference import check, documents, write
+from concordat.reference.pages import machines, short
+from concordat.reference.sources import app_of, channel_of, heard_by, installed, routes_of
 from shared.contracts import registry
 from tests.contract.golden import ROOT
 
@@ -19,7 +19,7 @@ MAP = documents()[Path("docs/map.md")]
 STATES = documents()[Path("docs/state-machines.md")]
 PRINT_DIGEST = """
 import hashlib, json
-from services.documents import documents
+from concordat.reference import documents
 texts = {path.as_posix(): text for path, text in documents().items()}
 print(hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest())
 """

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from services.documents import SCHEMAS
-from services.documents.events import event_schema
+from concordat.reference import SCHEMAS
+from concordat.reference.events import event_schema
 from shared.contracts import registry
 from shared.contracts.base import schema_name
 from tests.contract import history

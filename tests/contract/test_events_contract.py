@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
-from services.documents import SCHEMAS
+from concordat.reference import SCHEMAS
 from shared.contracts import registry
 from shared.contracts.base import Event, Received, Scope, schema_name, schema_uri
 from shared.messaging.decoding import decode_envelope, decode_event

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator
 
-from services.documents.openapi_30 import to_openapi_30
-from services.documents.sources import Route, app_of, installed, routes_of
-from shared.app import GovernedRoute, new_router
-from shared.auth import allow
-from shared.authz import Action, Principal
-from shared.errors import MEDIA_TYPE
+from concordat.reference.openapi_30 import to_openapi_30
+from concordat.reference.sources import Route, app_of, installed, routes_of
+from shared.web.app import GovernedRoute, new_router
+from shared.web.auth import allow
+from shared.web.authz import Action, Principal
+from shared.web.problems import MEDIA_TYPE
 
 SERVICES = installed()
 METHODS = ("get", "post", "put", "patch", "delete")

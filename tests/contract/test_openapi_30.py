@@ -6,7 +6,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_schema_validator import OAS30Validator
 
-from services.documents.openapi_30 import to_openapi_30
+from concordat.reference.openapi_30 import to_openapi_30
 
 REFERENCE = {"$ref": "#/components/schemas/Thing"}
 STRING = {"type": "string"}

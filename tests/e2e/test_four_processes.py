@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from services.demo import example_observations
-from services.story import CHANGE, Story
+from concordat.demonstration.steps import CHANGE, Story
+from concordat.demonstration.story import example_observations
 from tests.support.postgres import PostgresServer
 from tests.support.processes import Stack, compose_stack, kafka_bootstrap
 

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 from standardwebhooks.webhooks import Webhook
 
-from services.ingest import load_file
-from services.story import CHANGE, RELEASE
+from concordat.cli.ingest import load_file
+from concordat.demonstration.steps import CHANGE, RELEASE
 from tests.support.platform import BUSES, WholePlatform, whole_platform
 from tests.support.postgres import PostgresServer
 from tests.support.receiver import Receiver

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from services.notifier.service.claiming import _CLAIM
-from shared.clock import system_clock
-from shared.db import Database
+from shared.data.session import Database
+from shared.runtime.clock import system_clock
 from tests.support.faults.history import rounds
 from tests.support.faults.hooks import STUCK, Hook
 from tests.support.faults.notifier import NotifierStage

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from shared.postgres import EmbeddedPostgres
+from concordat.embedded.postgres import EmbeddedPostgres
 from tests.support.faults.client import GaveUp, Note
 from tests.support.faults.history import History, rounds
 from tests.support.faults.proxy import fault_proxy

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from shared import failpoints
+from shared.runtime import failpoints
 
 ROOT = Path(__file__).resolve().parents[2]
-HIT_THRICE = "from shared.failpoints import hit\nfor n in (1, 2, 3):\n    print(n, flush=True)\n    hit({!r})"
+HIT_THRICE = (
+    "from shared.runtime.failpoints import hit\nfor n in (1, 2, 3):\n    print(n, flush=True)\n    hit({!r})"
+)
 
 
 def run(spec: str | None, point: str) -> tuple[int, list[str]]:

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from shared.db import Database
+from shared.data.session import Database
 from shared.messaging.relay import Relay, RelayTiming
 from tests.integration.messaging_support import running, until
 from tests.support.faults.kafka_double import Cluster

@@ -11,12 +11,12 @@ from uuid import UUID, uuid4
 from aiokafka import AIOKafkaProducer
 
 from shared.contracts.base import rfc3339
-from shared.db import Database
-from shared.ids import uuid7
+from shared.data.ids import uuid7
+from shared.data.session import Database
 from shared.messaging.bus import Outgoing
 from shared.messaging.dead_letters import Decision, Replay, Replayed, replay_dead_letters
 from shared.messaging.inbox import Inbox
-from shared.messaging.pglog import PgLogBus
+from shared.messaging.pglog.bus import PgLogBus
 from tests.support.faults.service import NoteChanged, events, writes_effects
 from tests.support.faults.stage import Stage
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
-from shared.http import MAX_DEPTH
+from shared.web.requests import MAX_DEPTH
 
 KIB = 1024
 LIMIT = 256 * KIB

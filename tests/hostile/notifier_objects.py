@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import text
 
 from shared.contracts.changes import EscalationRaised
-from shared.domain.governance import Severity
-from shared.ids import uuid7
+from shared.contracts.governance import Severity
+from shared.data.ids import uuid7
 from tests.hostile.support import Made, Parties, Stage
 
 NOTIFIER = "/notifier/v1"

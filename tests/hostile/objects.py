@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from sqlalchemy import text
 
-from shared.ids import uuid7
+from shared.data.ids import uuid7
 from tests.hostile import changes_objects, charter_objects, notifier_objects, sla_objects
 from tests.hostile.routes import Route, routes_of
 from tests.hostile.samples import sample

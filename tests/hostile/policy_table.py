@@ -8,10 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from uuid import UUID
 
-from shared.authz import Action, Deny, Principal, can
 from shared.contracts.base import Scope
-from shared.domain.governance import Role
-from shared.migrations import SERVICES
+from shared.contracts.governance import Role
+from shared.data.migrations import SERVICES
+from shared.web.authz import Action, Deny, Principal, can
 from tests.hostile.routes import routes_of
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "policy.md"
@@ -21,8 +21,8 @@ STANDINGS = {"customer": CUSTOMER, "provider": PROVIDER, "observer": OTHER}
 ALL, ALL_BUT_OBSERVERS, NONE = "every role", "every role but observer", "—"
 INTRODUCTION = """# Who may do what
 
-Generated from the policy tables (`services/*/policy.py`, `shared/operations.py`, `shared/audit_api.py`) by asking
-`shared.authz.can` about every action, role and side; `python -m tests.hostile.policy_table` writes it.
+Generated from the policy tables (`services/*/policy.py`, `shared/web/operations.py`, `shared/audit/api.py`) by asking
+`shared.web.authz.can` about every action, role and side; `python -m tests.hostile.policy_table` writes it.
 
 - The columns are what the caller's organization is to the row: the customer or the provider of its charter, or an
   observer. Rows of any other charter do not exist for the caller, whatever its role (row-level security).

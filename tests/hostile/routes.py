@@ -9,11 +9,11 @@ from typing import Any, Literal
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
-from services.documents.sources import app_of
-from shared.app import GovernedRoute
-from shared.auth import Allow
-from shared.authz import Action
-from shared.migrations import SERVICES
+from concordat.reference.sources import app_of
+from shared.data.migrations import SERVICES
+from shared.web.app import GovernedRoute
+from shared.web.auth import Allow
+from shared.web.authz import Action
 
 Takes = Literal["nothing", "json", "stream"]
 

@@ -15,14 +15,14 @@ from uuid import UUID
 import httpx
 from sqlalchemy import text
 
-from shared import directory
-from shared.authz import Action
+from concordat.embedded.issuer import ISSUER
 from shared.contracts.base import Scope
 from shared.contracts.charter import MemberChanged, OrganizationRegistered
-from shared.development_issuer import ISSUER
-from shared.domain.governance import Role
-from shared.errors import MEDIA_TYPE
-from shared.ids import uuid7
+from shared.contracts.governance import Role
+from shared.data import directory
+from shared.data.ids import uuid7
+from shared.web.authz import Action
+from shared.web.problems import MEDIA_TYPE
 from tests.conftest import StartService
 from tests.hostile.routes import Route, routes_of
 from tests.support.harness import RunningService

@@ -11,8 +11,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from shared.domain.governance import Role
-from shared.ids import uuid7
+from shared.contracts.governance import Role
+from shared.data.ids import uuid7
 from tests.hostile.conftest import StageOf
 from tests.hostile.objects import KNOWN_BY, id_for, ready
 from tests.hostile.routes import Route, all_routes

@@ -7,8 +7,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from shared.domain.fiscal import zone_named
-from shared.domain.refusal import Refusal
+from shared.calendars.fiscal import zone_named
+from shared.pure.refusal import Refusal
 from tests.hostile.conftest import StageOf
 from tests.hostile.objects import ready
 from tests.hostile.routes import Route, all_routes

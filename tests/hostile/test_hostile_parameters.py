@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from shared.paging import write_cursor
+from shared.web.pages import write_cursor
 from tests.hostile.conftest import StageOf
 from tests.hostile.objects import ready
 from tests.hostile.routes import Route, all_routes

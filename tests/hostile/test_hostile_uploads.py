@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from services.sla.domain.parsing import parse_row
 from services.sla.domain.rows import READERS, Row, RowReader
-from shared.domain.refusal import Refusal
+from shared.pure.refusal import Refusal
 from tests.conftest import StartService
 from tests.hostile.bodies import in_chunks
 from tests.hostile.sla_objects import sla

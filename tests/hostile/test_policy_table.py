@@ -4,9 +4,9 @@ from itertools import product
 
 import pytest
 
-from shared.authz import Action, can
-from shared.domain.governance import Role
-from shared.migrations import SERVICES
+from shared.contracts.governance import Role
+from shared.data.migrations import SERVICES
+from shared.web.authz import Action, can
 from tests.hostile.policy_table import (
     ALL,
     ALL_BUT_OBSERVERS,

@@ -11,12 +11,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.authz import NOBODY
-from shared.db import Identity
-from shared.development_issuer import ISSUER
-from shared.errors import Forbidden
-from shared.ids import uuid7
-from shared.migrations import SERVICES
+from concordat.embedded.issuer import ISSUER
+from shared.data.ids import uuid7
+from shared.data.migrations import SERVICES
+from shared.data.session import Identity
+from shared.web.authz import NOBODY
+from shared.web.problems import Forbidden
 from tests.hostile.conftest import StageOf
 from tests.hostile.objects import collections_of, one, ready
 from tests.hostile.routes import routes_of

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from shared.contracts import registry
 from shared.contracts.base import Event, Scope, Visibility
-from shared.ids import uuid7
+from shared.data.ids import uuid7
 from tests.conftest import StartService
 from tests.hostile.support import Parties, Stage, staged
 

@@ -14,10 +14,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from shared.contracts.base import Event, Received, Registry, Scope
+from shared.data.tables.messaging import BUS_V1, MESSAGING_V1
 from shared.messaging.bus import Delivered, Handle, Outgoing
 from shared.messaging.outbox import emit
-from shared.messaging.pglog import PgLogBus
-from shared.messaging.tables import BUS_V1, MESSAGING_V1
+from shared.messaging.pglog.bus import PgLogBus
 from tests.support.postgres import PostgresServer
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

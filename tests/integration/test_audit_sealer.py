@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from services.verify import examine
-from shared.audit_chain import GENESIS, row_hash
-from shared.audit_sealer import CHECKPOINT_AGE, CHECKPOINT_ROWS
+from concordat.cli.verify import examine
+from shared.audit.chain import GENESIS, row_hash
+from shared.audit.sealer import CHECKPOINT_AGE, CHECKPOINT_ROWS
 from shared.contracts.audit import AuditCheckpointed
 from shared.contracts.base import Scope
 from tests.conftest import StartService

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from shared.contracts.audit import AuditCheckpointed
 from shared.contracts.base import Scope
-from shared.ids import uuid7
+from shared.data.ids import uuid7
 from tests.conftest import StartService
 from tests.support.alerting import LOCAL
 from tests.support.harness import RunningService

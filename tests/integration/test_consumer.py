@@ -15,10 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.clock import MovableClock
 from shared.contracts.base import Received
-from shared.domain.refusal import Refusal
-from shared.ids import uuid7
+from shared.data.ids import uuid7
 from shared.messaging.bus import Delivered, RetryLater
 from shared.messaging.consumer import ConsumerRunner, RetryPolicy
 from shared.messaging.dead_letters import (
@@ -29,8 +27,10 @@ from shared.messaging.dead_letters import (
     replay_dead_letters,
 )
 from shared.messaging.failures import Failure, Permanent, Transient, classify
-from shared.messaging.pglog import PgLogBus
+from shared.messaging.pglog.bus import PgLogBus
 from shared.messaging.relay import Relay
+from shared.pure.refusal import Refusal
+from shared.runtime.clock import MovableClock
 from tests.integration.messaging_support import (
     NOW,
     TOPIC,

@@ -15,7 +15,7 @@ from services.notifier.domain.health import Circuit, Health, room
 from services.notifier.models import Endpoint
 from services.notifier.service.claiming import claim
 from shared.contracts.notifier import AlertOpened, AlertResolved, DeliveryExhausted, EndpointDisabled
-from shared.ids import uuid7
+from shared.data.ids import uuid7
 from tests.conftest import StartService
 from tests.support.alerting import (
     LOCAL,

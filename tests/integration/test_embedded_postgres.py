@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from shared.postgres import EmbeddedPostgres, EmbeddedPostgresError
+from concordat.embedded.postgres import EmbeddedPostgres, EmbeddedPostgresError
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ WRITE_AND_DIE = """
 import asyncio, os, signal, sys
 from pathlib import Path
 import asyncpg
-from shared.postgres import EmbeddedPostgres
+from concordat.embedded.postgres import EmbeddedPostgres
 
 server = EmbeddedPostgres(Path(sys.argv[1]))
 server.start()

@@ -8,11 +8,11 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import text
 
-from shared.clock import system_clock
 from shared.messaging.bus import Delivered, RetryLater
 from shared.messaging.failures import Permanent
 from shared.messaging.metrics import show_lag
-from shared.timers import Timer, TimerRunner
+from shared.runtime.clock import system_clock
+from shared.runtime.timers import Timer, TimerRunner
 from tests.conftest import StartService
 from tests.support.alerting import (
     LOCAL,

@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from shared import migrations
+from shared.data import migrations
 from tests.support.harness import PASSWORD, template_database
 from tests.support.postgres import PostgresServer
 

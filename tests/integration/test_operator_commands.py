@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from typer.testing import CliRunner, Result
 
-from services.__main__ import app
+from concordat.__main__ import app
 from shared.messaging.bus import Delivered
 from tests.conftest import StartService
 from tests.support.harness import RunningService

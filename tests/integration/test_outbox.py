@@ -16,13 +16,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.contracts.base import Envelope
-from shared.domain.refusal import Refusal
-from shared.ids import uuid7
+from shared.data.ids import uuid7
 from shared.messaging.backlog import WAITING_TO_PUBLISH
 from shared.messaging.connection import connect
-from shared.messaging.janitor import delete_published
+from shared.messaging.housekeeping import delete_published
 from shared.messaging.outbox import emit
 from shared.messaging.relay import Relay, RelayTiming, lock_class
+from shared.pure.refusal import Refusal
 from tests.integration.messaging_support import (
     Deposited,
     Recording,

@@ -14,11 +14,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import ValidationError
 
-from shared import telemetry
 from shared.contracts.notifier import AlertAcknowledged
 from shared.messaging.bus import Delivered, RetryLater
-from shared.settings import KernelSettings
-from shared.telemetry import current_traceparent, linked_span, server_span
+from shared.runtime import telemetry
+from shared.runtime.settings import KernelSettings
+from shared.runtime.telemetry import current_traceparent, linked_span, server_span
 from tests.conftest import StartService
 from tests.integration.messaging_support import running, until
 from tests.support.alerting import (

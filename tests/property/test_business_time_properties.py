@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.business_time import business_calendar
-from shared.domain.calendars import is_business_day
-from shared.domain.governance import CalendarRules, Closure, OpenHours
+from shared.calendars.business_days import is_business_day
+from shared.calendars.business_time import business_calendar
+from shared.contracts.governance import CalendarRules, Closure, OpenHours
 
 unhurried = settings(max_examples=100, deadline=None)
 

@@ -5,8 +5,8 @@ from datetime import date, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.calendars import FEDERAL_ET, federal_holidays, is_business_day
-from shared.domain.fiscal import PeriodKind, bounds, fiscal_period, next_period, nth_weekday, period_of
+from shared.calendars.business_days import FEDERAL_ET, federal_holidays, is_business_day
+from shared.calendars.fiscal import PeriodKind, bounds, fiscal_period, next_period, nth_weekday, period_of
 
 unhurried = settings(max_examples=100, deadline=None)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from services.changes.domain.impact import ImpactValue, known_dimensions
 from services.changes.domain.routing import RequestReason, competent_order, covers, route
 from services.charter.domain.model_charter import model_charter
-from shared.domain.governance import BodyKind
+from shared.contracts.governance import BodyKind
 
 CHARTER = model_charter(
     title="O&M", services=("Payroll",), effective=date(2026, 10, 15), annual_order_value=Decimal(4800000)

@@ -16,7 +16,7 @@ from services.sla.domain.parsing import RowError, parse_row
 from services.sla.domain.percentiles import nearest_rank
 from services.sla.domain.results import Measured, ResultStatus, rounded
 from services.sla.domain.rows import CsvRows, JsonRows, NdjsonRows
-from shared.domain.refusal import Refusal
+from shared.pure.refusal import Refusal
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ import httpx
 from sqlalchemy import text
 
 from shared.contracts.changes import EscalationClosed, EscalationElevated, EscalationRaised
+from shared.contracts.governance import Severity
 from shared.contracts.sla import AgreementReviewDueSoon, AgreementReviewOverdue
-from shared.domain.governance import Severity
-from shared.ids import uuid7
+from shared.data.ids import uuid7
 from tests.support.harness import RunningService
 from tests.support.world import START
 

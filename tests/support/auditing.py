@@ -10,14 +10,14 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.verify import Findings, examine
-from shared.audit import write_audit
-from shared.audit_keys import KeyRing
-from shared.audit_sealer import Sealer
-from shared.authz import SYSTEM
+from concordat.cli.verify import Findings, examine
+from shared.audit.keys import KeyRing
+from shared.audit.rows import write_audit
+from shared.audit.sealer import Sealer
 from shared.contracts.audit import AuditCheckpointed
 from shared.contracts.base import Scope, Visibility
-from shared.ids import uuid7
+from shared.data.ids import uuid7
+from shared.web.authz import SYSTEM
 from tests.support.harness import RunningService
 
 

@@ -13,8 +13,8 @@ from starlette.applications import Starlette
 from starlette.routing import Match
 from typer.core import TyperGroup
 
-from services.__main__ import app as cli
-from shared.settings import KernelSettings
+from concordat.__main__ import app as cli
+from shared.runtime.settings import KernelSettings
 from tests.support.compose import ROOT
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"

@@ -16,15 +16,15 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from shared import migrations
-from shared.clock import MovableClock
+from concordat.embedded.issuer import ISSUER, DevelopmentIssuer
 from shared.contracts.base import Event, Scope, rfc3339
-from shared.development_issuer import ISSUER, DevelopmentIssuer
-from shared.ids import uuid7
-from shared.kernel import Kernel
+from shared.data import migrations
+from shared.data.ids import uuid7
 from shared.messaging.bus import Delivered
-from shared.messaging.pglog import PgLogBus
-from shared.settings import KernelSettings
+from shared.messaging.pglog.bus import PgLogBus
+from shared.runtime.clock import MovableClock
+from shared.runtime.kernel import Kernel
+from shared.runtime.settings import KernelSettings
 from tests.support.postgres import PostgresServer
 from tests.support.world import START, SYSADMIN, World
 
@@ -43,8 +43,8 @@ def installed_services() -> list[str]:
 
 def _fingerprint() -> str:
     digest = hashlib.sha256()
-    sources = [*ROOT.glob("services/*/migrations/**/*.py"), ROOT / "shared/tables.py"]
-    for path in [*sources, ROOT / "shared/migrations.py", ROOT / "shared/messaging/tables.py"]:
+    sources = [*ROOT.glob("services/*/migrations/**/*.py"), *ROOT.glob("shared/data/**/*.py")]
+    for path in sources:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 

@@ -14,14 +14,14 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from services.embedded import Dispatcher, front_door
-from services.story import Story
-from shared import migrations
-from shared.clock import MovableClock
+from concordat.demonstration.steps import Story
+from concordat.embedded.issuer import ISSUER, DevelopmentIssuer
+from concordat.embedded.server import Dispatcher, front_door
 from shared.contracts import TOPICS
-from shared.development_issuer import ISSUER, DevelopmentIssuer
+from shared.data import migrations
 from shared.messaging.bus import Bus
-from shared.messaging.pglog import PgLogBus
+from shared.messaging.pglog.bus import PgLogBus
+from shared.runtime.clock import MovableClock
 from tests.support.harness import PASSWORD, settings_for, template_database
 from tests.support.postgres import PostgresServer
 from tests.support.processes import kafka_bootstrap
@@ -49,7 +49,7 @@ class WholePlatform:
 async def open_test_bus(kind: str, bus_url: str) -> Bus:
     if kind == "pglog":
         return PgLogBus(bus_url)
-    from shared.messaging.kafka import KafkaBus, ensure_topics
+    from shared.messaging.kafka.bus import KafkaBus, ensure_topics
 
     bootstrap = kafka_bootstrap()
     await ensure_topics(bootstrap, TOPICS, partitions=3, replication=1)

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from shared.postgres import EmbeddedPostgres
+from concordat.embedded.postgres import EmbeddedPostgres
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "test-postgres"
 

@@ -9,22 +9,22 @@ from pydantic import Field
 from sqlalchemy import select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped
 
-from shared.app import new_app, new_router
-from shared.auth import allow
-from shared.authz import BOTH, EVERYONE, Action, Principal, require
-from shared.clock import Clock, Now
 from shared.contracts.changes import ChangeSubmitted, ChangeWithdrawn
-from shared.db import TYPE_MAP, Governed, Session, load, load_for_update, new_metadata
-from shared.directory import governance
-from shared.domain.governance import Party, Role, Severity
-from shared.domain.refusal import Refusal
-from shared.http import IfMatch, tagged
-from shared.kernel import ServiceInfo
+from shared.contracts.governance import Party, Role, Severity
+from shared.data.directory import governance
+from shared.data.history import record
+from shared.data.session import TYPE_MAP, Governed, Session, load, load_for_update, new_metadata
 from shared.messaging.bus import Bus
-from shared.paging import Page, PageQuery, Rows, all_rows, csv_response, paginate
-from shared.recording import record
-from shared.schemas import In, Money, Out, Text
-from shared.settings import KernelSettings, settings_config
+from shared.pure.refusal import Refusal
+from shared.runtime.clock import Clock, Now
+from shared.runtime.kernel import ServiceInfo
+from shared.runtime.settings import KernelSettings, settings_config
+from shared.web.app import new_app, new_router
+from shared.web.auth import allow
+from shared.web.authz import BOTH, EVERYONE, Action, Principal, require
+from shared.web.pages import Page, PageQuery, Rows, all_rows, csv_response, paginate
+from shared.web.requests import IfMatch, tagged
+from shared.web.schemas import In, Money, Out, Text
 
 WRITE = Action("note.write", parties=BOTH, roles={Role.om_team})
 READ = Action("note.read", parties=EVERYONE)

@@ -7,14 +7,14 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from concordat.embedded.issuer import ISSUER
 from services.charter.domain.model_charter import model_charter
-from shared import directory
 from shared.contracts.base import Scope
 from shared.contracts.charter import CharterActivated, MemberChanged, OrganizationRegistered
-from shared.development_issuer import ISSUER
-from shared.domain.canonical import content_hash
-from shared.domain.governance import ExecutableCharter, Role
-from shared.ids import uuid7
+from shared.contracts.governance import ExecutableCharter, Role
+from shared.data import directory
+from shared.data.ids import uuid7
+from shared.pure.canonical import content_hash
 
 SYSADMIN = "sysadmin"
 START = datetime(2026, 11, 10, 15, 0, tzinfo=UTC)  # Tuesday, 10:00 in Washington

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from services.__main__ import app as cli
-from services.verify import Findings, Unreadable, examine
-from shared.audit_chain import (
+from concordat.__main__ import app as cli
+from concordat.cli.verify import Findings, Unreadable, examine
+from shared.audit.chain import (
     EXPORT_FORMAT,
     GENESIS,
     Chain,
@@ -28,7 +28,7 @@ from shared.audit_chain import (
     root_from_path,
     row_hash,
 )
-from shared.audit_keys import SigningKey, VerifyingKey
+from shared.audit.keys import SigningKey, VerifyingKey
 
 CHARTER = UUID("019a6e2f-0001-7c3a-9f1e-5d2b8a400001")
 CHAIN = Chain("changes", CHARTER, "shared")

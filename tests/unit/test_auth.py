@@ -11,11 +11,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from shared.auth import KeySet, TokenVerifier
-from shared.clock import MovableClock
-from shared.development_issuer import ISSUER, KEY_ID, DevelopmentIssuer
-from shared.errors import Unauthorized, Unavailable
-from shared.settings import Issuer
+from concordat.embedded.issuer import ISSUER, KEY_ID, DevelopmentIssuer
+from shared.runtime.clock import MovableClock
+from shared.runtime.settings import Issuer
+from shared.web.auth import KeySet, TokenVerifier
+from shared.web.problems import Unauthorized, Unavailable
 
 NOW = datetime(2026, 11, 10, 15, tzinfo=UTC)
 OTHER_KEY = ec.generate_private_key(ec.SECP256R1())

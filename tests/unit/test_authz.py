@@ -5,9 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from shared.authz import BOTH, CUSTOMER, EVERYONE, PROVIDER, Action, Principal, can
 from shared.contracts.base import Scope
-from shared.domain.governance import Role
+from shared.contracts.governance import Role
+from shared.web.authz import BOTH, CUSTOMER, EVERYONE, PROVIDER, Action, Principal, can
 
 CUSTOMER_ORG, PROVIDER_ORG, OTHER = UUID(int=1), UUID(int=2), UUID(int=3)
 SCOPE = Scope(charter_id=UUID(int=9), customer_org_id=CUSTOMER_ORG, provider_org_id=PROVIDER_ORG)

@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from shared.domain.business_time import Span, business_calendar
-from shared.domain.calendars import FEDERAL_ET
-from shared.domain.fiscal import month_of, nth_weekday, quarter_of
-from shared.domain.governance import CalendarRules, ClockUnit, Closure, OpenHours
-from shared.domain.refusal import Refusal
+from shared.calendars.business_days import FEDERAL_ET
+from shared.calendars.business_time import Span, business_calendar
+from shared.calendars.fiscal import month_of, nth_weekday, quarter_of
+from shared.contracts.governance import CalendarRules, ClockUnit, Closure, OpenHours
+from shared.pure.refusal import Refusal
 
 ET = ZoneInfo("America/New_York")
 FEDERAL = business_calendar(FEDERAL_ET)

@@ -6,7 +6,7 @@ from datetime import date, time
 import holidays
 import pytest
 
-from shared.domain.calendars import (
+from shared.calendars.business_days import (
     FEDERAL_ET,
     check_rules,
     closing_reason,
@@ -14,8 +14,8 @@ from shared.domain.calendars import (
     holiday_name,
     is_business_day,
 )
-from shared.domain.governance import Closure, OpenHours
-from shared.domain.refusal import Refusal
+from shared.contracts.governance import Closure, OpenHours
+from shared.pure.refusal import Refusal
 
 
 @pytest.mark.parametrize("year", range(2015, 2046))

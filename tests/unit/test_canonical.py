@@ -10,8 +10,8 @@ from uuid import UUID
 
 import pytest
 
-from shared.domain.calendars import FEDERAL_ET
-from shared.domain.canonical import canonical_json, content_hash
+from shared.calendars.business_days import FEDERAL_ET
+from shared.pure.canonical import canonical_json, content_hash
 
 
 class Colour(StrEnum):

@@ -11,13 +11,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from services.__main__ import app as cli
-from services.deployment import Deployment
-from services.stand_ins import STAND_INS
+from concordat.__main__ import app as cli
+from concordat.cli.deployment import Deployment
+from concordat.embedded.stand_ins import STAND_INS
 from shared.contracts import TOPICS
-from shared.errors import Problem
-from shared.kernel import STOP_SECONDS
-from shared.migrations import SERVICES, owner_role, runtime_role
+from shared.data.migrations import SERVICES, owner_role, runtime_role
+from shared.runtime.kernel import STOP_SECONDS
+from shared.web.problems import Problem
 from tests.support.compose import COMPOSE_FILE, ROOT, compose_services, variables
 from tests.support.deployment import (
     DOCKERFILE,
@@ -205,7 +205,7 @@ class Broker:
 def test_the_topics_that_are_created_are_the_ones_the_contracts_name(
     name: str, replicas: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.messaging.kafka.AIOKafkaAdminClient", Broker)
+    monkeypatch.setattr("shared.messaging.kafka.bus.AIOKafkaAdminClient", Broker)
     words = COMPOSE["topics"].command if name == "compose" else pods()["topics"]["containers"][0]["args"]
     done = CliRunner().invoke(cli, list(words), env={"CONCORDAT_KAFKA_BOOTSTRAP": "kafka:9092"})
     assert done.exit_code == 0, done.exception

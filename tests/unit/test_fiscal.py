@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from shared.domain.fiscal import (
+from shared.calendars.fiscal import (
     FiscalPeriod,
     PeriodKind,
     add_years,
@@ -23,7 +23,7 @@ from shared.domain.fiscal import (
     previous_period,
     quarter_of,
 )
-from shared.domain.refusal import Refusal
+from shared.pure.refusal import Refusal
 
 NEW_YORK = "America/New_York"
 WEDNESDAY, THURSDAY = 2, 3

@@ -2,8 +2,8 @@
 
 import pytest
 
-from shared.kernel import STOP_SECONDS
-from shared.migrations import SERVICES, runtime_role
+from shared.data.migrations import SERVICES, runtime_role
+from shared.runtime.kernel import STOP_SECONDS
 from tests.support.compose import compose_services
 from tests.support.deployment import (
     DOCKERFILE,

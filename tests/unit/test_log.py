@@ -19,11 +19,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shared import log
-from shared.authz import NOBODY, Principal
-from shared.db import Identity
-from shared.edge import Edge
-from shared.errors import Forbidden, refusal_response
+from shared.data.session import Identity
+from shared.runtime import log
+from shared.web.authz import NOBODY, Principal
+from shared.web.middleware import Edge
+from shared.web.problems import Forbidden, refusal_response
 
 MEMBER, ORG = UUID(int=7), UUID(int=8)
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl"

@@ -4,9 +4,9 @@ from datetime import date, timedelta
 
 import pytest
 
-from shared.domain.governance import Party, Role
-from shared.domain.refusal import Refusal
-from shared.domain.reviews import (
+from shared.contracts.governance import Party, Role
+from shared.pure.refusal import Refusal
+from shared.reviews.domain import (
     REVIEW,
     Determination,
     ReviewAction,

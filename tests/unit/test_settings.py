@@ -5,7 +5,7 @@ import base64
 import pytest
 from pydantic import ValidationError
 
-from shared.settings import KernelSettings, settings_config
+from shared.runtime.settings import KernelSettings, settings_config
 
 DEVELOPMENT = {"issuer": "https://dev", "jwks_file": "/tmp/x", "development": True}
 PLAIN = {"issuer": "https://idp", "jwks_url": "http://idp/jwks"}

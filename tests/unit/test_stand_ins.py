@@ -8,12 +8,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from concordat.embedded.stand_ins import KEPT_DELIVERIES, identity_provider, named, webhook_sink
 from services.notifier.domain.signing import signed_headers
-from services.stand_ins import KEPT_DELIVERIES, identity_provider, named, webhook_sink
-from shared.auth import TokenVerifier
-from shared.clock import system_clock
-from shared.errors import Unauthorized
-from shared.settings import Issuer
+from shared.runtime.clock import system_clock
+from shared.runtime.settings import Issuer
+from shared.web.auth import TokenVerifier
+from shared.web.problems import Unauthorized
 
 ISSUER = "http://identity-provider:8000"
 BODY = b'{"type":"alert.opened"}'

@@ -4,8 +4,8 @@ from enum import StrEnum
 
 import pytest
 
-from shared.domain.refusal import Refusal
-from shared.domain.transitions import Transitions
+from shared.pure.refusal import Refusal
+from shared.pure.transitions import Transitions
 
 
 class Door(StrEnum):

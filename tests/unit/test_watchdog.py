@@ -1,6 +1,6 @@
 """When a Kafka client that looks alive counts as stuck."""
 
-from shared.messaging.watchdog import Watchdog
+from shared.messaging.kafka.watchdog import Watchdog
 
 PLACE = ("concordat.charter", 3)
 

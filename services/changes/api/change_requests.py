@@ -12,15 +12,15 @@ from services.changes.domain.states import ChangeState
 from services.changes.models import CLOCK_COLUMNS, ChangeRequest, priority, running_clock
 from services.changes.schemas import change_requests as schemas
 from services.changes.service import deciding, escalating, submission
-from shared.app import new_router
-from shared.auth import allow
-from shared.authz import Principal
-from shared.clock import Now
-from shared.db import Session
-from shared.domain.governance import Severity
-from shared.http import IfMatch, tagged
-from shared.paging import PageQuery, Shape, all_rows, csv_response, paginate_json
-from shared.schemas import Instant, Key
+from shared.contracts.governance import Severity
+from shared.data.session import Session
+from shared.runtime.clock import Now
+from shared.web.app import new_router
+from shared.web.auth import allow
+from shared.web.authz import Principal
+from shared.web.pages import PageQuery, Shape, all_rows, csv_response, paginate_json
+from shared.web.requests import IfMatch, tagged
+from shared.web.schemas import Instant, Key
 
 router = new_router("change_requests", prefix="/changes/v1")
 

@@ -11,13 +11,13 @@ from services.changes import policy, queries
 from services.changes.models import Decision
 from services.changes.schemas import decisions as schemas
 from services.changes.service import deciding
-from shared.app import new_router
-from shared.auth import allow
-from shared.authz import Principal
-from shared.db import Session
-from shared.http import tagged
-from shared.paging import PageQuery, Rows, all_rows, csv_response, paginate
-from shared.schemas import Instant
+from shared.data.session import Session
+from shared.web.app import new_router
+from shared.web.auth import allow
+from shared.web.authz import Principal
+from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
+from shared.web.requests import tagged
+from shared.web.schemas import Instant
 
 router = new_router("decisions", prefix="/changes/v1")
 Reader = Annotated[Principal, allow(policy.READ_DECISIONS)]

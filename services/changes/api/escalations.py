@@ -12,13 +12,13 @@ from services.changes.domain.escalation import EscalationState
 from services.changes.models import Escalation
 from services.changes.schemas import escalations as schemas
 from services.changes.service import escalating
-from shared.app import new_router
-from shared.auth import allow
-from shared.authz import Principal
-from shared.db import Session
-from shared.http import tagged
-from shared.paging import PageQuery, Rows, all_rows, csv_response, paginate
-from shared.schemas import Instant
+from shared.data.session import Session
+from shared.web.app import new_router
+from shared.web.auth import allow
+from shared.web.authz import Principal
+from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
+from shared.web.requests import tagged
+from shared.web.schemas import Instant
 
 router = new_router("escalations", prefix="/changes/v1")
 Reader = Annotated[Principal, allow(policy.READ_ESCALATIONS)]

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shared.domain.governance import Body, Party, Role, Seat
-from shared.domain.refusal import Refusal
+from shared.contracts.governance import Body, Party, Role, Seat
+from shared.pure.refusal import Refusal
 
 
 class Vote(StrEnum):

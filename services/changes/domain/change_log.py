@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from shared.domain.canonical import content_hash
+from shared.pure.canonical import content_hash
 
 
 class ChangeType(StrEnum):

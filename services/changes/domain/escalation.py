@@ -8,9 +8,9 @@ from datetime import datetime
 from enum import StrEnum
 from fractions import Fraction
 
-from shared.domain.business_time import business_calendar
-from shared.domain.governance import Body, ClockUnit, ExecutableCharter, Rung, Severity
-from shared.domain.refusal import Refusal
+from shared.calendars.business_time import business_calendar
+from shared.contracts.governance import Body, ClockUnit, ExecutableCharter, Rung, Severity
+from shared.pure.refusal import Refusal
 
 WARNING_SHARE = Fraction(3, 4)
 

@@ -6,8 +6,8 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 
-from shared.domain.governance import DecisionRight, ExecutableCharter, LimitKind
-from shared.domain.refusal import Refusal
+from shared.contracts.governance import DecisionRight, ExecutableCharter, LimitKind
+from shared.pure.refusal import Refusal
 
 ImpactValue = Decimal | int | str
 Impact = Mapping[str, ImpactValue]

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from shared.domain.governance import Severity
+from shared.contracts.governance import Severity
 
 
 class PriorityLevel(StrEnum):

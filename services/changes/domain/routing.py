@@ -17,8 +17,8 @@ from services.changes.domain.impact import (
     pointer,
     value_in_words,
 )
-from shared.domain.governance import Body, BodyKind, DecisionRight, ExecutableCharter
-from shared.domain.refusal import Refusal
+from shared.contracts.governance import Body, BodyKind, DecisionRight, ExecutableCharter
+from shared.pure.refusal import Refusal
 
 
 class RequestReason(StrEnum):

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from services.changes.domain.ballot import Outcome
-from shared.domain.transitions import Transitions
+from shared.pure.transitions import Transitions
 
 
 class ChangeState(StrEnum):

@@ -1,6 +1,6 @@
 """Alembic's entry point for the changes schema."""
 
 from services.changes.models import Base
-from shared.migrations import run_env
+from shared.data.migrations import run_env
 
 run_env("changes", Base.metadata)

@@ -12,9 +12,9 @@ from services.changes.domain.escalation import EscalationReason
 from services.changes.domain.priority import PriorityLevel
 from services.changes.domain.routing import RequestReason
 from services.changes.domain.states import ChangeState
-from shared.domain.governance import ClockUnit, Party, Severity
-from shared.paging import Page
-from shared.schemas import In, Key, LongText, Out, Text
+from shared.contracts.governance import ClockUnit, Party, Severity
+from shared.web.pages import Page
+from shared.web.schemas import In, Key, LongText, Out, Text
 
 IMPACT_PATTERN = r"^-?[A-Za-z0-9][A-Za-z0-9_.]{0,63}$"
 IMPACT_SCHEMA = {

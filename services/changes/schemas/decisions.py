@@ -7,9 +7,9 @@ from uuid import UUID
 from pydantic import Field
 
 from services.changes.domain.ballot import Vote
-from shared.domain.governance import Party
-from shared.paging import Page
-from shared.schemas import Out
+from shared.contracts.governance import Party
+from shared.web.pages import Page
+from shared.web.schemas import Out
 
 
 class PartyVote(Out):

@@ -7,9 +7,9 @@ from uuid import UUID
 from pydantic import Field
 
 from services.changes.domain.escalation import Cause, EscalationState
-from shared.domain.governance import Severity
-from shared.paging import Page
-from shared.schemas import Out
+from shared.contracts.governance import Severity
+from shared.web.pages import Page
+from shared.web.schemas import Out
 
 
 class EscalationRung(Out):

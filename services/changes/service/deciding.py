@@ -15,7 +15,6 @@ from services.changes.models import BallotRow, ChangeRequest, Decision
 from services.changes.schemas.change_requests import ChangeDecide, ChangeResume, ChangeWithdraw
 from services.changes.service.escalating import Ascent, close_escalation, elevate, void_ballots
 from services.changes.service.trail import child_of, detailed, leave_trail, place, routed
-from shared.authz import SYSTEM, Principal, require
 from shared.contracts.base import Event
 from shared.contracts.changes import (
     CHANGE as SUBJECT_KIND,
@@ -27,11 +26,12 @@ from shared.contracts.changes import (
     ChangeRejected,
     ChangeWithdrawn,
 )
-from shared.db import load, load_for_update
-from shared.directory import Governance, governance
-from shared.domain.governance import Party
-from shared.errors import Forbidden
-from shared.numbers import next_number
+from shared.contracts.governance import Party
+from shared.data.directory import Governance, governance
+from shared.data.numbering import next_number
+from shared.data.session import load, load_for_update
+from shared.web.authz import SYSTEM, Principal, require
+from shared.web.problems import Forbidden
 
 SNAPSHOT = (
     "number",

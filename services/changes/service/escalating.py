@@ -19,7 +19,6 @@ from services.changes.domain.states import CHANGE, ChangeAction
 from services.changes.models import ChangeRequest, Escalation, EscalationStep
 from services.changes.schemas.change_requests import ChangeEscalate
 from services.changes.service.trail import actor_columns, child_of, detailed, leave_trail, place, routed
-from shared.authz import SYSTEM, Actor, Principal, require
 from shared.contracts.changes import (
     CHANGE as SUBJECT_KIND,
 )
@@ -29,11 +28,12 @@ from shared.contracts.changes import (
     EscalationElevated,
     EscalationRaised,
 )
-from shared.db import load, load_for_update
-from shared.directory import governance
-from shared.domain.governance import Body, ExecutableCharter
-from shared.numbers import next_number
-from shared.recording import record
+from shared.contracts.governance import Body, ExecutableCharter
+from shared.data.directory import governance
+from shared.data.history import record
+from shared.data.numbering import next_number
+from shared.data.session import load, load_for_update
+from shared.web.authz import SYSTEM, Actor, Principal, require
 
 
 @dataclass(frozen=True, kw_only=True)

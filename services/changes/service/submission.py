@@ -14,14 +14,14 @@ from services.changes.domain.states import CHANGE, ChangeAction, ChangeState
 from services.changes.models import ChangeRequest
 from services.changes.schemas.change_requests import ChangeAssess, ChangeCreate, RoutePreviewCreate
 from services.changes.service.trail import Step, detailed, entered, leave_steps, place, routed, spoken, step
-from shared.authz import Principal, require
 from shared.contracts.changes import ChangeSubmitted
-from shared.db import load_for_update
-from shared.directory import Governance, governance
-from shared.domain.governance import ExecutableCharter, Party
-from shared.domain.refusal import Refusal
-from shared.errors import Invalid
-from shared.numbers import next_number
+from shared.contracts.governance import ExecutableCharter, Party
+from shared.data.directory import Governance, governance
+from shared.data.numbering import next_number
+from shared.data.session import load_for_update
+from shared.pure.refusal import Refusal
+from shared.web.authz import Principal, require
+from shared.web.problems import Invalid
 
 
 async def submit(

@@ -13,12 +13,12 @@ from services.changes.domain.escalation import clock_of
 from services.changes.domain.routing import Explanation, explain
 from services.changes.domain.states import ChangeState
 from services.changes.models import ChangeRequest, TimelineEntry
-from shared.authz import Actor, Principal
 from shared.contracts.base import Event
 from shared.contracts.changes import ChangeRouted
-from shared.db import Governed, inherited
-from shared.domain.governance import Body, ExecutableCharter
-from shared.recording import Act, record_all
+from shared.contracts.governance import Body, ExecutableCharter
+from shared.data.history import Act, record_all
+from shared.data.session import Governed, inherited
+from shared.web.authz import Actor, Principal
 
 
 def child_of(parent: Governed, now: datetime) -> dict[str, Any]:

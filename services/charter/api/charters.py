@@ -22,15 +22,15 @@ from services.charter.schemas.charters import (
 from services.charter.schemas.content import ExecutableCharterIn
 from services.charter.service import charters as service
 from services.charter.service import ratification
-from shared.app import new_router
-from shared.auth import allow
-from shared.authz import Principal
-from shared.clock import Now
-from shared.db import Session, load
-from shared.directory import CONTENT
-from shared.domain.governance import ExecutableCharter
-from shared.http import IfMatch, tagged
-from shared.paging import PageQuery, Rows, all_rows, csv_response
+from shared.contracts.governance import ExecutableCharter
+from shared.data.directory import CONTENT
+from shared.data.session import Session, load
+from shared.runtime.clock import Now
+from shared.web.app import new_router
+from shared.web.auth import allow
+from shared.web.authz import Principal
+from shared.web.pages import PageQuery, Rows, all_rows, csv_response
+from shared.web.requests import IfMatch, tagged
 
 router = new_router("charters", prefix="/charter/v1")
 

@@ -9,13 +9,13 @@ from sqlalchemy import select
 from services.charter import models, policy
 from services.charter.schemas.organizations import Me, Member, MemberCreate, MemberPage, MemberPatch
 from services.charter.service import organizations as service
-from shared.app import new_router
-from shared.auth import allow
-from shared.authz import NOBODY, Principal
-from shared.clock import Now
-from shared.db import Session, load
-from shared.http import IfMatch, tagged
-from shared.paging import PageQuery, Rows, paginate
+from shared.data.session import Session, load
+from shared.runtime.clock import Now
+from shared.web.app import new_router
+from shared.web.auth import allow
+from shared.web.authz import NOBODY, Principal
+from shared.web.pages import PageQuery, Rows, paginate
+from shared.web.requests import IfMatch, tagged
 
 router = new_router("members", prefix="/charter/v1")
 

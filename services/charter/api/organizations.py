@@ -9,13 +9,13 @@ from sqlalchemy import select
 from services.charter import models, policy
 from services.charter.schemas.organizations import Organization, OrganizationCreate, OrganizationPage
 from services.charter.service import organizations as service
-from shared.app import new_router
-from shared.auth import allow
-from shared.authz import Principal
-from shared.clock import Now
-from shared.db import Session, load
-from shared.http import tagged
-from shared.paging import PageQuery, Rows, paginate
+from shared.data.session import Session, load
+from shared.runtime.clock import Now
+from shared.web.app import new_router
+from shared.web.auth import allow
+from shared.web.authz import Principal
+from shared.web.pages import PageQuery, Rows, paginate
+from shared.web.requests import tagged
 
 router = new_router("organizations", prefix="/charter/v1")
 

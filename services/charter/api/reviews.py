@@ -8,12 +8,12 @@ from fastapi import Response
 from services.charter import models, policy
 from services.charter.schemas.charters import CharterReview, ReviewDetermine
 from services.charter.service import reviews as service
-from shared.app import new_router
-from shared.auth import allow
-from shared.authz import Principal
-from shared.clock import Now
-from shared.db import Session
-from shared.http import IfMatch, tagged
+from shared.data.session import Session
+from shared.runtime.clock import Now
+from shared.web.app import new_router
+from shared.web.auth import allow
+from shared.web.authz import Principal
+from shared.web.requests import IfMatch, tagged
 
 router = new_router("charter_reviews", prefix="/charter/v1")
 

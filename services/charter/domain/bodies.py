@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 
 from services.charter.domain.findings import Finding, pointer, repeated
-from shared.domain.governance import Body, BodyKind, ExecutableCharter, Party, Seat
+from shared.contracts.governance import Body, BodyKind, ExecutableCharter, Party, Seat
 
 _CADENCES = ("cadence_stabilization", "cadence_steady")
 

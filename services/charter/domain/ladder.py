@@ -5,9 +5,9 @@ from itertools import pairwise
 
 from services.charter.domain.bodies import chain_above
 from services.charter.domain.findings import Finding, pointer, repeated
-from shared.domain.calendars import closes_at_midnight
-from shared.domain.fiscal import zone_named
-from shared.domain.governance import (
+from shared.calendars.business_days import closes_at_midnight
+from shared.calendars.fiscal import zone_named
+from shared.contracts.governance import (
     Body,
     BodyKind,
     CalendarRules,
@@ -17,7 +17,7 @@ from shared.domain.governance import (
     Rung,
     Severity,
 )
-from shared.domain.refusal import Refusal
+from shared.pure.refusal import Refusal
 
 
 def ladder_findings(content: ExecutableCharter) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ Thresholds, clocks and quorums are proposals to edit before ratification, not re
 from datetime import date, time, timedelta
 from decimal import Decimal
 
-from shared.domain.governance import (
+from shared.contracts.governance import (
     Body,
     BodyKind,
     CalendarRules,

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from services.charter.domain.bodies import chain_above
 from services.charter.domain.findings import Finding, pointer, repeated
-from shared.domain.governance import BodyKind, DecisionRight, ExecutableCharter, LimitKind
+from shared.contracts.governance import BodyKind, DecisionRight, ExecutableCharter, LimitKind
 
 _NUMBERS = (LimitKind.at_most, LimitKind.below)
 _HUNDRED = Decimal(100)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from shared.domain.governance import Party, Role
-from shared.domain.refusal import Refusal
+from shared.contracts.governance import Party, Role
+from shared.pure.refusal import Refusal
 
 
 class Signatory(NamedTuple):

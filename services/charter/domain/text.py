@@ -2,8 +2,8 @@
 
 import json
 
-from shared.domain.canonical import canonical_json
-from shared.domain.governance import ExecutableCharter
+from shared.contracts.governance import ExecutableCharter
+from shared.pure.canonical import canonical_json
 
 
 def as_document(content: ExecutableCharter) -> dict[str, object]:

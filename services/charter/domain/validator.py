@@ -7,8 +7,8 @@ from services.charter.domain.bodies import body_findings, seat_findings
 from services.charter.domain.findings import Finding, pointer, repeated
 from services.charter.domain.ladder import calendar_findings, ladder_findings
 from services.charter.domain.rights import right_findings
-from shared.domain.governance import ExecutableCharter, Party
-from shared.domain.reviews import REVIEW_INTERVAL
+from shared.contracts.governance import ExecutableCharter, Party
+from shared.reviews.domain import REVIEW_INTERVAL
 
 Rule = Callable[[ExecutableCharter], Iterator[Finding]]
 

@@ -1,6 +1,6 @@
 """Alembic's entry point for the schema `charter`."""
 
 from services.charter.models import Base
-from shared.migrations import run_env
+from shared.data.migrations import run_env
 
 run_env("charter", Base.metadata)

@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 
 from services.charter.domain.states import CharterState
 from services.charter.schemas.content import ExecutableCharterIn, ModelCharterIn
-from shared.domain.governance import Party, Role
-from shared.domain.reviews import Determination, ReviewState
-from shared.paging import Page
-from shared.schemas import In, LongText, Out
+from shared.contracts.governance import Party, Role
+from shared.reviews.domain import Determination, ReviewState
+from shared.web.pages import Page
+from shared.web.schemas import In, LongText, Out
 
 ContentHash = Annotated[
     str, Field(strict=True, pattern=r"^[0-9a-f]{64}$", examples=["9f86d0818841...15b0f00a08"])

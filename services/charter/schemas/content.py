@@ -1,4 +1,4 @@
-"""The executable charter as a request: strict forms of the shapes in `shared.domain.governance`."""
+"""The executable charter as a request: strict forms of the shapes in `shared.contracts.governance`."""
 
 from datetime import date, time
 from decimal import Decimal
@@ -7,8 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StrictBool, WithJsonSchema
 
-from shared.directory import CONTENT
-from shared.domain.governance import (
+from shared.contracts.governance import (
     BodyKind,
     ClockUnit,
     ExecutableCharter,
@@ -17,7 +16,8 @@ from shared.domain.governance import (
     Role,
     Severity,
 )
-from shared.schemas import AsDate, Exact, In, Key, LongText, Text
+from shared.data.directory import CONTENT
+from shared.web.schemas import AsDate, Exact, In, Key, LongText, Text
 
 MOST_ROWS = 1000
 

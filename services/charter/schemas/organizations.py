@@ -6,9 +6,9 @@ from uuid import UUID
 
 from pydantic import Field
 
-from shared.domain.governance import Role
-from shared.paging import Page
-from shared.schemas import In, Out, Text
+from shared.contracts.governance import Role
+from shared.web.pages import Page
+from shared.web.schemas import In, Out, Text
 
 Roles = Annotated[list[Role], Field(max_length=len(Role), examples=[["business_owner"]])]
 

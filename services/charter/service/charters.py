@@ -16,16 +16,16 @@ from services.charter.domain.text import as_document
 from services.charter.domain.validator import validate
 from services.charter.models import Charter, Organization
 from services.charter.schemas.charters import CharterCreate
-from shared.authz import NOBODY, Principal, require
 from shared.contracts.charter import CharterDrafted, CharterEdited, CharterRatificationOpened
-from shared.db import load, load_for_update
-from shared.directory import CONTENT, join_charter, keep_parties
-from shared.domain.canonical import content_hash
-from shared.domain.governance import ExecutableCharter
-from shared.errors import Finding, Invalid
-from shared.ids import uuid7
-from shared.numbers import next_number
-from shared.recording import record
+from shared.contracts.governance import ExecutableCharter
+from shared.data.directory import CONTENT, join_charter, keep_parties
+from shared.data.history import record
+from shared.data.ids import uuid7
+from shared.data.numbering import next_number
+from shared.data.session import load, load_for_update
+from shared.pure.canonical import content_hash
+from shared.web.authz import NOBODY, Principal, require
+from shared.web.problems import Finding, Invalid
 
 
 async def load_charter(session: AsyncSession, charter_id: UUID) -> Charter:

@@ -10,13 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.charter import policy
 from services.charter.models import Member, Organization
 from services.charter.schemas.organizations import MemberCreate, OrganizationCreate
-from shared.authz import Principal
 from shared.contracts.charter import MemberChanged, OrganizationRegistered
-from shared.db import load, load_for_update
-from shared.domain.governance import Role
-from shared.errors import Conflict, Forbidden
-from shared.ids import uuid7
-from shared.recording import record
+from shared.contracts.governance import Role
+from shared.data.history import record
+from shared.data.ids import uuid7
+from shared.data.session import load, load_for_update
+from shared.web.authz import Principal
+from shared.web.problems import Conflict, Forbidden
 
 
 async def register(

@@ -14,15 +14,15 @@ from services.charter.models import Charter, CharterVersion, Signature
 from services.charter.schemas.charters import CharterSign
 from services.charter.service.charters import with_signatures
 from services.charter.service.reviews import schedule_review
-from shared.authz import Actor, Principal, require
+from shared.calendars.fiscal import local_midnight, zone_named
 from shared.contracts.charter import CharterActivated, CharterDeclined, CharterSigned
-from shared.db import inherited, load_for_update
-from shared.directory import CONTENT, join_charter, keep_charter
-from shared.domain.fiscal import local_midnight, zone_named
-from shared.domain.governance import Party
-from shared.domain.refusal import Refusal
-from shared.errors import Forbidden
-from shared.recording import record
+from shared.contracts.governance import Party
+from shared.data.directory import CONTENT, join_charter, keep_charter
+from shared.data.history import record
+from shared.data.session import inherited, load_for_update
+from shared.pure.refusal import Refusal
+from shared.web.authz import Actor, Principal, require
+from shared.web.problems import Forbidden
 
 
 async def sign(

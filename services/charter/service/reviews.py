@@ -10,16 +10,16 @@ from sqlalchemy.orm.attributes import set_committed_value
 from services.charter import policy, queries
 from services.charter.models import Charter, CharterReview, ReviewStatement
 from services.charter.schemas.charters import ReviewDetermine
-from shared.authz import SYSTEM, Principal, require
+from shared.calendars.fiscal import day_in
 from shared.contracts.base import Event
 from shared.contracts.charter import CharterReviewDetermined, CharterReviewDueSoon, CharterReviewOverdue
-from shared.db import inherited, load_for_update
-from shared.domain.fiscal import day_in
-from shared.domain.governance import Party
-from shared.domain.refusal import Refusal
-from shared.domain.reviews import OVERDUE, Determination, ReviewState, clock_events, next_due, wakes_at
-from shared.errors import PreconditionFailed
-from shared.recording import note, record
+from shared.contracts.governance import Party
+from shared.data.history import note, record
+from shared.data.session import inherited, load_for_update
+from shared.pure.refusal import Refusal
+from shared.reviews.domain import OVERDUE, Determination, ReviewState, clock_events, next_due, wakes_at
+from shared.web.authz import SYSTEM, Principal, require
+from shared.web.problems import PreconditionFailed
 
 
 def schedule_review(session: AsyncSession, charter: Charter, zone: str, now: datetime) -> CharterReview:

@@ -10,11 +10,11 @@ from services.notifier.domain.templates import CONTENT_TYPES, TOLD, Template, Ti
 from services.notifier.service.alerts import Touched
 from services.notifier.service.endpoints import require_options, sample_ticket
 from services.notifier.service.fanout import ticket_of
-from shared.app import new_router
-from shared.auth import allow
-from shared.authz import Principal
-from shared.clock import Now
-from shared.db import Session
+from shared.data.session import Session
+from shared.runtime.clock import Now
+from shared.web.app import new_router
+from shared.web.auth import allow
+from shared.web.authz import Principal
 
 rules = new_router("rules", prefix="/notifier/v1")
 templates = new_router("templates", prefix="/notifier/v1")

@@ -10,13 +10,13 @@ from services.notifier import models, policy, queries
 from services.notifier.domain.schedule import DeliveryState
 from services.notifier.schemas import Delivery, DeliveryPage, DeliverySummary
 from services.notifier.service import deliveries as service
-from shared.app import new_router
-from shared.auth import allow
-from shared.authz import Principal
-from shared.clock import Now
-from shared.db import Session
-from shared.http import IfMatch, tagged
-from shared.paging import PageQuery, Rows, all_rows, csv_response, paginate
+from shared.data.session import Session
+from shared.runtime.clock import Now
+from shared.web.app import new_router
+from shared.web.auth import allow
+from shared.web.authz import Principal
+from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
+from shared.web.requests import IfMatch, tagged
 
 router = new_router("deliveries", prefix="/notifier/v1")
 

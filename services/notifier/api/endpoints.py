@@ -9,13 +9,13 @@ from services.notifier import models, policy, queries, schemas
 from services.notifier.api.tools import DeliveryTools
 from services.notifier.service import deliveries
 from services.notifier.service import endpoints as service
-from shared.app import new_router
-from shared.auth import allow
-from shared.authz import Principal
-from shared.clock import Now
-from shared.db import Session
-from shared.http import IfMatch, tagged
-from shared.paging import PageQuery, Rows, all_rows, csv_response, paginate
+from shared.data.session import Session
+from shared.runtime.clock import Now
+from shared.web.app import new_router
+from shared.web.auth import allow
+from shared.web.authz import Principal
+from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
+from shared.web.requests import IfMatch, tagged
 
 router = new_router("endpoints", prefix="/notifier/v1")
 

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from shared.domain.transitions import Transitions
+from shared.pure.transitions import Transitions
 
 
 class Priority(StrEnum):

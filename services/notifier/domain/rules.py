@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from services.notifier.domain.alerts import Priority
-from shared.domain.governance import Party, Role
+from shared.contracts.governance import Party, Role
 
 TITLE_LENGTH = 200
 BOTH = frozenset(Party)

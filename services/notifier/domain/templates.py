@@ -7,7 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from services.notifier.domain.alerts import AlertState, Change, Priority
-from shared.domain.refusal import Refusal
+from shared.pure.refusal import Refusal
 
 Json = Mapping[str, object]
 PRODUCT = "Concordat"

@@ -19,11 +19,11 @@ from services.notifier.domain.alerts import (
 from services.notifier.domain.rules import Opened
 from services.notifier.metrics import ALERTS
 from services.notifier.models import Alert, AlertEntry
-from shared.authz import SYSTEM, Actor, Principal
 from shared.contracts.base import Scope
 from shared.contracts.notifier import AlertAcknowledged, AlertOpened, AlertResolved
-from shared.db import load_for_update
-from shared.recording import note, record
+from shared.data.history import note, record
+from shared.data.session import load_for_update
+from shared.web.authz import SYSTEM, Actor, Principal
 
 KIND = AlertOpened.AGGREGATE
 

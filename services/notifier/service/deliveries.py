@@ -10,11 +10,11 @@ from services.notifier.domain.schedule import DeliveryState
 from services.notifier.models import Delivery
 from services.notifier.service import endpoints
 from services.notifier.service.fanout import NEWS
-from shared.authz import Principal
-from shared.db import announce, load_for_update
-from shared.domain.refusal import Refusal
-from shared.errors import NotFound
-from shared.recording import note
+from shared.data.history import note
+from shared.data.session import announce, load_for_update
+from shared.pure.refusal import Refusal
+from shared.web.authz import Principal
+from shared.web.problems import NotFound
 
 UNDELIVERED = (DeliveryState.exhausted, DeliveryState.cancelled)
 

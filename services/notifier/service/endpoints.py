@@ -22,14 +22,14 @@ from services.notifier.service import alerts, secrets
 from services.notifier.service.fanout import NEWS, Message, new_delivery, options_of
 from services.notifier.urls import endpoint_url
 from services.notifier.vault import Vault
-from shared.authz import Principal
 from shared.contracts.base import TYPE_PREFIX, rfc3339
 from shared.contracts.notifier import EndpointDisabled
-from shared.db import announce, load, load_for_update
-from shared.domain.refusal import Refusal
-from shared.errors import Invalid, NotFound
-from shared.ids import uuid7
-from shared.recording import note, record
+from shared.data.history import note, record
+from shared.data.ids import uuid7
+from shared.data.session import announce, load, load_for_update
+from shared.pure.refusal import Refusal
+from shared.web.authz import Principal
+from shared.web.problems import Invalid, NotFound
 
 KIND = EndpointDisabled.AGGREGATE
 TEST_EVENT = TYPE_PREFIX + "notifier.test.v1"

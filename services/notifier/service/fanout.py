@@ -23,8 +23,8 @@ from services.notifier.domain.templates import (
 from services.notifier.models import Alert, Delivery, Endpoint
 from services.notifier.service.alerts import Touched
 from shared.contracts.base import Envelope
-from shared.db import announce
-from shared.telemetry import current_traceparent
+from shared.data.session import announce
+from shared.runtime.telemetry import current_traceparent
 
 NEWS = "delivery"
 """What a session announces once it wrote deliveries: the worker has something to send when it commits."""

@@ -33,11 +33,11 @@ from services.notifier.metrics import DISABLED as DISABLED_COUNT
 from services.notifier.models import Delivery, DeliveryAttempt, Endpoint
 from services.notifier.service import alerts
 from services.notifier.service.claiming import Claimed
-from shared.authz import SYSTEM
 from shared.contracts.base import rfc3339
 from shared.contracts.notifier import DeliveryExhausted, EndpointDisabled
-from shared.ids import uuid7
-from shared.recording import record
+from shared.data.history import record
+from shared.data.ids import uuid7
+from shared.web.authz import SYSTEM
 
 
 @dataclass(frozen=True, kw_only=True)

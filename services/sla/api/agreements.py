@@ -10,13 +10,13 @@ from services.sla import models, policy, queries
 from services.sla.domain.agreements import AgreementKind
 from services.sla.schemas.agreements import Agreement, AgreementCreate, AgreementPage
 from services.sla.service import agreements as service
-from shared.app import new_router
-from shared.auth import allow
-from shared.authz import Principal
-from shared.clock import Now
-from shared.db import Session, load
-from shared.http import tagged
-from shared.paging import PageQuery, Rows, all_rows, csv_response, paginate
+from shared.data.session import Session, load
+from shared.runtime.clock import Now
+from shared.web.app import new_router
+from shared.web.auth import allow
+from shared.web.authz import Principal
+from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
+from shared.web.requests import tagged
 
 router = new_router("agreements", prefix="/sla/v1")
 

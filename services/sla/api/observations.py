@@ -9,12 +9,12 @@ from services.sla import policy
 from services.sla.domain.rows import READERS
 from services.sla.schemas.slas import Ingested
 from services.sla.service.observations import OnError, ingest
-from shared.app import new_router
-from shared.auth import allow
-from shared.authz import Principal
-from shared.clock import Now
-from shared.db import Session
-from shared.errors import UnsupportedMedia
+from shared.data.session import Session
+from shared.runtime.clock import Now
+from shared.web.app import new_router
+from shared.web.auth import allow
+from shared.web.authz import Principal
+from shared.web.problems import UnsupportedMedia
 
 router = new_router("observations", prefix="/sla/v1")
 

@@ -12,7 +12,7 @@ from services.sla.domain.metrics import Comparator
 from services.sla.domain.results import ResultStatus
 from services.sla.schemas.metrics import AvailabilityRule, DurationRule, PercentileRule, level
 from services.sla.schemas.reports import Report
-from shared.domain.fiscal import zone_named
+from shared.calendars.fiscal import zone_named
 
 _FOLDER = Path(__file__).resolve().parent.parent / "templates"
 _STYLE = (_FOLDER / "report.css").read_text()

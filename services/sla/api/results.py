@@ -10,13 +10,13 @@ from pydantic.json_schema import SkipJsonSchema
 from services.sla import models, policy, queries
 from services.sla.schemas.slas import Preview, Series
 from services.sla.service import results as service
-from shared.app import new_router
-from shared.auth import allow
-from shared.authz import Principal
-from shared.clock import Now
-from shared.db import Session, load
-from shared.paging import csv_response
-from shared.schemas import AsDate, Key
+from shared.data.session import Session, load
+from shared.runtime.clock import Now
+from shared.web.app import new_router
+from shared.web.auth import allow
+from shared.web.authz import Principal
+from shared.web.pages import csv_response
+from shared.web.schemas import AsDate, Key
 
 router = new_router("results", prefix="/sla/v1")
 

@@ -8,13 +8,13 @@ from fastapi import Response
 from services.sla import models, policy
 from services.sla.schemas.reports import Review, ReviewDetermine
 from services.sla.service import reviews as service
-from shared.app import new_router
-from shared.auth import allow
-from shared.authz import Principal
-from shared.clock import Now
-from shared.db import Session
-from shared.domain.reviews import SubjectKind
-from shared.http import IfMatch, tagged
+from shared.data.session import Session
+from shared.reviews.domain import SubjectKind
+from shared.runtime.clock import Now
+from shared.web.app import new_router
+from shared.web.auth import allow
+from shared.web.authz import Principal
+from shared.web.requests import IfMatch, tagged
 
 router = new_router("reviews", prefix="/sla/v1")
 

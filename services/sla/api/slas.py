@@ -9,13 +9,13 @@ from pydantic.json_schema import SkipJsonSchema
 from services.sla import models, policy, queries
 from services.sla.schemas.slas import Sla, SlaCreate, SlaPage, SlaSummary
 from services.sla.service import slas as service
-from shared.app import new_router
-from shared.auth import allow
-from shared.authz import Principal
-from shared.clock import Now
-from shared.db import Session, load
-from shared.http import tagged
-from shared.paging import PageQuery, Rows, all_rows, csv_response, paginate
+from shared.data.session import Session, load
+from shared.runtime.clock import Now
+from shared.web.app import new_router
+from shared.web.auth import allow
+from shared.web.authz import Principal
+from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
+from shared.web.requests import tagged
 
 router = new_router("slas", prefix="/sla/v1")
 

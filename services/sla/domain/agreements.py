@@ -6,8 +6,8 @@ from decimal import Decimal
 from enum import StrEnum
 
 from services.sla.domain.metrics import Metric, check_metric
-from shared.domain.governance import ExecutableCharter, Party, ReportingObligation
-from shared.domain.refusal import Refusal
+from shared.contracts.governance import ExecutableCharter, Party, ReportingObligation
+from shared.pure.refusal import Refusal
 
 SLA_REPORT = "sla_report"
 DEFAULT_OBLIGATION = ReportingObligation(

@@ -22,8 +22,8 @@ from services.sla.domain.observations import Observation
 from services.sla.domain.percentiles import percentile
 from services.sla.domain.results import Measured, Result, ResultStatus, rounded
 from services.sla.domain.windows import Setting, Window
-from shared.domain.business_time import BusinessCalendar
-from shared.domain.canonical import content_hash
+from shared.calendars.business_time import BusinessCalendar
+from shared.pure.canonical import content_hash
 
 LOW_VOLUME = "low_volume"
 ROUNDS_TO_MET = "rounds_to_met"

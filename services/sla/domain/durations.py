@@ -9,8 +9,8 @@ from services.sla.domain.metrics import DurationClock, DurationRule, DurationUni
 from services.sla.domain.observations import Observation, ObservationKind
 from services.sla.domain.results import Exclusion, Measured
 from services.sla.domain.windows import Setting
-from shared.domain.business_time import BusinessCalendar
-from shared.domain.governance import ClockUnit
+from shared.calendars.business_time import BusinessCalendar
+from shared.contracts.governance import ClockUnit
 
 NOT_YET_DUE = "not_yet_due"
 OPEN_OVERDUE = "open_overdue"

@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 from services.sla.domain.observations import Observation, Pause
 from services.sla.domain.parsing import RowError, read_observation
-from shared.domain.fiscal import zone_named
-from shared.domain.refusal import Refusal
+from shared.calendars.fiscal import zone_named
+from shared.pure.refusal import Refusal
 
 _TIMES = ("occurred_at", "ended_at")
 _SECTIONS = frozenset(

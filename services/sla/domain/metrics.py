@@ -6,8 +6,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
 
-from shared.domain.fiscal import PeriodKind, zone_named
-from shared.domain.refusal import Refusal
+from shared.calendars.fiscal import PeriodKind, zone_named
+from shared.pure.refusal import Refusal
 
 
 class Aggregation(StrEnum):

@@ -9,8 +9,8 @@ from enum import StrEnum
 from hashlib import sha256
 
 from services.sla.domain.intervals import Interval
-from shared.domain.business_time import FIRST_YEAR, LAST_YEAR
-from shared.domain.canonical import content_hash
+from shared.calendars.business_time import FIRST_YEAR, LAST_YEAR
+from shared.pure.canonical import content_hash
 
 _RFC_3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII

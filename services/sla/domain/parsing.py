@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from services.sla.domain.observations import Observation, ObservationKind, Pause, read_instant
-from shared.domain.refusal import Refusal
+from shared.pure.refusal import Refusal
 
 ATTRIBUTE = "attributes."
 LARGEST_VERSION = 2**53 - 1

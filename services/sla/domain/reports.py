@@ -5,8 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from services.sla.domain.results import ResultStatus
-from shared.domain.refusal import Refusal
-from shared.domain.transitions import Transitions
+from shared.pure.refusal import Refusal
+from shared.pure.transitions import Transitions
 
 
 class ReportState(StrEnum):

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from services.sla.domain.parsing import RowError, check_header
-from shared.domain.refusal import Refusal
+from shared.pure.refusal import Refusal
 
 LONGEST_LINE = 65_536
 MOST_COLUMNS = 64

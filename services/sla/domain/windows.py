@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from services.sla.domain.metrics import Metric
-from shared.domain.business_time import BusinessCalendar
-from shared.domain.fiscal import (
+from shared.calendars.business_time import BusinessCalendar
+from shared.calendars.fiscal import (
     Period,
     PeriodKind,
     bounds,
@@ -17,7 +17,7 @@ from shared.domain.fiscal import (
     period_of,
     quarter_of,
 )
-from shared.domain.refusal import Refusal
+from shared.pure.refusal import Refusal
 
 _LABEL = re.compile(
     r"(?P<year>\d{4})-(?P<month>\d{2})|FY(?P<fiscal>\d{2})(?: Q(?P<quarter>[1-4]))?", re.ASCII

@@ -1,6 +1,6 @@
 """Alembic's entry point for the schema `sla`."""
 
 from services.sla.models import Base
-from shared.migrations import run_env
+from shared.data.migrations import run_env
 
 run_env("sla", Base.metadata)

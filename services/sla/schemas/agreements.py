@@ -7,8 +7,8 @@ from uuid import UUID
 from pydantic import Field
 
 from services.sla.domain.agreements import AgreementKind
-from shared.paging import Page
-from shared.schemas import AsDate, Count, In, Money, Out, Text
+from shared.web.pages import Page
+from shared.web.schemas import AsDate, Count, In, Money, Out, Text
 
 Day = Annotated[date, Field(ge=date(1990, 1, 1), le=date(2140, 12, 31)), AsDate]
 

@@ -15,8 +15,8 @@ from services.sla.domain.metrics import (
     DurationUnit,
     ZeroVolume,
 )
-from shared.domain.fiscal import PeriodKind
-from shared.schemas import Count, Exact, In, Key, Out, Percent, Text
+from shared.calendars.fiscal import PeriodKind
+from shared.web.schemas import Count, Exact, In, Key, Out, Percent, Text
 
 Limit = Annotated[int, Field(strict=True, ge=1, le=527_040, examples=[240])]
 FieldName = Annotated[Key, Field(examples=["ended_at"], description="occurred_at, ended_at or an attribute")]

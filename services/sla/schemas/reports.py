@@ -9,9 +9,9 @@ from pydantic import Field
 from services.sla.domain.reports import ReportState
 from services.sla.schemas.metrics import Metric
 from services.sla.schemas.slas import MetricResult
-from shared.domain.reviews import Determination, ReviewState, SubjectKind
-from shared.paging import Page
-from shared.schemas import In, Key, LongText, Out
+from shared.reviews.domain import Determination, ReviewState, SubjectKind
+from shared.web.pages import Page
+from shared.web.schemas import In, Key, LongText, Out
 
 Needed = Annotated[LongText, Field(min_length=1)]
 PeriodLabel = Annotated[

@@ -9,9 +9,9 @@ from pydantic import Field
 from services.sla.domain.results import ResultStatus
 from services.sla.schemas.agreements import Day
 from services.sla.schemas.metrics import Metric, MetricCreate
-from shared.domain.fiscal import PeriodKind
-from shared.paging import Page
-from shared.schemas import Exact, In, Key, LongText, Out, Text
+from shared.calendars.fiscal import PeriodKind
+from shared.web.pages import Page
+from shared.web.schemas import Exact, In, Key, LongText, Out, Text
 
 BusinessDays = Annotated[int, Field(strict=True, ge=1, le=60)]
 

@@ -10,12 +10,12 @@ from services.sla.models import Agreement
 from services.sla.schemas.agreements import AgreementCreate
 from services.sla.service.inputs import checking_input
 from services.sla.service.reviews import open_review
-from shared.authz import Principal, require
 from shared.contracts.sla import AgreementRegistered
-from shared.directory import governance
-from shared.domain.reviews import SubjectKind, next_due
-from shared.numbers import next_number
-from shared.recording import record
+from shared.data.directory import governance
+from shared.data.history import record
+from shared.data.numbering import next_number
+from shared.reviews.domain import SubjectKind, next_due
+from shared.web.authz import Principal, require
 
 
 async def register(

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shared.domain.refusal import Refusal
-from shared.errors import Invalid
+from shared.pure.refusal import Refusal
+from shared.web.problems import Invalid
 
 
 @contextmanager

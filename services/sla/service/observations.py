@@ -19,10 +19,10 @@ from services.sla.domain.rows import Row, RowReader
 from services.sla.models import Sla
 from services.sla.schemas.slas import Ingested
 from services.sla.service.inputs import checking_input
-from shared.audit import write_audit
-from shared.authz import Principal, require
-from shared.db import load
-from shared.errors import Finding, Invalid
+from shared.audit.rows import write_audit
+from shared.data.session import load
+from shared.web.authz import Principal, require
+from shared.web.problems import Finding, Invalid
 
 BATCH = 500
 Batch = dict[tuple[str, str], tuple[int, Observation]]

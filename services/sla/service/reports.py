@@ -25,12 +25,12 @@ from services.sla.schemas.metrics import as_document
 from services.sla.schemas.reports import ReportAcknowledge, ReportCommentary, ReportPublish
 from services.sla.service.inputs import checking_input
 from services.sla.service.results import Computed, as_line, calendar_of, compute_all
-from shared.authz import Principal, require
+from shared.calendars.fiscal import bounds
+from shared.contracts.governance import Party
 from shared.contracts.sla import MetricMissed, ReportAcknowledged, ReportDrafted, ReportPublished
-from shared.db import inherited, load, load_for_update
-from shared.domain.fiscal import bounds
-from shared.domain.governance import Party
-from shared.recording import note, record
+from shared.data.history import note, record
+from shared.data.session import inherited, load, load_for_update
+from shared.web.authz import Principal, require
 
 
 async def get(session: AsyncSession, caller: Principal, report_id: UUID) -> Report:

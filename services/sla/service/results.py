@@ -16,11 +16,11 @@ from services.sla.models import Sla
 from services.sla.schemas.metrics import METRICS
 from services.sla.schemas.slas import Preview
 from services.sla.service.inputs import checking_input
-from shared.db import load
-from shared.directory import governance
-from shared.domain.business_time import BusinessCalendar, business_calendar
-from shared.domain.fiscal import Period
-from shared.errors import Invalid
+from shared.calendars.business_time import BusinessCalendar, business_calendar
+from shared.calendars.fiscal import Period
+from shared.data.directory import governance
+from shared.data.session import load
+from shared.web.problems import Invalid
 
 
 @dataclass(frozen=True)

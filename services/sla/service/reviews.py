@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.sla import policy, queries
 from services.sla.models import Agreement, Review, Sla
 from services.sla.schemas.reports import ReviewDetermine
-from shared.authz import SYSTEM, Principal, require
+from shared.calendars.fiscal import day_in
 from shared.contracts.base import Event
 from shared.contracts.sla import (
     AgreementReviewDetermined,
@@ -20,9 +20,9 @@ from shared.contracts.sla import (
     SlaReviewDueSoon,
     SlaReviewOverdue,
 )
-from shared.db import inherited, load, load_for_update
-from shared.domain.fiscal import day_in
-from shared.domain.reviews import (
+from shared.data.history import note, record
+from shared.data.session import inherited, load, load_for_update
+from shared.reviews.domain import (
     OVERDUE,
     Determination,
     ReviewState,
@@ -31,8 +31,8 @@ from shared.domain.reviews import (
     next_due,
     wakes_at,
 )
-from shared.errors import PreconditionFailed
-from shared.recording import note, record
+from shared.web.authz import SYSTEM, Principal, require
+from shared.web.problems import PreconditionFailed
 
 Subject = Agreement | Sla
 

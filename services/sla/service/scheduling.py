@@ -13,15 +13,15 @@ from services.sla.models import Report, Sla
 from services.sla.schemas.reports import ReportCreate
 from services.sla.service.results import period_of_sla
 from services.sla.service.slas import set_next_report
-from shared.authz import SYSTEM, Actor, Principal, require
+from shared.calendars.business_time import business_calendar
+from shared.calendars.fiscal import Period, period_of
 from shared.contracts.sla import AcknowledgementOverdue, ReportOverdue
-from shared.db import inherited, load_for_update
-from shared.directory import governance
-from shared.domain.business_time import business_calendar
-from shared.domain.fiscal import Period, period_of
-from shared.errors import Conflict
-from shared.numbers import next_number
-from shared.recording import note, record
+from shared.data.directory import governance
+from shared.data.history import note, record
+from shared.data.numbering import next_number
+from shared.data.session import inherited, load_for_update
+from shared.web.authz import SYSTEM, Actor, Principal, require
+from shared.web.problems import Conflict
 
 
 async def create(

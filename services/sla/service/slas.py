@@ -12,15 +12,15 @@ from services.sla.schemas.metrics import as_document
 from services.sla.schemas.slas import SlaCreate
 from services.sla.service.inputs import checking_input
 from services.sla.service.reviews import open_review
-from shared.authz import Principal, require
+from shared.calendars.fiscal import Period, bounds, day_in
+from shared.contracts.governance import ExecutableCharter
 from shared.contracts.sla import SlaRegistered
-from shared.db import inherited, load
-from shared.directory import governance
-from shared.domain.fiscal import Period, bounds, day_in
-from shared.domain.governance import ExecutableCharter
-from shared.domain.reviews import SubjectKind, next_due
-from shared.numbers import next_number
-from shared.recording import record
+from shared.data.directory import governance
+from shared.data.history import record
+from shared.data.numbering import next_number
+from shared.data.session import inherited, load
+from shared.reviews.domain import SubjectKind, next_due
+from shared.web.authz import Principal, require
 
 
 async def register(session: AsyncSession, caller: Principal, form: SlaCreate, now: datetime) -> Sla:

@@ -20,14 +20,14 @@ from pydantic import SecretStr
 
 from services.notifier.app import create_app as new_notifier
 from services.notifier.settings import Settings as NotifierSettings
-from shared import failpoints, log
-from shared.db import Database
+from shared.data.session import Database
 from shared.messaging import connection
 from shared.messaging.bus import Bus, Consumer, Handle, Outgoing, Producer
-from shared.messaging.kafka import KafkaBus
-from shared.messaging.pglog import PgLogBus
+from shared.messaging.kafka.bus import KafkaBus
+from shared.messaging.pglog.bus import PgLogBus
 from shared.messaging.relay import Relay, RelayTiming
-from shared.settings import Issuer
+from shared.runtime import failpoints, log
+from shared.runtime.settings import Issuer
 from tests.support.faults.service import NoteChanged, consumer, create_app
 from tests.support.toy_service import Settings
 

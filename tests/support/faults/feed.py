@@ -13,13 +13,13 @@ import orjson
 
 from shared.contracts.base import Event, Scope, Visibility, rfc3339
 from shared.contracts.changes import EscalationClosed, EscalationElevated, EscalationRaised
+from shared.contracts.governance import Severity
 from shared.contracts.sla import MetricMissed
-from shared.domain.governance import Severity
-from shared.ids import uuid7
+from shared.data.ids import uuid7
 from shared.messaging.bus import Outgoing
 from shared.messaging.connection import LOST
 from shared.messaging.outbox import outbox_row
-from shared.messaging.pglog import PgLogBus
+from shared.messaging.pglog.bus import PgLogBus
 from tests.support.faults.history import History
 
 PERIODS: Final = ("2026-10", "2026-11")

@@ -14,8 +14,8 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaConnectionError, for_code
 
 from shared.messaging.bus import Handle
-from shared.messaging.kafka import KafkaProducer
-from shared.messaging.kafka_consumer import KafkaConsumer
+from shared.messaging.kafka.bus import KafkaProducer
+from shared.messaging.kafka.consumer import KafkaConsumer
 from tests.support.faults.findings import Message
 
 TOPIC: Final = "concordat.double"

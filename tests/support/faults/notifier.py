@@ -16,12 +16,12 @@ import asyncpg
 import httpx
 import orjson
 
-from shared import migrations
-from shared.clock import system_clock
-from shared.db import Database
-from shared.development_issuer import DevelopmentIssuer
-from shared.ids import uuid7
-from shared.messaging.pglog import PgLogBus
+from concordat.embedded.issuer import DevelopmentIssuer
+from shared.data import migrations
+from shared.data.ids import uuid7
+from shared.data.session import Database
+from shared.messaging.pglog.bus import PgLogBus
+from shared.runtime.clock import system_clock
 from tests.support.faults import actors
 from tests.support.faults.actors import Setup
 from tests.support.faults.checker import check, shown

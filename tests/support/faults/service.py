@@ -11,22 +11,22 @@ from fastapi import APIRouter, FastAPI, Response
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.app import new_app, new_router
-from shared.auth import allow
-from shared.authz import Principal, require
-from shared.clock import Now, system_clock
 from shared.contracts.base import Event, Received, Registry
-from shared.db import Database, Session, load_for_update
-from shared.directory import governance
-from shared.http import IfMatch, tagged
-from shared.kernel import Kernel
+from shared.data.directory import governance
+from shared.data.history import record
+from shared.data.session import Database, Session, load_for_update
 from shared.messaging.bus import Bus
 from shared.messaging.consumer import ConsumerRunner, RetryPolicy
 from shared.messaging.failures import Permanent
 from shared.messaging.inbox import Handler
-from shared.recording import record
-from shared.schemas import In, Text
-from shared.settings import KernelSettings
+from shared.runtime.clock import Now, system_clock
+from shared.runtime.kernel import Kernel
+from shared.runtime.settings import KernelSettings
+from shared.web.app import new_app, new_router
+from shared.web.auth import allow
+from shared.web.authz import Principal, require
+from shared.web.requests import IfMatch, tagged
+from shared.web.schemas import In, Text
 from tests.support.toy_service import SERVICE, TABLE, WRITE, Note, NoteOut
 
 PREFIX: Final = "/changes/v1/entries"

@@ -17,13 +17,13 @@ from uuid import uuid4
 
 import asyncpg
 
-from shared import migrations
-from shared.clock import system_clock
-from shared.db import Database
-from shared.development_issuer import DevelopmentIssuer
-from shared.messaging.kafka import ensure_topics
-from shared.messaging.tables import BUS_V1
-from shared.migrations import govern
+from concordat.embedded.issuer import DevelopmentIssuer
+from shared.data import migrations
+from shared.data.migrations import govern
+from shared.data.session import Database
+from shared.data.tables.messaging import BUS_V1
+from shared.messaging.kafka.bus import ensure_topics
+from shared.runtime.clock import system_clock
 from tests.support.faults import actors
 from tests.support.faults.actors import Setup
 from tests.support.faults.checker import check, shown

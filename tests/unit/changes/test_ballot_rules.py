@@ -14,8 +14,8 @@ from services.changes.domain.ballot import (
     entitled_seat,
     outcome,
 )
-from shared.domain.governance import Body, Party, Quorum, Role, Seat
-from shared.domain.refusal import Refusal
+from shared.contracts.governance import Body, Party, Quorum, Role, Seat
+from shared.pure.refusal import Refusal
 
 BOARD = Body(
     key="smb",

@@ -6,8 +6,8 @@ import pytest
 
 from services.changes.domain.priority import PriorityLevel, severity_of
 from services.changes.domain.states import CHANGE, ChangeAction, ChangeState
-from shared.domain.governance import Severity
-from shared.domain.refusal import Refusal
+from shared.contracts.governance import Severity
+from shared.pure.refusal import Refusal
 
 
 @pytest.mark.parametrize("state", [ChangeState.approved, ChangeState.rejected, ChangeState.withdrawn])

@@ -9,8 +9,8 @@ import pytest
 
 from services.changes.domain.escalation import body_after_expiry, clock_of, elevated_at, next_body
 from services.charter.domain.model_charter import model_charter
-from shared.domain.governance import ExecutableCharter, Severity
-from shared.domain.refusal import Refusal
+from shared.contracts.governance import ExecutableCharter, Severity
+from shared.pure.refusal import Refusal
 
 EASTERN = ZoneInfo("America/New_York")
 

@@ -9,8 +9,8 @@ import pytest
 from services.changes.domain.impact import ImpactValue
 from services.changes.domain.routing import RequestReason, Route, route
 from services.charter.domain.model_charter import model_charter
-from shared.domain.governance import DecisionRight, ExecutableCharter, LimitKind
-from shared.domain.refusal import Refusal
+from shared.contracts.governance import DecisionRight, ExecutableCharter, LimitKind
+from shared.pure.refusal import Refusal
 
 NOTHING: dict[str, ImpactValue] = {
     "cost_one_time": 0,

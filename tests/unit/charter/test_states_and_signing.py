@@ -6,8 +6,8 @@ import pytest
 
 from services.charter.domain.signing import SIGNATORIES, Signed, admit, missing
 from services.charter.domain.states import CHARTER, CharterAction, CharterState
-from shared.domain.governance import Party, Role
-from shared.domain.refusal import Refusal
+from shared.contracts.governance import Party, Role
+from shared.pure.refusal import Refusal
 
 HASH = "a" * 64
 ALLOWED = {

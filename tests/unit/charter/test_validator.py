@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from services.charter.domain.findings import Finding, pointer
 from services.charter.domain.model_charter import model_charter
 from services.charter.domain.validator import validate
-from shared.domain.canonical import canonical_json
-from shared.domain.governance import (
+from shared.contracts.governance import (
     BodyKind,
     DecisionRight,
     ExecutableCharter,
@@ -27,6 +26,7 @@ from shared.domain.governance import (
     Seat,
     Severity,
 )
+from shared.pure.canonical import canonical_json
 from tests.unit.charter.texts import MODEL, changed
 
 JOWG, ECA, SMB, ESC, ESF = range(5)

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from services.charter.domain.model_charter import model_charter
-from shared.domain.governance import ExecutableCharter
+from shared.contracts.governance import ExecutableCharter
 
 MODEL = model_charter(
     title="O&M Governance Charter",

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from services.notifier.domain.addresses import ANY_PORT, Blocked, EgressPolicy, egress_policy, vet
 from services.notifier.urls import endpoint_url
-from shared.domain.refusal import Refusal
+from shared.pure.refusal import Refusal
 
 PUBLIC_ONLY = EgressPolicy()
 INTERNAL = egress_policy(

@@ -20,9 +20,9 @@ from services.notifier.domain.rules import (
 from shared.contracts import registry
 from shared.contracts.changes import EscalationElevated, EscalationRaised
 from shared.contracts.charter import CharterReviewOverdue
+from shared.contracts.governance import Party
 from shared.contracts.sla import MetricMissed
-from shared.domain.governance import Party
-from shared.domain.refusal import Refusal
+from shared.pure.refusal import Refusal
 
 EVENTS = registry()
 CUSTOMER, PROVIDER = UUID(int=1), UUID(int=2)

@@ -7,7 +7,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from services.notifier.domain.signing import new_secret, secret_key, signature, signed_headers
-from shared.domain.refusal import Refusal
+from shared.pure.refusal import Refusal
 
 BODY = json.dumps({"type": "x", "title": "Prüfung"}).encode()
 

@@ -19,7 +19,7 @@ from services.notifier.domain.templates import (
     check_options,
     passes_on,
 )
-from shared.domain.refusal import Refusal
+from shared.pure.refusal import Refusal
 
 EVENT = {"specversion": "1.0", "id": "0198", "data": {"title": "x"}}
 TICKET = Ticket(

@@ -26,10 +26,10 @@ from services.sla.domain.observations import Observation, ObservationKind
 from services.sla.domain.percentiles import nearest_rank
 from services.sla.domain.results import ResultStatus
 from services.sla.domain.windows import Window, parse_period, window_in
-from shared.domain.business_time import business_calendar
-from shared.domain.fiscal import PeriodKind, bounds
-from shared.domain.governance import CalendarRules, OpenHours
-from shared.domain.refusal import Refusal
+from shared.calendars.business_time import business_calendar
+from shared.calendars.fiscal import PeriodKind, bounds
+from shared.contracts.governance import CalendarRules, OpenHours
+from shared.pure.refusal import Refusal
 
 EASTERN = ZoneInfo("America/New_York")
 FEDERAL = business_calendar(

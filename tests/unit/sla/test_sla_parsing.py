@@ -10,7 +10,7 @@ import pytest
 from services.sla.domain.mapping import load_mapping, map_row
 from services.sla.domain.observations import ObservationKind, fingerprint
 from services.sla.domain.parsing import RowError, check_header, parse_row
-from shared.domain.refusal import Refusal
+from shared.pure.refusal import Refusal
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "services" / "sla" / "examples"
 PROBE = {

@@ -23,9 +23,9 @@ from services.sla.domain.metrics import (
 from services.sla.domain.observations import Observation
 from services.sla.domain.parsing import read_observation
 from services.sla.domain.windows import Window, parse_period
-from shared.domain.business_time import business_calendar
-from shared.domain.fiscal import bounds
-from shared.domain.governance import CalendarRules, OpenHours
+from shared.calendars.business_time import business_calendar
+from shared.calendars.fiscal import bounds
+from shared.contracts.governance import CalendarRules, OpenHours
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "services" / "sla" / "examples"
 CHICAGO = ZoneInfo("America/Chicago")

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from shared.migrations import kernel_v2
+from shared.data.migrations import kernel_v2
 
 revision = "0002"
 down_revision = "0001"

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from shared.migrations import govern, kernel_v1
+from shared.data.migrations import govern, kernel_v1
 
 revision = "0001"
 down_revision = None

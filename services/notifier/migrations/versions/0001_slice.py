@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from shared.migrations import kernel_v1, org_scoped
+from shared.data.migrations import kernel_v1, org_scoped
 
 revision = "0001"
 down_revision = None

@@ -1,0 +1,1 @@
+"""The program: command line, embedded mode, demonstration, generated reference."""

@@ -1,0 +1,1 @@
+"""What each `concordat` command does."""

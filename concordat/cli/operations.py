@@ -1,0 +1,155 @@
+"""Commands for the operator of a service: dead letters over the API, and reading the bus again."""
+
+import asyncio
+import json
+from enum import StrEnum
+from importlib import import_module
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from shared.messaging.open import open_bus
+from shared.runtime.settings import KernelSettings
+
+dead_letters = typer.Typer(
+    no_args_is_help=True, help="Messages a service set aside: list, show, replay, discard."
+)
+bus = typer.Typer(no_args_is_help=True, help="The bus: let a stopped service read a topic again.")
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+class Service(StrEnum):
+    """The services that listen to the bus."""
+
+    charter = "charter"
+    sla = "sla"
+    changes = "changes"
+    notifier = "notifier"
+
+
+Url = Annotated[str, typer.Option(envvar="CONCORDAT_URL", help="Where the service answers.")]
+Token = Annotated[
+    str, typer.Option("--token", envvar="CONCORDAT_TOKEN", help="A platform administrator's token.")
+]
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids of dead letters.")]
+Aggregate = Annotated[str | None, typer.Option(help="Every waiting letter of this aggregate.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LOCAL = "http://127.0.0.1:8000"
+
+
+def _call(url: str, token: str, method: str, path: str, **request: Any) -> dict[str, Any]:
+    """One request; a refusal is explained and ends the command with 1."""
+    try:
+        with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
+            answer = client.request(method, path, headers={"Authorization": f"Bearer {token}"}, **request)
+    except httpx.HTTPError as error:
+        err.print(f"[red]{url} does not answer ({type(error).__name__}).[/red]")
+        raise typer.Exit(1) from None
+    if answer.is_error:
+        problem = answer.json() if "json" in answer.headers.get("content-type", "") else {}
+        err.print(f"[red]{answer.status_code}: {problem.get('detail', answer.text[:200])}[/red]")
+        raise typer.Exit(1)
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def _selection(ids: list[str] | None, aggregate: str | None) -> dict[str, Any]:
+    if not ids and not aggregate:
+        raise typer.BadParameter("name ids, or --aggregate")
+    return {"ids": ids or []} | ({"aggregate_id": aggregate} if aggregate else {})
+
+
+@dead_letters.command("list")
+def list_letters(
+    service: Service,
+    state: Annotated[str, typer.Option(help="new, replayed or discarded")] = "new",
+    aggregate: Aggregate = None,
+    as_json: AsJson = False,
+    url: Url = LOCAL,
+    token: Token = "",
+) -> None:
+    """What waits, in the order it was set aside."""
+    query = {"state": state, "limit": 1000} | ({"aggregate_id": aggregate} if aggregate else {})
+    found = _call(url, token, "GET", f"/{service}/v1/dead_letters", params=query)
+    if as_json:
+        out.print_json(json.dumps(found))
+        return
+    table = Table("id", "event", "aggregate", "version", "class", "tries", "error")
+    for letter in found["items"]:
+        columns = ("id", "event_type", "aggregate_id", "aggregate_version", "error_class", "tries", "error")
+        table.add_row(*(str(letter[column] or "")[:80] for column in columns))
+    out.print(table)
+    out.print(f"{len(found['items'])} letters" + (", and more" if found["next_cursor"] else ""))
+
+
+@dead_letters.command("show")
+def show_letter(service: Service, letter: str, url: Url = LOCAL, token: Token = "") -> None:
+    """Where one message belongs and why it was set aside; its content stays with the parties."""
+    out.print_json(json.dumps(_call(url, token, "GET", f"/{service}/v1/dead_letters/{letter}")))
+
+
+@dead_letters.command("replay")
+def replay_letters(
+    service: Service,
+    ids: Ids = None,
+    aggregate: Aggregate = None,
+    dry_run: Annotated[bool, typer.Option(help="Try it and roll back.")] = False,
+    url: Url = LOCAL,
+    token: Token = "",
+) -> None:
+    """Apply letters again, each aggregate in order. Exits 1 when any failed or is blocked."""
+    body = _selection(ids, aggregate) | {"dry_run": dry_run}
+    found = _call(url, token, "POST", f"/{service}/v1/dead_letters/replay", json=body)
+    for item in found["items"]:
+        out.print(f"{item['id']}  {item['result']}  {item['error'] or ''}", soft_wrap=True)
+    if any(item["result"] in ("failed", "blocked") for item in found["items"]):
+        raise typer.Exit(1)
+
+
+@dead_letters.command("discard")
+def discard_letters(
+    service: Service,
+    reason: Annotated[str, typer.Option(help="Why these events may be lost to this service.")],
+    ids: Ids = None,
+    aggregate: Aggregate = None,
+    url: Url = LOCAL,
+    token: Token = "",
+) -> None:
+    """Give letters up for good; the reason is audited."""
+    body = _selection(ids, aggregate) | {"reason": reason}
+    found = _call(url, token, "POST", f"/{service}/v1/dead_letters/discard", json=body)
+    out.print(f"{len(found['ids'])} discarded")
+
+
+@bus.command("rewind")
+def rewind(
+    service: Service,
+    topic: str,
+    offset: Annotated[
+        list[str] | None, typer.Option(help="partition=offset; without it, the beginning.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Only say what would be read again.")] = False,
+) -> None:
+    """Let a STOPPED service read a topic again. What it has applied already is not applied twice."""
+    offsets = dict(_partition(text) for text in offset or ())
+    places = (
+        ", ".join(f"partition {p} from {o}" for p, o in offsets.items())
+        or "every partition from the beginning"
+    )
+    if dry_run:
+        out.print(f"would let concordat-{service} read {topic} again: {places}")
+        return
+    settings: KernelSettings = import_module(f"services.{service}.settings").Settings()
+    asyncio.run(open_bus(settings).rewind(f"concordat-{service}", topic, offsets or None))
+    out.print(f"concordat-{service} reads {topic} again: {places}")
+
+
+def _partition(text: str) -> tuple[int, int]:
+    partition, _, offset = text.partition("=")
+    if not partition.isdigit() or not offset.isdigit():
+        raise typer.BadParameter(f"{text!r} is not partition=offset, for example 3=1200")
+    return int(partition), int(offset)

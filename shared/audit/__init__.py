@@ -1,0 +1,1 @@
+"""The tamper-evident trail: rows, chain, keys, sealer, routes, verdicts."""

@@ -1,0 +1,281 @@
+"""Sessions: one transaction per request or message, always with row-level security switched on."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+import orjson
+from fastapi import Depends, Request
+from sqlalchemy import DateTime, MetaData, Numeric, Text, TypeDecorator, Uuid, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.pool import QueuePool
+
+from shared.contracts.base import Scope, Visibility
+from shared.contracts.governance import Role
+from shared.data.ids import uuid7
+from shared.data.tables.kernel import kernel_tables
+from shared.data.tables.messaging import messaging_tables
+from shared.web.authz import NOBODY, Principal
+from shared.web.problems import Forbidden, NotFound, PreconditionFailed
+
+FIRST_ANSWER_SECONDS = 5.0
+_NEWS = "news"
+_AS_SYSTEM = text("SELECT set_config('app.scope', 'system', true)")
+_BEGIN_AS = text("SELECT member_id, org_id, roles, display_name FROM begin_as(:issuer, :subject, :sysadmin)")
+NAMING = {
+    "pk": "pk_%(table_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+
+TYPE_MAP: dict[Any, Any] = {
+    datetime: DateTime(timezone=True),
+    Decimal: Numeric,
+    str: Text,
+    UUID: Uuid,
+    dict[str, Any]: JSONB,
+    list[Any]: JSONB,
+    list[str]: ARRAY(Text),
+    list[UUID]: ARRAY(Uuid),
+}
+
+
+def new_metadata() -> MetaData:
+    """Metadata of one service, with the kernel's tables already in it."""
+    metadata = MetaData(naming_convention=NAMING)
+    kernel_tables(metadata)
+    messaging_tables(metadata)
+    return metadata
+
+
+class EnumText(TypeDecorator[Any]):
+    """A StrEnum stored as its value in a text column: no native types, so no clashes between schemas."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, kind: type[Enum]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: Any, dialect: object) -> str | None:
+        return None if value is None else str(self.kind(value).value)
+
+    def process_result_value(self, value: Any, dialect: object) -> Enum | None:
+        return None if value is None else self.kind(value)
+
+
+class Versioned:
+    """A row with an identity and a version (its ETag). New rows start at 0; `record` makes them 1."""
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**{"id": uuid7(), "version": 0} | values)
+
+    @property
+    def scope(self) -> Scope:
+        return Scope()
+
+    @property
+    def owner(self) -> UUID:
+        """The organization whose own affair the row is, `NOBODY` for the platform's and for what a charter governs."""
+        return NOBODY
+
+
+class Governed(Versioned):
+    """A row under a charter: both parties see it unless `visibility` names one."""
+
+    charter_id: Mapped[UUID] = mapped_column(index=True)
+    customer_org_id: Mapped[UUID] = mapped_column(index=True)
+    provider_org_id: Mapped[UUID] = mapped_column(index=True)
+    visibility: Mapped[Visibility] = mapped_column(Text)
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**{"visibility": "shared"} | values)
+
+    @property
+    def scope(self) -> Scope:
+        return Scope.model_construct(
+            charter_id=self.charter_id,
+            customer_org_id=self.customer_org_id,
+            provider_org_id=self.provider_org_id,
+            visibility=self.visibility,
+        )
+
+
+def inherited(parent: Governed, now: datetime) -> dict[str, Any]:
+    """The columns a row written under another takes from it: whom it concerns, and when it began."""
+    return parent.scope.model_dump() | {"created_at": now, "updated_at": now}
+
+
+class OrgOwned(Versioned):
+    """A row of one organization that the other party never sees."""
+
+    org_id: Mapped[UUID] = mapped_column(index=True)
+
+    @property
+    def owner(self) -> UUID:
+        return self.org_id
+
+
+R = TypeVar("R", bound=Versioned)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a verified token speaks for, before we looked up what that person is to us."""
+
+    issuer: str
+    subject: str
+    is_sysadmin: bool = False
+
+
+class Database:
+    """The runtime role's connections of one service. Never hand out a session without a scope."""
+
+    def __init__(self, url: str, schema: str, *, pool_size: int = 10) -> None:
+        self.schema = schema
+        self.engine: AsyncEngine = create_async_engine(
+            url.replace("postgresql://", "postgresql+asyncpg://", 1),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=5,
+            hide_parameters=True,
+            json_serializer=lambda value: orjson.dumps(value, default=_jsonable).decode(),
+            json_deserializer=orjson.loads,
+            connect_args={
+                "timeout": 5,
+                "command_timeout": 15,
+                "server_settings": {
+                    "search_path": schema,
+                    "application_name": f"concordat-{schema}",
+                    "lock_timeout": "5s",
+                    "idle_in_transaction_session_timeout": "60s",
+                    "jit": "off",
+                },
+            },
+        )
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
+        self.news: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        """Set after a commit that left work of that name (`announce`) to a loop of this process, one loop each."""
+
+    @asynccontextmanager
+    async def system(self) -> AsyncIterator[AsyncSession]:
+        """A transaction of the service itself (relay, consumers, timers): it sees every organization."""
+        async with self._transaction() as session:
+            async with _first_answer(session):
+                await session.execute(_AS_SYSTEM)
+            yield session
+
+    @asynccontextmanager
+    async def acting_as(self, identity: Identity) -> AsyncIterator[tuple[AsyncSession, Principal]]:
+        """A transaction in the eyes of one caller: only its organization's rows exist."""
+        async with self._transaction() as session:
+            async with _first_answer(session):
+                principal = await _begin_as(session, identity)
+            yield session, principal
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncSession]:
+        async with self._sessions() as session:
+            async with session.begin():
+                yield session
+            for name in session.info.get(_NEWS, ()):
+                self.news[name].set()
+
+    @property
+    def connections_in_use(self) -> int:
+        pool = self.engine.pool
+        return pool.checkedout() if isinstance(pool, QueuePool) else 0
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+def announce(session: AsyncSession, name: str) -> None:
+    """Once this commits, wake the loop that waits for such work. Its poll finds what a lost word does not tell."""
+    session.info.setdefault(_NEWS, set()).add(name)
+
+
+@asynccontextmanager
+async def _first_answer(session: AsyncSession) -> AsyncIterator[None]:
+    """Bound the first statement on a connection of the pool: one whose server vanished stays silent for ever."""
+    await session.connection()
+    async with asyncio.timeout(FIRST_ANSWER_SECONDS):
+        yield
+
+
+def _jsonable(value: object) -> str:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    raise TypeError(f"{type(value).__name__} does not belong in a JSON column")
+
+
+async def _begin_as(session: AsyncSession, identity: Identity) -> Principal:
+    row = (
+        await session.execute(
+            _BEGIN_AS,
+            {"issuer": identity.issuer, "subject": identity.subject, "sysadmin": identity.is_sysadmin},
+        )
+    ).one_or_none()
+    if row is None and not identity.is_sysadmin:
+        raise Forbidden(
+            "not_a_member", "Your identity is known, but no organization has you as a member yet."
+        )
+    return Principal(
+        member_id=row.member_id if row else NOBODY,
+        org_id=row.org_id if row else NOBODY,
+        roles=frozenset(Role(role) for role in row.roles) if row else frozenset(),
+        issuer=identity.issuer,
+        subject=identity.subject,
+        display_name=row.display_name if row else "platform administrator",
+        is_sysadmin=identity.is_sysadmin,
+    )
+
+
+async def load(session: AsyncSession, model: type[R], row_id: UUID) -> R:
+    """The row, or `NotFound`: a foreign row looks like a missing one."""
+    row = await session.get(model, row_id)
+    if row is None:
+        raise NotFound(_spoken(model))
+    return row
+
+
+async def load_for_update(session: AsyncSession, model: type[R], row_id: UUID, expected: int | None) -> R:
+    """The locked row; `PreconditionFailed` when its version is not the one the caller read."""
+    found = await session.execute(
+        select(model).where(model.id == row_id).with_for_update().execution_options(populate_existing=True)
+    )
+    row = found.scalar_one_or_none()
+    if row is None:
+        raise NotFound(_spoken(model))
+    if expected is not None and row.version != expected:
+        raise PreconditionFailed
+    return row
+
+
+def _spoken(model: type[Versioned]) -> str:
+    return str(getattr(model, "__tablename__", model.__name__)).replace("_", " ")
+
+
+async def _session(request: Request) -> AsyncSession:
+    session: AsyncSession = request.state.session
+    return session
+
+
+Session = Annotated[AsyncSession, Depends(_session)]

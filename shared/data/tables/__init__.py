@@ -1,0 +1,1 @@
+"""The kernel's tables, present in every service's schema."""

@@ -1,0 +1,1 @@
+"""The bus without a broker: an ordered log in PostgreSQL."""

@@ -1,0 +1,311 @@
+"""The bus without a broker: a durable, ordered log in PostgreSQL with the same contract as Kafka.
+
+Publishers lock the row of `bus_head`, so numbers become visible in their order and `seq > cursor` is safe.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from shared.contracts.base import SHARDS
+from shared.data.ids import uuid7
+from shared.data.tables.messaging import BUS_V1
+from shared.messaging.bus import Delivered, Handle, Outgoing, RetryLater
+from shared.messaging.connection import LOST, Connection, connect
+from shared.messaging.pacing import backoff, wait
+
+log = logging.getLogger(__name__)
+
+BATCH: Final = 100
+LONGEST_TURN: Final = 2.0
+FULL_LOOK: Final = 1.0
+
+# One statement, so that the head is locked no longer than it takes. What another publisher commits while this one
+# waits for the head is unseen here: then the unique event id says no, and the relay tries again.
+APPEND: Final = """
+    WITH given AS (
+      SELECT * FROM unnest($1::text[], $2::bytea[], $3::smallint[], $4::uuid[], $5::bytea[], $6::jsonb[])
+                    WITH ORDINALITY AS g(topic, key, shard, event_id, value, headers, n)),
+    fresh AS (
+      SELECT given.*, row_number() OVER (ORDER BY n) AS nth FROM given
+      WHERE NOT EXISTS (SELECT FROM bus.bus_event e WHERE e.event_id = given.event_id)),
+    head AS (
+      UPDATE bus.bus_head SET last_seq = last_seq + (SELECT count(*) FROM fresh)
+      RETURNING last_seq - (SELECT count(*) FROM fresh) AS before),
+    appended AS (
+      INSERT INTO bus.bus_event (seq, topic, key, shard, event_id, value, headers)
+      SELECT before + nth, topic, key, shard, event_id, value, headers FROM fresh, head
+      RETURNING topic, shard, seq)
+    INSERT INTO bus.bus_lane (topic, shard, last_seq)
+    SELECT topic, shard, max(seq) FROM appended GROUP BY topic, shard
+    ON CONFLICT (topic, shard) DO UPDATE SET last_seq = excluded.last_seq
+"""
+JOIN: Final = """
+    INSERT INTO bus.bus_group (grp, topic, shard)
+    SELECT $1, topic, shard FROM unnest($2::text[]) AS topic, generate_series(0, $3 - 1) AS shard
+    ON CONFLICT DO NOTHING
+"""
+# Members of a group share its lanes by skipping those another member has locked. It never looks at the log itself:
+# that one is long, and most lanes have nothing new in it.
+PICK: Final = """
+    SELECT topic, shard, g.seq FROM bus.bus_group g JOIN bus.bus_lane l USING (topic, shard)
+    WHERE g.grp = $1 AND topic = ANY($2) AND g.seq < l.last_seq AND topic || '/' || shard <> ALL($3)
+    ORDER BY random() LIMIT 1 FOR UPDATE OF g SKIP LOCKED
+"""
+NEXT: Final = """
+    SELECT seq, topic, shard, key, value, headers FROM bus.bus_event
+    WHERE topic = $1 AND shard = $2 AND seq > $3 ORDER BY seq LIMIT $4
+"""
+MOVE: Final = "UPDATE bus.bus_group SET seq = $4 WHERE grp = $1 AND topic = $2 AND shard = $3"
+WAITING: Final = """
+    SELECT g.topic, count(e.seq) AS events FROM bus.bus_group g
+    LEFT JOIN bus.bus_event e ON e.topic = g.topic AND e.shard = g.shard AND e.seq > g.seq
+    WHERE g.grp = $1 AND g.topic = ANY($2) GROUP BY g.topic
+"""
+REWIND: Final = (
+    "UPDATE bus.bus_group SET seq = $4 WHERE grp = $1 AND topic = $2 AND ($3::int IS NULL OR shard = $3)"
+)
+PRUNE: Final = """
+    DELETE FROM bus.bus_event e WHERE at < clock_timestamp() - $1::interval AND NOT EXISTS (
+      SELECT FROM bus.bus_group g WHERE g.topic = e.topic AND g.shard = e.shard AND g.seq < e.seq)
+"""
+
+
+class PgLogBus:
+    """All publishers and consumers of one log; those in the same process wake each other up."""
+
+    def __init__(self, url: str, *, poll: float = 0.1, lanes: int = 2) -> None:
+        """`poll` in seconds; `lanes` is how many partitions one consumer works on at a time."""
+        self.url, self.poll, self.lanes = url, poll, lanes
+        self._sleepers: set[asyncio.Event] = set()
+
+    async def install(self) -> None:
+        """Create the log's schema where it is missing; harmless when repeated."""
+        connection = await self.connect("install")
+        try:
+            async with connection.transaction():
+                await connection.execute("SELECT pg_advisory_xact_lock(hashtext('concordat.bus'))")
+                for statement in BUS_V1:
+                    await connection.execute(statement)
+        finally:
+            await connection.close(timeout=5)
+
+    async def producer(self) -> "PgLogProducer":
+        # While a paused publisher holds the head of the log nobody can publish, so no more patience than usual.
+        return PgLogProducer(self, await connect(self.url, "bus-producer"))
+
+    def consumer(self, group: str, topics: Collection[str], handle: Handle) -> "PgLogConsumer":
+        return PgLogConsumer(self, group, sorted(topics), handle)
+
+    async def rewind(self, group: str, topic: str, offsets: Mapping[int, int] | None = None) -> None:
+        places = [(shard, offset - 1) for shard, offset in offsets.items()] if offsets else [(None, 0)]
+        connection = await self.connect("rewind")
+        try:
+            async with connection.transaction():
+                for shard, seq in places:
+                    await connection.execute(REWIND, group, topic, shard, seq)
+        finally:
+            await connection.close(timeout=5)
+
+    async def missing_topics(self, topics: Collection[str]) -> set[str]:
+        return set()
+
+    async def prune(self, older_than: timedelta = timedelta(days=14)) -> int:
+        """Delete old messages that every known group has read; returns how many."""
+        connection = await self.connect("prune")
+        try:
+            return int((await connection.execute(PRUNE, older_than)).split()[-1])
+        finally:
+            await connection.close(timeout=5)
+
+    async def connect(self, role: str) -> Connection:
+        # A handler works while its lane is locked, so the server must be more patient than the handler's limit.
+        return await connect(
+            self.url,
+            f"bus-{role}",
+            idle_in_transaction_session_timeout="120s",
+            transaction_timeout="180s",
+        )
+
+    @contextlib.contextmanager
+    def sleeper(self) -> Iterator[asyncio.Event]:
+        """An event that is set whenever this process publishes."""
+        event = asyncio.Event()
+        self._sleepers.add(event)
+        try:
+            yield event
+        finally:
+            self._sleepers.discard(event)
+
+    def wake(self) -> None:
+        for event in self._sleepers:
+            event.set()
+
+
+class PgLogProducer:
+    """Appends batches under the log's one lock."""
+
+    def __init__(self, bus: PgLogBus, connection: Connection) -> None:
+        self._bus, self._connection = bus, connection
+
+    async def publish(self, batch: Sequence[Outgoing]) -> None:
+        events = {_event_id(message): message for message in batch}
+        rows = [_row(event_id, message) for event_id, message in events.items()]
+        if rows:
+            await self._connection.execute(APPEND, *map(list, zip(*rows, strict=True)))
+            self._bus.wake()
+
+    async def close(self) -> None:
+        await self._connection.close(timeout=5)
+
+
+class PgLogConsumer:
+    """One member of a group, with a few lanes that each work on one partition at a time."""
+
+    def __init__(self, bus: PgLogBus, group: str, topics: list[str], handle: Handle) -> None:
+        self._bus, self._group, self._topics, self._handle = bus, group, topics, handle
+        self._stopping = False
+        self._held: dict[str, float] = {}
+        self._connected = 0
+        self._finished = asyncio.Event()
+        self._finished.set()
+
+    @property
+    def healthy(self) -> bool:
+        return self._connected > 0
+
+    async def run(self) -> None:
+        self._finished.clear()
+        try:
+            async with asyncio.TaskGroup() as lanes:
+                for _ in range(self._bus.lanes):
+                    lanes.create_task(self._lane())
+        finally:
+            self._finished.set()
+
+    async def stop(self) -> None:
+        self._stopping = True
+        self._bus.wake()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(20):
+                await self._finished.wait()
+
+    async def waiting(self) -> dict[tuple[str, str], int]:
+        connection = await self._bus.connect(f"lag-{self._group}")
+        try:
+            rows = await connection.fetch(WAITING, self._group, self._topics)
+        finally:
+            await _close(connection)
+        return {(row["topic"], "all"): row["events"] for row in rows}
+
+    async def _lane(self) -> None:
+        failures = 0
+        while not self._stopping:
+            try:
+                connection = await self._joined()
+                failures = 0
+                await self._use(connection)
+            except LOST as error:
+                failures += 1
+                log.warning("%s: the log's database is away: %s", self._group, error)
+                await asyncio.sleep(backoff(failures, 0.2, 5.0))
+
+    async def _joined(self) -> Connection:
+        connection = await self._bus.connect(self._group)
+        try:
+            await connection.execute(JOIN, self._group, self._topics, SHARDS)
+        except BaseException:
+            await _close(connection)
+            raise
+        return connection
+
+    async def _use(self, connection: Connection) -> None:
+        self._connected += 1
+        try:
+            await self._serve(connection)
+        finally:
+            self._connected -= 1
+            await _close(connection)
+
+    async def _serve(self, connection: Connection) -> None:
+        seen, look_at = -1, 0.0
+        with self._bus.sleeper() as arrived:
+            while not self._stopping:
+                arrived.clear()
+                head = await connection.fetchval("SELECT last_seq FROM bus.bus_head")
+                if head != seen or time.monotonic() >= look_at:
+                    if await self._turn(connection):
+                        continue
+                    # A lane that was held back, or whose worker died, has work although the head stands still.
+                    seen, look_at = head, min([time.monotonic() + FULL_LOOK, *self._held.values()])
+                await wait(arrived, self._bus.poll)
+
+    async def _turn(self, connection: Connection) -> bool:
+        """Lock one lane with waiting messages, handle some, move its cursor. False when there was none."""
+        async with connection.transaction():
+            lane = await connection.fetchrow(PICK, self._group, self._topics, self._still_held())
+            if lane is None:
+                return False
+            done = await self._handle_some(
+                await connection.fetch(NEXT, lane["topic"], lane["shard"], lane["seq"], BATCH)
+            )
+            if done is not None:
+                await connection.execute(MOVE, self._group, lane["topic"], lane["shard"], done)
+        return True
+
+    async def _handle_some(self, rows: Sequence[Mapping[str, Any]]) -> int | None:
+        """The last message that is done, if any. What failed is held back and delivered again."""
+        done = None
+        until = time.monotonic() + LONGEST_TURN
+        for row in rows:
+            try:
+                await self._handle(_delivered(row))
+            except RetryLater as error:
+                self._hold(row, error.seconds)
+                break
+            except Exception:
+                log.exception("%s: the handle failed; the message comes again", self._group)
+                self._hold(row, 1.0)
+                break
+            done = row["seq"]
+            if self._stopping or time.monotonic() > until:
+                break
+        return done
+
+    def _hold(self, row: Mapping[str, Any], seconds: float) -> None:
+        self._held[f"{row['topic']}/{row['shard']}"] = time.monotonic() + seconds
+
+    def _still_held(self) -> list[str]:
+        now = time.monotonic()
+        self._held = {lane: until for lane, until in self._held.items() if until > now}
+        return list(self._held)
+
+
+def _event_id(message: Outgoing) -> UUID:
+    """The id by which a repeated publish is recognised; messages without one are never the same."""
+    try:
+        return UUID(message.headers["event_id"])
+    except (KeyError, ValueError):
+        return uuid7()
+
+
+def _row(event_id: UUID, message: Outgoing) -> tuple[Any, ...]:
+    shard = zlib.crc32(message.key or event_id.bytes) % SHARDS
+    return message.topic, message.key, shard, event_id, message.value, dict(message.headers)
+
+
+def _delivered(row: Mapping[str, Any]) -> Delivered:
+    return Delivered(row["topic"], row["shard"], row["seq"], row["key"], row["value"], row["headers"])
+
+
+async def _close(connection: Connection) -> None:
+    try:
+        await connection.close(timeout=5)
+    except LOST:
+        log.debug("the connection was already gone", exc_info=True)

@@ -1,0 +1,1 @@
+"""What two services compute alike: refusals, state tables, canonical text. Standard library only."""

@@ -1,0 +1,1 @@
+"""A running process: settings, kernel, timers, clock, log, telemetry, fail points."""

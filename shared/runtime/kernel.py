@@ -1,0 +1,190 @@
+"""What a running service stands on, and its work in the background: relay, consumer, timers, loops of its own."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import structlog
+from sqlalchemy import MetaData
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.audit.sealer import Sealer
+from shared.contracts import registry
+from shared.contracts.base import Event
+from shared.data.session import Database
+from shared.messaging import outbox
+from shared.messaging.backlog import EVERY, Backlog
+from shared.messaging.bus import Bus
+from shared.messaging.consumer import ConsumerRunner
+from shared.messaging.housekeeping import janitor
+from shared.messaging.open import open_bus
+from shared.messaging.pglog.bus import PgLogBus
+from shared.messaging.relay import Relay
+from shared.runtime import telemetry
+from shared.runtime.clock import Clock
+from shared.runtime.settings import KernelSettings
+from shared.runtime.timers import Timer, TimerRunner
+from shared.web import idempotency
+from shared.web.auth import TokenVerifier
+
+Handler = Callable[[AsyncSession, Any, datetime], Awaitable[None]]
+STOP_SECONDS = 25
+logger = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class ServiceInfo:
+    """What a service is called and what it shows. `tags` are (name, description) of the API document."""
+
+    name: str
+    title: str
+    description: str
+    metadata: MetaData
+    tags: Sequence[tuple[str, str]]
+
+
+class Worker(Protocol):
+    """A loop of a service's own, beside relay, consumer and timers."""
+
+    async def run(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def run_once(self) -> int: ...
+
+
+@dataclass
+class Kernel:
+    """What a running service stands on; `app.state.kernel`."""
+
+    info: ServiceInfo
+    settings: KernelSettings
+    clock: Clock
+    database: Database
+    tokens: TokenVerifier
+    bus: Bus
+    relay: Relay
+    consumer: ConsumerRunner | None
+    timers: TimerRunner
+    workers: list[Worker] = field(default_factory=list)
+    stopping: bool = False
+    failed: bool = False
+    topics_exist: bool = False
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether relay and consumer reach the bus."""
+        return self.relay.healthy and (self.consumer is None or self.consumer.healthy)
+
+    async def start(self) -> list[asyncio.Task[None]]:
+        """Start the background work; the tasks run until `stop`."""
+        loops: list[tuple[str, Coroutine[Any, Any, None]]] = [
+            ("relay", self.relay.run()),
+            *([("consumer", self.consumer.run())] if self.consumer else []),
+            ("timers", self.timers.run()),
+            (
+                "janitor",
+                janitor(
+                    self.settings.database_url.get_secret_value(),
+                    service=self.info.name,
+                    schema=self.info.name,
+                ),
+            ),
+            *((type(worker).__name__, worker.run()) for worker in self.workers),
+        ]
+        with structlog.contextvars.bound_contextvars(service=self.info.name):
+            tasks = [asyncio.create_task(loop, name=f"{self.info.name}-{name}") for name, loop in loops]
+        for task in tasks:
+            task.add_done_callback(self._noticed)
+        return tasks
+
+    def _noticed(self, task: asyncio.Task[None]) -> None:
+        """A loop that died leaves a service that answers but does nothing: end, and let the supervisor restart."""
+        if self.stopping or task.cancelled() or task.exception() is None:
+            return
+        logger.error("background_task_died", task=task.get_name(), exc_info=task.exception())
+        self.failed = True
+        if self.settings.environment != "test":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    async def stop(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Finish what is in hand, then end; what does not end in time is cancelled (nothing is lost)."""
+        self.stopping = True
+        self.timers.stop()
+        stops = [self.relay.stop(), *(worker.stop() for worker in self.workers)]
+        stops += [self.consumer.stop()] if self.consumer else []
+        await asyncio.gather(*stops, return_exceptions=True)
+        for task in tasks:
+            if task.get_name().endswith("-janitor"):
+                task.cancel()
+        _, late = await asyncio.wait(tasks, timeout=STOP_SECONDS) if tasks else (set(), set())
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def new_kernel(
+    info: ServiceInfo,
+    settings: KernelSettings,
+    handlers: Mapping[type[Event], Handler],
+    timers: Sequence[Timer],
+    bus: Bus | None,
+    clock: Clock,
+) -> Kernel:
+    """Everything a service stands on, not yet started. Without a `bus` the settings choose it."""
+    url = settings.database_url.get_secret_value()
+    database = Database(url, info.name, pool_size=settings.pool_size)
+    bus = bus or open_bus(settings)
+    kept = Timer("idempotency_expiry", timedelta(hours=1), idempotency.expire)
+    sealer = Sealer(info.name, settings.audit_keys(info.name))
+    consumer = _consumer(info.name, bus, database, handlers, clock)
+    measured = Timer("backlog", EVERY, Backlog(info.name, consumer).measure)
+    own = (kept, measured, *sealer.timers, *_bus_timers(bus))
+    telemetry.POOL_SIZE.labels(info.name).set(settings.pool_size)
+    telemetry.POOL_IN_USE.labels(info.name).set_function(lambda: database.connections_in_use)
+    return Kernel(
+        info=info,
+        settings=settings,
+        clock=clock,
+        database=database,
+        tokens=TokenVerifier(settings.issuers, settings.sysadmins, clock),
+        bus=bus,
+        relay=Relay(url, bus, service=info.name, schema=info.name, wakeup=database.news[outbox.NEWS]),
+        consumer=consumer,
+        timers=TimerRunner(info.name, database, (*timers, *own), clock),
+    )
+
+
+def _bus_timers(bus: Bus) -> tuple[Timer, ...]:
+    """The log in PostgreSQL forgets by itself what every group has read; a broker has its own retention."""
+    if not isinstance(bus, PgLogBus):
+        return ()
+
+    async def prune(session: AsyncSession, now: datetime) -> int:
+        await bus.prune()
+        return 0
+
+    return (Timer("bus_retention", timedelta(hours=1), prune),)
+
+
+def _consumer(
+    service: str, bus: Bus, database: Database, handlers: Mapping[type[Event], Handler], clock: Clock
+) -> ConsumerRunner | None:
+    """The service's one consumer group, or None for a service that listens to nobody."""
+    if not handlers:
+        return None
+    timed = {event: _timed(handler, clock) for event, handler in handlers.items()}
+    return ConsumerRunner(
+        service, f"concordat-{service}", bus, database.system, registry(), timed, clock=clock
+    )
+
+
+def _timed(handler: Handler, clock: Clock) -> Callable[[AsyncSession, Any], Awaitable[None]]:
+    async def handle(session: AsyncSession, received: Any) -> None:
+        await handler(session, received, clock())
+
+    return handle

@@ -1,0 +1,137 @@
+"""How every service is put together: routes, error handlers, health, and the work in the background."""
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.routing import APIRoute
+
+from shared.audit import api as audit_api
+from shared.contracts.base import Event
+from shared.data.migrations import refuse_powerful_role
+from shared.messaging.bus import Bus
+from shared.messaging.connection import connect
+from shared.pure.refusal import Refusal
+from shared.runtime import failpoints, log, telemetry
+from shared.runtime.clock import Clock
+from shared.runtime.kernel import Handler, Kernel, ServiceInfo, Worker, new_kernel
+from shared.runtime.settings import KernelSettings
+from shared.runtime.timers import Timer
+from shared.web import idempotency, openapi
+from shared.web import middleware as edge
+from shared.web import problems as errors
+from shared.web.health import health_router
+from shared.web.operations import operations_router
+from shared.web.problems import ApiError
+from shared.web.requests import StrictRequest, require_json
+
+AUDIT = ("audit", "Who did what and when, and the evidence that nobody changed it afterwards.")
+OPERATIONS = ("operations", "For the operator of the service: messages that were set aside.")
+
+
+class GovernedRoute(APIRoute):
+    """A route that needs a caller: token, one transaction in the caller's eyes, idempotency, commit, answer."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        route = f"{'/'.join(sorted(self.methods or ()))} {self.path_format}"
+        has_body = self.body_field is not None
+        max_bytes = (self.openapi_extra or {}).get("x-max-body-bytes")
+
+        async def governed(request: Request) -> Response:
+            kernel: Kernel = request.app.state.kernel
+            identity = request.state.identity = await kernel.tokens.identify(request)
+            strict = StrictRequest(request.scope, request.receive)
+            strict.max_bytes = max_bytes or kernel.settings.max_body_bytes
+            claim = None
+            try:
+                if has_body:
+                    require_json(request)
+                    await strict.body()  # before the transaction: a slow client must not hold a connection
+                async with kernel.database.acting_as(identity) as (session, principal):
+                    strict.state.session, strict.state.principal = session, principal
+                    claim = await idempotency.read_claim(strict, principal, route)
+                    response = await idempotency.once(session, claim, kernel.clock(), lambda: handle(strict))
+                    failpoints.hit("api_before_commit")
+                failpoints.hit("api_after_commit")
+            except (ApiError, Refusal) as refused:
+                response = errors.refusal_response(request, refused)
+                if claim is not None and response.status_code in (409, 422):
+                    async with kernel.database.acting_as(identity) as (session, _):
+                        await idempotency.remember_refusal(session, claim, kernel.clock(), response)
+            return response
+
+        return governed
+
+
+def new_router(tag: str, prefix: str) -> APIRouter:
+    """A router of governed routes under one tag of the API document."""
+    return APIRouter(prefix=prefix, tags=[tag], route_class=GovernedRoute)
+
+
+def new_app(
+    info: ServiceInfo,
+    settings: KernelSettings,
+    *,
+    routers: Sequence[APIRouter],
+    handlers: Mapping[type[Event], Handler],
+    timers: Sequence[Timer],
+    bus: Bus | None,
+    clock: Clock,
+    workers: Callable[[Kernel], Sequence[Worker]] = lambda kernel: (),
+) -> FastAPI:
+    """The FastAPI application of one service. Background work starts with its lifespan."""
+    process = "concordat" if settings.environment == "embedded" else f"concordat-{info.name}"
+    log.configure(settings.log_level, process.removeprefix("concordat-"))
+    if settings.tracing:
+        telemetry.export_traces(process)
+    kernel = new_kernel(info, settings, handlers, timers, bus, clock)
+    kernel.workers.extend(workers(kernel))
+    app = FastAPI(
+        title=info.title,
+        description=info.description,
+        version="1.0.0",
+        openapi_url=f"/{info.name}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        openapi_tags=[
+            {"name": name, "description": about} for name, about in (*info.tags, AUDIT, OPERATIONS)
+        ],
+        generate_unique_id_function=lambda route: route.name,
+        lifespan=_lifespan,
+        redirect_slashes=False,
+    )
+    app.state.kernel = kernel
+    app.add_middleware(edge.Edge, service=info.name)
+    errors.install(app)
+    openapi.install(app)
+    app.include_router(health_router(info.name))
+    app.include_router(operations_router(info.name, new_router("operations", f"/{info.name}/v1")))
+    app.include_router(audit_api.trail(new_router("audit", f"/{info.name}/v1/audit")))
+    app.include_router(audit_api.keys(info.name, settings.audit_keys(info.name)))
+    for router in routers:
+        app.include_router(router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    kernel: Kernel = app.state.kernel
+    await _refuse_powerful_role(kernel)
+    tasks = await kernel.start() if kernel.settings.background else []
+    try:
+        yield
+    finally:
+        await kernel.stop(tasks)
+        await kernel.database.close()
+
+
+async def _refuse_powerful_role(kernel: Kernel) -> None:
+    connection = await connect(
+        kernel.settings.database_url.get_secret_value(), f"start-{kernel.info.name}", kernel.info.name
+    )
+    try:
+        await refuse_powerful_role(connection)
+    finally:
+        await connection.close()

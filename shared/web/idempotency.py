@@ -1,0 +1,127 @@
+"""Idempotency-Key on every POST: the first answer is stored with the effect and given again.
+
+The row is inserted first in the business transaction, so a concurrent twin waits for it and then
+finds the stored answer (draft-ietf-httpapi-idempotency-key-header).
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import orjson
+from fastapi import Request, Response
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.web.authz import NOBODY, Principal
+from shared.web.problems import BadRequest, Conflict, Invalid
+
+KEEP = timedelta(hours=48)
+_STORED_HEADERS = ("etag", "location", "content-type")
+_CLAIM = text(
+    """
+    INSERT INTO idempotency (org_id, subject, route, key, fingerprint, created_at)
+    VALUES (:org, :subject, :route, :key, :fingerprint, :now) ON CONFLICT DO NOTHING RETURNING 1
+    """
+)
+_STORED = text(
+    """
+    SELECT fingerprint, status, headers, body FROM idempotency
+    WHERE org_id = :org AND subject = :subject AND route = :route AND key = :key
+    """
+)
+_FINISH = text(
+    """
+    UPDATE idempotency SET status = :status, headers = CAST(:headers AS jsonb), body = :body
+    WHERE org_id = :org AND subject = :subject AND route = :route AND key = :key
+    """
+)
+_EXPIRE = text("DELETE FROM idempotency WHERE created_at < :before")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One key as one caller uses it on one route, and the fingerprint of the request it came with."""
+
+    org: str
+    subject: str
+    route: str
+    key: str
+    fingerprint: str
+
+    def parameters(self) -> dict[str, object]:
+        return {"org": self.org, "subject": self.subject, "route": self.route, "key": self.key}
+
+
+async def read_claim(request: Request, principal: Principal, route: str) -> Claim | None:
+    """The request's idempotency key, or None where it has none."""
+    key = request.headers.get("idempotency-key")
+    if key is None or request.method != "POST":
+        return None
+    if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
+        raise BadRequest(
+            "malformed_idempotency_key", "Idempotency-Key takes 1 to 255 visible ASCII characters."
+        )
+    digest = hashlib.sha256(str(request.url.path).encode() + b"\0" + request.url.query.encode() + b"\0")
+    digest.update(request.headers.get("if-match", "").encode() + b"\0" + await request.body())
+    return Claim(
+        str(principal.org_id or NOBODY),
+        f"{principal.issuer}|{principal.subject}",
+        route,
+        key,
+        digest.hexdigest(),
+    )
+
+
+async def once(
+    session: AsyncSession, claim: Claim | None, now: datetime, run: Callable[[], Awaitable[Response]]
+) -> Response:
+    """Run the request, or give the stored answer of the same request again."""
+    if claim is None:
+        return await run()
+    parameters = claim.parameters()
+    claimed = await session.execute(_CLAIM, parameters | {"fingerprint": claim.fingerprint, "now": now})
+    if claimed.first() is None:
+        return await _replay(session, claim)
+    response = await run()
+    await _finish(session, parameters, response)
+    return response
+
+
+async def remember_refusal(session: AsyncSession, claim: Claim, now: datetime, response: Response) -> None:
+    """Store a business refusal whose own transaction was rolled back, unless a twin stored an answer."""
+    parameters = claim.parameters()
+    claimed = await session.execute(_CLAIM, parameters | {"fingerprint": claim.fingerprint, "now": now})
+    if claimed.first() is not None:
+        await _finish(session, parameters, response)
+
+
+async def expire(session: AsyncSession, now: datetime) -> int:
+    """Forget keys after 48 hours."""
+    await session.execute(_EXPIRE, {"before": now - KEEP})
+    return 0
+
+
+async def _finish(session: AsyncSession, parameters: dict[str, object], response: Response) -> None:
+    headers = {name: response.headers[name] for name in _STORED_HEADERS if name in response.headers}
+    body = None if response.headers.get("cache-control") == "no-store" else bytes(response.body)
+    answer = {"status": response.status_code, "headers": orjson.dumps(headers).decode(), "body": body}
+    await session.execute(_FINISH, parameters | answer)
+
+
+async def _replay(session: AsyncSession, claim: Claim) -> Response:
+    stored = (await session.execute(_STORED, claim.parameters())).one_or_none()
+    if stored is None or stored.status is None:
+        raise Conflict(
+            "request_in_progress", "The same request is still being worked on. Repeat it in a moment."
+        )
+    if stored.fingerprint != claim.fingerprint:
+        raise Invalid(
+            "idempotency_key_reused", "This Idempotency-Key came with another request. Use a new key."
+        )
+    if stored.body is None:
+        raise Conflict(
+            "answer_not_kept", "It was done. The answer held a secret that is shown once and kept nowhere."
+        )
+    return Response(stored.body, stored.status, headers={**stored.headers, "Idempotency-Replayed": "true"})

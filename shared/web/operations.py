@@ -1,0 +1,210 @@
+"""Routes for the operator of a service: what was set aside, and its replay or discard, all audited.
+
+Operators are platform administrators. They see where a message belongs and why it failed, not what
+it says: the parties' data stay theirs.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from pydantic import Field, StrictBool, model_validator
+from pydantic.json_schema import SkipJsonSchema
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.audit.rows import write_audit
+from shared.contracts.base import Scope
+from shared.data.ids import uuid7
+from shared.data.session import Session
+from shared.messaging.dead_letters import (
+    DeadLetter,
+    Decision,
+    Replay,
+    discard_dead_letters,
+    list_dead_letters,
+    replay_dead_letters,
+)
+from shared.messaging.inbox import Inbox
+from shared.runtime.clock import Now
+from shared.web.auth import allow
+from shared.web.authz import Action, Principal
+from shared.web.problems import Conflict, NotFound
+from shared.web.schemas import In, LongText, Out
+
+READ = Action("operations.read", roles=frozenset(), sysadmin=True)
+DECIDE = Action("operations.decide", roles=frozenset(), sysadmin=True)
+MOST = 1000
+Operator = Annotated[Principal, allow(DECIDE)]
+Reader = Annotated[Principal, allow(READ)]
+
+
+class DeadLetterOut(Out):
+    """A message that was set aside. Its content is not shown; its place and the reason are."""
+
+    id: UUID
+    consumer: str
+    event_id: UUID | None
+    event_type: str | None
+    aggregate_id: UUID | None
+    aggregate_version: int | None
+    topic: str
+    partition: int
+    offset: int
+    size: int
+    error_class: str
+    error: str
+    first_at: datetime
+    last_at: datetime
+    tries: int
+    state: Literal["new", "replayed", "discarded"]
+    decided_by: str | None
+    decided_at: datetime | None
+    reason: str | None
+
+
+class DeadLetterPage(Out):
+    """Dead letters in the order they were set aside."""
+
+    items: list[DeadLetterOut]
+    next_cursor: UUID | None
+
+
+class Selection(In):
+    """Which letters: some by id, or every waiting letter of one aggregate."""
+
+    ids: Annotated[list[UUID], Field(max_length=MOST)] = Field(default_factory=list)
+    aggregate_id: UUID | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.ids and self.aggregate_id is None:
+            raise ValueError("name ids or an aggregate_id")
+        return self
+
+
+class ReplayRequest(Selection):
+    dry_run: StrictBool = False
+
+
+class DiscardRequest(Selection):
+    reason: Annotated[LongText, Field(min_length=1)]
+
+
+class ReplayedOut(Out):
+    id: UUID
+    result: Replay
+    error: str | None
+
+
+class ReplayResult(Out):
+    """What became of each letter; `blocked` ones wait for an earlier letter of their aggregate."""
+
+    items: list[ReplayedOut]
+
+
+class DiscardResult(Out):
+    """The letters that were given up."""
+
+    ids: list[UUID]
+
+
+def operations_router(service: str, router: APIRouter) -> APIRouter:
+    """Add the operator's routes of one service to its router."""
+    consumer = f"concordat-{service}"
+
+    @router.get("/dead_letters")
+    async def list_dead_letters_of_service(
+        session: Session,
+        caller: Reader,
+        state: Literal["new", "replayed", "discarded"] = "new",
+        aggregate_id: Annotated[UUID | SkipJsonSchema[None], Query()] = None,
+        cursor: Annotated[UUID | SkipJsonSchema[None], Query()] = None,
+        limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
+    ) -> DeadLetterPage:
+        await _as_operator(session)
+        letters = await list_dead_letters(
+            session, consumer=consumer, state=state, aggregate_id=aggregate_id, after=cursor, limit=limit + 1
+        )
+        shown = [_shown(letter) for letter in letters[:limit]]
+        return DeadLetterPage(items=shown, next_cursor=shown[-1].id if len(letters) > limit else None)
+
+    @router.get("/dead_letters/{dead_letter_id}")
+    async def get_dead_letter(dead_letter_id: UUID, session: Session, caller: Reader) -> DeadLetterOut:
+        await _as_operator(session)
+        before = UUID(int=dead_letter_id.int - 1) if dead_letter_id.int else None
+        letters = await list_dead_letters(session, consumer=consumer, state=None, after=before, limit=1)
+        if not letters or letters[0].id != dead_letter_id:
+            raise NotFound("dead letter")
+        return _shown(letters[0])
+
+    @router.post("/dead_letters/replay")
+    async def replay_dead_letters_of_service(
+        form: ReplayRequest, request: Request, session: Session, now: Now, caller: Operator
+    ) -> ReplayResult:
+        await _as_operator(session)
+        decision = Decision(by=f"{caller.issuer}|{caller.subject}", at=now)
+        results = await replay_dead_letters(
+            session,
+            _inbox(request),
+            decision,
+            ids=form.ids,
+            aggregate_id=form.aggregate_id,
+            dry_run=form.dry_run,
+        )
+        if not form.dry_run:
+            await _audit(session, caller, "dead_letter.replay", form, now)
+        return ReplayResult(items=[ReplayedOut.model_validate(result) for result in results])
+
+    @router.post("/dead_letters/discard")
+    async def discard_dead_letters_of_service(
+        form: DiscardRequest, session: Session, now: Now, caller: Operator
+    ) -> DiscardResult:
+        await _as_operator(session)
+        decision = Decision(by=f"{caller.issuer}|{caller.subject}", at=now, reason=form.reason)
+        ids = await discard_dead_letters(
+            session, consumer, decision, ids=form.ids, aggregate_id=form.aggregate_id
+        )
+        await _audit(session, caller, "dead_letter.discard", form, now)
+        return DiscardResult(ids=ids)
+
+    return router
+
+
+async def _as_operator(session: AsyncSession) -> None:
+    """Dead letters belong to no organization, so only the service itself sees their rows."""
+    await session.execute(text("SELECT set_config('app.scope', 'system', true)"))
+
+
+def _inbox(request: Request) -> Inbox:
+    consumer = request.app.state.kernel.consumer
+    if consumer is None:
+        raise Conflict("no_consumer", "This service listens to nobody, so there is nothing to replay.")
+    inbox: Inbox = consumer.inbox
+    return inbox
+
+
+def _shown(letter: DeadLetter) -> DeadLetterOut:
+    return DeadLetterOut(
+        **{name: getattr(letter, name) for name in DeadLetterOut.model_fields if hasattr(letter, name)},
+        partition=letter.part,
+        offset=letter.off,
+        size=len(letter.value or b""),
+    )
+
+
+async def _audit(
+    session: AsyncSession, caller: Principal, action: str, form: Selection, now: datetime
+) -> None:
+    await write_audit(
+        session,
+        by=caller,
+        action=action,
+        object_type="dead_letter",
+        object_id=uuid7(),
+        object_version=1,
+        scope=Scope(),
+        now=now,
+        detail=form.model_dump(mode="json"),
+    )

@@ -1,0 +1,223 @@
+"""Keyset pages and their CSV twins. A cursor works only with the filters and the caller it was made for."""
+
+import base64
+import binascii
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any, Generic, Literal, TypeVar
+from uuid import UUID
+
+import orjson
+from fastapi import Depends, Query, Request, Response
+from pydantic.json_schema import SkipJsonSchema
+from sqlalchemy import ARRAY, ColumnElement, Row, Select, Text, Uuid, cast, inspect, type_coerce
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.types import NullType
+
+from shared.data.session import EnumText, Versioned
+from shared.web.authz import Principal
+from shared.web.problems import BadRequest
+from shared.web.schemas import Out
+
+MAX_LIMIT = 1000
+CSV_ROWS = 10_000
+T = TypeVar("T")
+R = TypeVar("R", bound=Versioned)
+S = TypeVar("S", bound=Any)
+
+
+class Page(Out, Generic[T]):
+    """One page; `next_cursor` is null on the last one."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class Rows(Generic[R]):
+    """A page of rows, as a `Page` subclass reads it."""
+
+    items: Sequence[R]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class PageRequest:
+    """What the client asked for, and where to put the `Link` header."""
+
+    request: Request
+    response: Response
+    limit: int
+    cursor: str | None
+    descending: bool
+
+    def fingerprint(self) -> str:
+        """What a cursor is bound to: path, filters, order and the caller's organization."""
+        principal: Principal = self.request.state.principal
+        filters = sorted(
+            (k, v) for k, v in self.request.query_params.multi_items() if k not in ("cursor", "limit")
+        )
+        bound = json.dumps([self.request.url.path, filters, self.descending, str(principal.org_id)])
+        return hashlib.sha256(bound.encode()).hexdigest()[:16]
+
+    def link_next(self, cursor: str) -> None:
+        """Put the next page's address into the answer's `Link` header (RFC 8288)."""
+        link = self.request.url.include_query_params(cursor=cursor)
+        self.response.headers["Link"] = f'<{link}>; rel="next"'
+
+
+async def _page_request(
+    request: Request,
+    response: Response,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
+    cursor: Annotated[str | SkipJsonSchema[None], Query(max_length=200)] = None,
+    sort: Annotated[Literal["created_at", "-created_at"], Query()] = "-created_at",
+) -> PageRequest:
+    return PageRequest(request, response, limit, cursor, sort.startswith("-"))
+
+
+PageQuery = Annotated[PageRequest, Depends(_page_request)]
+
+
+async def paginate(session: AsyncSession, statement: Select[R], model: type[R], page: PageRequest) -> Rows[R]:
+    """One page of `statement`, in order of creation (ids are UUIDv7)."""
+    found = (await session.scalars(_one_more(statement, model, page))).all()
+    cursor = _next_cursor(found, page)
+    if cursor:
+        page.link_next(cursor)
+    return Rows(found[: page.limit], cursor)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """An item of a list as its response model has it; a test holds the two together.
+
+    `stored` are the columns shown as they are, `derive` makes the rest out of a row of these and of `sources`.
+    """
+
+    stored: Sequence[str]
+    sources: Sequence[str]
+    derive: Callable[[Row[Any]], dict[str, object]]
+
+
+async def paginate_json(
+    session: AsyncSession, statement: Select[R], model: type[R], page: PageRequest, shape: Shape
+) -> Response:
+    """The same page for lists that are read all the time: columns to JSON, without objects in between.
+
+    What the database holds as JSON is passed on as its text.
+    """
+    columns = inspect(model).columns
+    sources = [name for name in ("id", *shape.sources) if name not in shape.stored]
+    wanted = [_shown(columns[name]) for name in shape.stored] + [
+        columns[name].label(name) for name in sources
+    ]
+    texts = [name for name in shape.stored if isinstance(columns[name].type, JSONB)]
+    connection = await session.connection()  # past the session: there are no objects to keep track of
+    query: Select[Any] = statement.with_only_columns(*wanted)
+    found = (await connection.execute(_one_more(query, model, page))).all()
+    cursor = _next_cursor(found, page)
+    items = [_item(row, shape, texts) for row in found[: page.limit]]
+    if cursor:
+        page.link_next(cursor)
+    content = orjson.dumps({"items": items, "next_cursor": cursor}, default=str, option=orjson.OPT_UTC_Z)
+    return Response(content, headers={**page.response.headers, "content-type": "application/json"})
+
+
+def _shown(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """As JSON can take it: enums stay the text they are stored as, JSON and UUIDs come as text, arrays as lists."""
+    if isinstance(column.type, JSONB | Uuid):
+        return cast(column, Text).label(column.key)
+    if isinstance(column.type, EnumText | ARRAY):
+        return type_coerce(column, NullType()).label(column.key)
+    return column
+
+
+def _item(row: Row[Any], shape: Shape, texts: Sequence[str]) -> dict[str, object]:
+    item: dict[str, object] = dict(zip(shape.stored, row, strict=False))
+    for name in texts:
+        item[name] = None if item[name] is None else orjson.Fragment(str(item[name]))
+    return item | shape.derive(row)
+
+
+def _one_more(statement: Select[S], model: type[R], page: PageRequest) -> Select[S]:
+    """The page's rows and the one after: whether there is another page."""
+    if page.cursor is not None:
+        after = read_cursor(page.cursor, page.fingerprint())
+        statement = statement.where(model.id < after if page.descending else model.id > after)
+    order = model.id.desc() if page.descending else model.id.asc()
+    return statement.order_by(order).limit(page.limit + 1)
+
+
+def _next_cursor(rows: Sequence[Any], page: PageRequest) -> str | None:
+    if len(rows) <= page.limit:
+        return None
+    return write_cursor(UUID(str(rows[page.limit - 1].id)), page.fingerprint())
+
+
+async def all_rows(session: AsyncSession, statement: Select[R], model: type[R]) -> Sequence[R]:
+    """Every row of a CSV export, oldest first, up to ten thousand: beyond that, ask for pages."""
+    rows = (await session.scalars(statement.order_by(model.id).limit(CSV_ROWS + 1))).all()
+    if len(rows) > CSV_ROWS:
+        raise BadRequest(
+            "export_too_large", f"More than {CSV_ROWS} rows match. Narrow the filters or read pages."
+        )
+    return rows
+
+
+def write_cursor(last: UUID, fingerprint: str) -> str:
+    """An opaque cursor after `last`, bound to what `PageRequest.fingerprint` covers."""
+    return base64.urlsafe_b64encode(f"1.{last.hex}.{fingerprint}".encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str, fingerprint: str) -> UUID:
+    """The id a cursor stands after; `BadRequest` when it is damaged or was made for another question."""
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        version, last, bound = base64.urlsafe_b64decode(padded.encode("ascii")).decode("ascii").split(".")
+        row_id = UUID(hex=last)
+    except (ValueError, binascii.Error, UnicodeError):
+        raise BadRequest("malformed_cursor", "Pass next_cursor back exactly as you got it.") from None
+    if version != "1" or bound != fingerprint:
+        raise BadRequest(
+            "foreign_cursor", "This cursor belongs to other filters. Start again without a cursor."
+        )
+    return row_id
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def csv_cell(value: object) -> object:
+    """A cell no spreadsheet takes for a formula (OWASP CSV injection). Numbers stay numbers."""
+    if value is None:
+        return ""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return value
+    text = value.isoformat() if hasattr(value, "isoformat") else str(value)
+    risky = text.lstrip(" '\"").startswith(_FORMULA) or text.startswith(_FORMULA)
+    return "'" + text if risky else text
+
+
+def csv_response(filename: str, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Response:
+    """A CSV download with a header row (RFC 4180); `rows` map column names to values."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([csv_cell(row.get(column)) for column in columns])
+    return Response(
+        buffer.getvalue(),
+        media_type="text/csv; charset=utf-8; header=present",
+        headers={"Content-Disposition": f'attachment; filename="{filename}"'},
+    )
