@@ -22,7 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from bench.load import CONNECTIONS
-from services.changes.models import Base as Ours
+from services.registry import metadata_of
 from shared.data.ids import uuid7
 
 TABLES = {
@@ -133,7 +133,9 @@ class Mapped(DeclarativeBase):
 
 MODELS: dict[str, Any] = {
     name: type(
-        name, (Mapped,), {"__table__": Ours.metadata.tables[name].to_metadata(Mapped.metadata, schema="peer")}
+        name,
+        (Mapped,),
+        {"__table__": metadata_of("changes").tables[name].to_metadata(Mapped.metadata, schema="peer")},
     )
     for name in TABLES
 }

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +19,7 @@ from fastapi import FastAPI
 from rich.console import Console
 
 from concordat.cli import operations as operator
+from services.registry import create_app, settings_of
 from shared.contracts import TOPICS
 from shared.data import migrations
 
@@ -77,8 +77,8 @@ def run(
     if program is Program.embedded:
         _run_embedded(host, port, data, database_url, demo)
         return
-    settings = import_module(f"services.{program}.settings").Settings()
-    service = import_module(f"services.{program}.app").create_app(settings)
+    settings = settings_of(program)()
+    service = create_app(program, settings)
     _serve(service, host, port, [service])
 
 

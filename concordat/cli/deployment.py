@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
+from services.registry import SERVICES
 from shared.data import migrations
 
 PATIENCE_SECONDS = 60
@@ -25,7 +26,7 @@ class Deployment:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Raises `SystemExit` with a sentence that names what is missing or contradicts."""
-        services = tuple(environment.get("CONCORDAT_SERVICES", ",".join(migrations.SERVICES)).split(","))
+        services = tuple(environment.get("CONCORDAT_SERVICES", ",".join(SERVICES)).split(","))
         urls = {name: _required(environment, name) for name in _names(services)}
         expected = {
             **{f"{s.upper()}_DATABASE_URL": migrations.runtime_role(s) for s in services},

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from enum import StrEnum
-from importlib import import_module
 from typing import Annotated, Any
 
 import httpx
@@ -11,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from services.registry import settings_of
 from shared.messaging.open import open_bus
-from shared.runtime.settings import KernelSettings
 
 dead_letters = typer.Typer(
     no_args_is_help=True, help="Messages a service set aside: list, show, replay, discard."
@@ -143,7 +142,7 @@ def rewind(
     if dry_run:
         out.print(f"would let concordat-{service} read {topic} again: {places}")
         return
-    settings: KernelSettings = import_module(f"services.{service}.settings").Settings()
+    settings = settings_of(service)()
     asyncio.run(open_bus(settings).rewind(f"concordat-{service}", topic, offsets or None))
     out.print(f"concordat-{service} reads {topic} again: {places}")
 

@@ -33,6 +33,7 @@ from services.charter import app as charter
 from services.charter.settings import Settings as CharterSettings
 from services.notifier import app as notifier
 from services.notifier.settings import Settings as NotifierSettings
+from services.registry import SERVICES
 from services.sla import app as sla
 from services.sla.settings import Settings as SlaSettings
 from shared.data import migrations
@@ -148,7 +149,7 @@ def platform(folder: Path, database_url: str | None, public_url: str) -> Iterato
 def migrate(ready: Platform) -> None:
     """Roles, schemas and tables at their newest revision."""
     asyncio.run(migrations.provision(ready.admin_url, dict(ready.passwords)))
-    for service in migrations.SERVICES:
+    for service in SERVICES:
         migrations.upgrade(service, ready.url(migrations.owner_role(service)))
 
 

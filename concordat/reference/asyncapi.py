@@ -13,9 +13,9 @@ from concordat.reference.sources import (
     installed,
     publishers,
 )
+from services.registry import SERVICES
 from shared.contracts import registry
 from shared.contracts.base import Event, schema_name
-from shared.data.migrations import SERVICES
 from shared.messaging.kafka.bus import PARTITIONS, REPLICATION, TOPIC_SETTINGS
 from shared.messaging.outbox import CONTENT_TYPE
 

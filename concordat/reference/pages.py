@@ -1,10 +1,8 @@
 """The pages people read: the map of services and routes, and the state machines."""
 
-import pkgutil
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
-from importlib import import_module
 from typing import Any
 
 from concordat.reference.sources import (
@@ -19,8 +17,8 @@ from concordat.reference.sources import (
     publishers,
     routes_of,
 )
+from services.registry import SERVICES, modules
 from shared.contracts.base import TYPE_PREFIX, Event
-from shared.data.migrations import SERVICES
 from shared.pure.transitions import Transitions
 from shared.runtime.kernel import Kernel
 from shared.web.authz import EVERYONE, Action
@@ -119,11 +117,10 @@ def state_machines_page() -> str:
 
 def machines(service: str) -> Iterator[tuple[str, str, Transitions[Any, Any]]]:
     """Each table in the service's domain: the name and docstring of its states, and the table."""
-    package = import_module(f"services.{service}.domain")
-    for found in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-        for value in vars(import_module(found.name)).values():
+    for module in modules(service, "domain"):
+        for value in vars(module).values():
             states = _states(value) if isinstance(value, Transitions) else None
-            if states is not None and states.__module__ == found.name:
+            if states is not None and states.__module__ == module.__name__:
                 yield states.__name__, states.__doc__ or "", value
 
 

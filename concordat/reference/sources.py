@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -12,9 +11,9 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import SecretStr
 
+from services.registry import SERVICES, create_app, settings_of
 from shared.contracts import registry
 from shared.contracts.base import Event
-from shared.data.migrations import SERVICES
 from shared.runtime.kernel import Kernel
 from shared.web.auth import Allow
 from shared.web.authz import Action
@@ -45,11 +44,10 @@ def installed(services: tuple[str, ...] = SERVICES) -> tuple[str, ...]:
 @lru_cache
 def app_of(service: str) -> FastAPI:
     """The service's application, built to be read: nothing connects before its lifespan starts."""
-    settings = import_module(f"services.{service}.settings").Settings(
+    settings = settings_of(service)(
         environment="test", database_url=NOWHERE, bus="pglog", bus_database_url=NOWHERE
     )
-    app: FastAPI = import_module(f"services.{service}.app").create_app(settings)
-    return app
+    return create_app(service, settings)
 
 
 def routes_of(app: FastAPI) -> list[Route]:

@@ -4,7 +4,7 @@ from fastapi import FastAPI
 
 from services.changes import consumers
 from services.changes.api import change_requests, decisions, escalations
-from services.changes.models import Base
+from services.changes.base import Base
 from services.changes.settings import Settings
 from services.changes.timers import TIMERS
 from shared.data import directory

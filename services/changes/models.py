@@ -6,8 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import ForeignKey, Index, Row, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from services.changes.base import Base
 from services.changes.domain.ballot import Vote
 from services.changes.domain.change_log import BallotStatus, ChangeCategory, ChangeType
 from services.changes.domain.escalation import Cause, EscalationState
@@ -15,12 +16,7 @@ from services.changes.domain.priority import PriorityLevel
 from services.changes.domain.routing import RequestReason
 from services.changes.domain.states import ChangeState
 from shared.contracts.governance import Party, Severity
-from shared.data.session import TYPE_MAP, EnumText, Governed, new_metadata
-
-
-class Base(DeclarativeBase):
-    metadata = new_metadata()
-    type_annotation_map = TYPE_MAP
+from shared.data.session import EnumText, Governed
 
 
 class ChangeRequest(Governed, Base):

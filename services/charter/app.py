@@ -3,8 +3,8 @@
 from fastapi import FastAPI
 
 from services.charter.api import charters, members, organizations, reviews
+from services.charter.base import Base
 from services.charter.consumers import HANDLERS
-from services.charter.models import Base
 from services.charter.settings import Settings
 from services.charter.timers import TIMERS
 from shared.messaging.bus import Bus

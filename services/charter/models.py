@@ -4,24 +4,18 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Date, ForeignKey, Index, UniqueConstraint, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, foreign, mapped_column, relationship
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
 
+from services.charter.base import Base
 from services.charter.domain.signing import Signatory, Signed, missing
 from services.charter.domain.states import CharterState
 from shared.contracts.governance import Party, Role
-from shared.data.session import TYPE_MAP, EnumText, Governed, Versioned, new_metadata
+from shared.data.session import EnumText, Governed, Versioned
 from shared.reviews.domain import OVERDUE, Determination, ReviewState
 
 _VALID = text("voided_at IS NULL")
 _OPEN = text("state = 'open'")
-
-
-class Base(DeclarativeBase):
-    """Everything in the schema `charter`."""
-
-    metadata = new_metadata()
-    type_annotation_map = TYPE_MAP | {date: Date}
 
 
 class Organization(Versioned, Base):

@@ -5,9 +5,9 @@ from functools import partial
 from fastapi import FastAPI
 
 from services.notifier.api import alerts, catalog, deliveries, endpoints
+from services.notifier.base import Base
 from services.notifier.consumers import HANDLERS
 from services.notifier.delivery import DeliveryWorker
-from services.notifier.models import Base
 from services.notifier.settings import Settings
 from services.notifier.timers import timers
 from services.notifier.tools import Tools

@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from services.notifier.base import Base
 from services.notifier.domain.alerts import AlertState, Change, Priority, Resolution
 from services.notifier.domain.health import Circuit, DisableReason, Health
 from services.notifier.domain.schedule import DeliveryState, Fault, Verdict
@@ -14,18 +15,11 @@ from services.notifier.domain.templates import Template
 from services.notifier.vault import Purpose
 from shared.contracts.base import Scope, Visibility
 from shared.data.ids import uuid7
-from shared.data.session import TYPE_MAP, EnumText, OrgOwned, new_metadata
+from shared.data.session import EnumText, OrgOwned
 
 UNRESOLVED = text("state <> 'resolved'")
 _PENDING = text("state = 'pending'")
 _IN_FLIGHT = text("state = 'in_flight'")
-
-
-class Base(DeclarativeBase):
-    """Everything in the schema `notifier`."""
-
-    metadata = new_metadata()
-    type_annotation_map = TYPE_MAP | {bytes: LargeBinary}
 
 
 class Alert(OrgOwned, Base):

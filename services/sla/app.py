@@ -4,7 +4,7 @@ from fastapi import FastAPI
 
 from services.sla import consumers
 from services.sla.api import agreements, observations, reports, results, reviews, slas
-from services.sla.models import Base
+from services.sla.base import Base
 from services.sla.settings import Settings
 from services.sla.timers import TIMERS
 from shared.data import directory

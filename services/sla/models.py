@@ -5,26 +5,20 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Date, ForeignKey, Index, UniqueConstraint, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from services.sla.base import Base
 from services.sla.domain.agreements import AgreementKind
 from services.sla.domain.metrics import Aggregation, Comparator
 from services.sla.domain.observations import ObservationKind
 from services.sla.domain.reports import ReportState
 from services.sla.domain.results import ResultStatus
 from shared.calendars.fiscal import PeriodKind
-from shared.data.session import TYPE_MAP, EnumText, Governed, new_metadata
+from shared.data.session import EnumText, Governed
 from shared.reviews.domain import OVERDUE, Determination, ReviewState, SubjectKind
 
 _OPEN = text("state = 'open'")
-
-
-class Base(DeclarativeBase):
-    """Everything in the schema `sla`."""
-
-    metadata = new_metadata()
-    type_annotation_map = TYPE_MAP | {date: Date}
 
 
 class Agreement(Governed, Base):

@@ -14,9 +14,9 @@ from typing import Any
 from uuid import UUID
 
 from services.charter.domain.model_charter import model_charter
+from services.registry import SERVICES
 from shared.contracts import registry
 from shared.contracts.base import Event, Scope
-from shared.data.migrations import SERVICES
 from shared.messaging.outbox import emit
 from shared.pure.canonical import content_hash
 

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ from jsonschema import Draft7Validator
 
 from concordat.reference.asyncapi import asyncapi_document
 from concordat.reference.sources import heard_by, installed
+from services.registry import SERVICES, modules
 from shared.contracts import registry
 from shared.contracts.base import schema_name
 from shared.data import directory
-from shared.data.migrations import SERVICES
 from shared.messaging.outbox import CONTENT_TYPE
 from tests.contract.golden import ROOT
 
@@ -130,7 +129,7 @@ def test_topics_that_no_service_owns_are_published_by_all() -> None:
 
 @pytest.mark.parametrize("service", installed())
 def test_each_service_receives_what_its_handlers_take(service: str) -> None:
-    own = import_module(f"services.{service}.consumers").HANDLERS.keys()
+    own = {event for module in modules(service, "consumers") for event in module.HANDLERS}
     heard = set(heard_by(service))
     assert own <= heard <= own | directory.HANDLERS.keys()
     assert _operations("receive", f"{service}_follows_") == {cls.__name__ for cls in heard}

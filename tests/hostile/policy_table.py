@@ -4,13 +4,12 @@
 """
 
 from collections.abc import Iterable, Iterator
-from importlib import import_module
 from pathlib import Path
 from uuid import UUID
 
+from services.registry import SERVICES, modules
 from shared.contracts.base import Scope
 from shared.contracts.governance import Role
-from shared.data.migrations import SERVICES
 from shared.web.authz import Action, Deny, Principal, can
 from tests.hostile.routes import routes_of
 
@@ -38,8 +37,8 @@ def principal(org: UUID, *roles: Role, sysadmin: bool = False) -> Principal:
 
 def actions_of(service: str) -> list[Action]:
     """The actions of a service's policy table, and those the kernel's routes bring along, by name."""
-    table = vars(import_module(f"services.{service}.policy")).values()
-    known = [each for each in table if isinstance(each, Action)]
+    tables = [vars(module).values() for module in modules(service, "policy")]
+    known = [each for table in tables for each in table if isinstance(each, Action)]
     brought = [route.action for route in routes_of(service)]
     return sorted({each.name: each for each in (*known, *brought)}.values(), key=lambda action: action.name)
 

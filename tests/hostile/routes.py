@@ -10,7 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from concordat.reference.sources import app_of
-from shared.data.migrations import SERVICES
+from services.registry import SERVICES
 from shared.web.app import GovernedRoute
 from shared.web.auth import Allow
 from shared.web.authz import Action

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from shared.data.migrations import SERVICES
+from services.registry import SERVICES
 from tests.hostile.bodies import CORPUS, Spoiled, in_chunks
 from tests.hostile.conftest import StageOf
 from tests.hostile.objects import ready

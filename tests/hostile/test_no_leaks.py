@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.data.migrations import SERVICES
+from services.registry import SERVICES
 from tests.hostile.conftest import StageOf
 from tests.hostile.objects import KNOWN_BY, ready
 from tests.hostile.routes import all_routes, routes_of

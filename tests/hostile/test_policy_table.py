@@ -4,8 +4,8 @@ from itertools import product
 
 import pytest
 
+from services.registry import SERVICES
 from shared.contracts.governance import Role
-from shared.data.migrations import SERVICES
 from shared.web.authz import Action, can
 from tests.hostile.policy_table import (
     ALL,

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.data.migrations import SERVICES
+from services.registry import SERVICES
 from tests.conftest import StartService
 from tests.hostile.objects import COLLECTIONS, REQUESTS, ready
 from tests.hostile.routes import Route, all_routes, document, routes_of

@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from concordat.embedded.issuer import ISSUER
+from services.registry import SERVICES
 from shared.data.ids import uuid7
-from shared.data.migrations import SERVICES
 from shared.data.session import Identity
 from shared.web.authz import NOBODY
 from shared.web.problems import Forbidden

@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from shared.data.migrations import SERVICES
+from services.registry import SERVICES
 from tests.conftest import StartService
 from tests.hostile.objects import COLLECTIONS, charter_of, one
 from tests.hostile.routes import Route, document, routes_of

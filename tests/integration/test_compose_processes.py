@@ -8,7 +8,8 @@ import asyncpg
 import httpx
 import pytest
 
-from shared.data.migrations import SERVICES, runtime_role
+from services.registry import SERVICES
+from shared.data.migrations import runtime_role
 from tests.support.harness import PASSWORD
 from tests.support.postgres import PostgresServer
 from tests.support.processes import STOP_SECONDS, Stack, compose_stack, kafka_bootstrap

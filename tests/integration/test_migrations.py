@@ -1,7 +1,5 @@
 """Each service's migrations produce exactly what its models say, with row-level security everywhere."""
 
-from importlib import import_module
-
 import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -9,6 +7,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from services.registry import SERVICES, metadata_of
 from shared.data import migrations
 from tests.support.harness import PASSWORD, template_database
 from tests.support.postgres import PostgresServer
@@ -31,10 +30,10 @@ async def _differences(url: str, schema: str, metadata: MetaData) -> list[object
     return found
 
 
-@pytest.mark.parametrize("service", migrations.SERVICES)
+@pytest.mark.parametrize("service", SERVICES)
 async def test_models_and_migrations_agree(postgres: PostgresServer, service: str) -> None:
     template = await template_database(postgres)
-    metadata = import_module(f"services.{service}.models").Base.metadata
+    metadata = metadata_of(service)
     async with postgres.database("drift", template) as url:
         owner = postgres.url(url.rpartition("/")[2], migrations.owner_role(service), PASSWORD)
         assert await _differences(owner, service, metadata) == []
@@ -42,7 +41,7 @@ async def test_models_and_migrations_agree(postgres: PostgresServer, service: st
 
 async def test_a_missing_column_is_noticed(postgres: PostgresServer) -> None:
     template = await template_database(postgres)
-    metadata = import_module("services.charter.models").Base.metadata
+    metadata = metadata_of("charter")
     async with postgres.database("drift", template) as url:
         owner = postgres.url(url.rpartition("/")[2], migrations.owner_role("charter"), PASSWORD)
         connection = await asyncpg.connect(owner)
@@ -51,7 +50,7 @@ async def test_a_missing_column_is_noticed(postgres: PostgresServer) -> None:
         assert "aid" in str(await _differences(owner, "charter", metadata))
 
 
-@pytest.mark.parametrize("service", migrations.SERVICES)
+@pytest.mark.parametrize("service", SERVICES)
 async def test_every_table_has_row_level_security(postgres: PostgresServer, service: str) -> None:
     template = await template_database(postgres)
     async with postgres.database("rls", template) as url:
@@ -64,7 +63,7 @@ async def test_every_table_has_row_level_security(postgres: PostgresServer, serv
     assert {row["relname"] for row in rows} == OPEN_TABLES
 
 
-@pytest.mark.parametrize("service", migrations.SERVICES)
+@pytest.mark.parametrize("service", SERVICES)
 async def test_the_runtime_role_is_weak_and_the_owner_would_be_refused(
     postgres: PostgresServer, service: str
 ) -> None:

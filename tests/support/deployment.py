@@ -1,7 +1,6 @@
 """What the deployment files say, and what the code would make of it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +13,7 @@ from starlette.routing import Match
 from typer.core import TyperGroup
 
 from concordat.__main__ import app as cli
+from services.registry import create_app, settings_of
 from shared.runtime.settings import KernelSettings
 from tests.support.compose import ROOT
 
@@ -37,14 +37,9 @@ class Recording(dict[str, str]):
         return super().get(name, default)
 
 
-def settings_class(service: str) -> type[KernelSettings]:
-    found: type[KernelSettings] = import_module(f"services.{service}.settings").Settings
-    return found
-
-
 def settings_names(service: str) -> set[str]:
     """The environment variables a service's settings are read from."""
-    fields = [name.upper() for name in settings_class(service).model_fields]
+    fields = [name.upper() for name in settings_of(service).model_fields]
     return {f"{prefix}_{name}" for prefix in (service.upper(), "CONCORDAT") for name in fields}
 
 
@@ -53,14 +48,13 @@ def settings_from(
 ) -> KernelSettings:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    return settings_class(service)()
+    return settings_of(service)()
 
 
 def app_of(service: str, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> FastAPI:
     """The service's application, composed as it would be there; nothing connects."""
     settings = settings_from(service, environment, monkeypatch)
-    built: FastAPI = import_module(f"services.{service}.app").create_app(settings)
-    return built
+    return create_app(service, settings)
 
 
 def commands() -> TyperGroup:

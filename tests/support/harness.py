@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -17,6 +17,8 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from concordat.embedded.issuer import ISSUER, DevelopmentIssuer
+from services import registry
+from services.registry import SERVICES
 from shared.contracts.base import Event, Scope, rfc3339
 from shared.data import migrations
 from shared.data.ids import uuid7
@@ -38,7 +40,7 @@ def passwords() -> dict[str, str]:
 
 
 def installed_services() -> list[str]:
-    return [s for s in migrations.SERVICES if (ROOT / "services" / s / "migrations" / "env.py").exists()]
+    return [s for s in SERVICES if (ROOT / "services" / s / "migrations" / "env.py").exists()]
 
 
 def _fingerprint() -> str:
@@ -169,7 +171,7 @@ def settings_for(
     **extra: Any,
 ) -> KernelSettings:
     """The settings of a service on a test database."""
-    chosen: type[KernelSettings] = settings or import_module(f"services.{service}.settings").Settings
+    chosen: type[KernelSettings] = settings or registry.settings_of(service)
     return chosen(
         environment="test",
         database_url=SecretStr(server.url(database, migrations.runtime_role(service), PASSWORD)),
@@ -205,7 +207,7 @@ async def running(
     issuer = DevelopmentIssuer.in_folder(folder)
     clock = MovableClock(START)
     chosen = settings_for(server, name, service, issuer, **settings)
-    create_app = create_app or import_module(f"services.{service}.app").create_app
+    create_app = create_app or partial(registry.create_app, service)
     assert chosen.bus_database_url is not None
     app = create_app(chosen, PgLogBus(chosen.bus_database_url.get_secret_value()), clock)
     world = World()

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,6 +16,7 @@ from starlette.types import ASGIApp
 from concordat.demonstration.steps import Story
 from concordat.embedded.issuer import ISSUER, DevelopmentIssuer
 from concordat.embedded.server import Dispatcher, front_door
+from services.registry import SERVICES, create_app
 from shared.contracts import TOPICS
 from shared.data import migrations
 from shared.messaging.bus import Bus
@@ -85,7 +85,7 @@ async def whole_platform(
     issuer = DevelopmentIssuer.in_folder(folder)
     clock = MovableClock(START)
     services: dict[str, FastAPI] = {}
-    for name in migrations.SERVICES:
+    for name in SERVICES:
         extra = (
             {"allowed_networks": ("127.0.0.0/8",), "allowed_ports": ("1024-65535",)}
             if name == "notifier"
@@ -94,7 +94,7 @@ async def whole_platform(
         settings = settings_for(server, database, name, issuer, **extra).model_copy(
             update={"background": True}
         )
-        services[name] = import_module(f"services.{name}.app").create_app(settings, bus, clock)
+        services[name] = create_app(name, settings, bus, clock)
     dispatcher = Dispatcher(services, front_door(services))
 
     async def token(subject: str) -> str:

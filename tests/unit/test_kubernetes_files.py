@@ -2,7 +2,8 @@
 
 import pytest
 
-from shared.data.migrations import SERVICES, runtime_role
+from services.registry import SERVICES
+from shared.data.migrations import runtime_role
 from shared.runtime.kernel import STOP_SECONDS
 from tests.support.compose import compose_services
 from tests.support.deployment import (

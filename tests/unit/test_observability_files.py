@@ -13,7 +13,7 @@ import yaml
 from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 
-from shared.data.migrations import SERVICES
+from services.registry import SERVICES
 from tests.support.compose import ROOT, compose_services
 
 FOLDER = ROOT / "deploy" / "observability"

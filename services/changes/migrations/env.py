@@ -1,6 +1,6 @@
-"""Alembic's entry point for the changes schema."""
+"""Alembic's entry point for the schema `changes`."""
 
-from services.changes.models import Base
+from services.registry import metadata_of
 from shared.data.migrations import run_env
 
-run_env("changes", Base.metadata)
+run_env("changes", metadata_of("changes"))

@@ -1,6 +1,6 @@
 """Alembic's entry point for the schema `charter`."""
 
-from services.charter.models import Base
+from services.registry import metadata_of
 from shared.data.migrations import run_env
 
-run_env("charter", Base.metadata)
+run_env("charter", metadata_of("charter"))

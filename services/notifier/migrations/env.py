@@ -1,6 +1,6 @@
-"""Alembic's entry into the notifier's schema."""
+"""Alembic's entry point for the schema `notifier`."""
 
-from services.notifier.models import Base
+from services.registry import metadata_of
 from shared.data.migrations import run_env
 
-run_env("notifier", Base.metadata)
+run_env("notifier", metadata_of("notifier"))

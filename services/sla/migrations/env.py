@@ -1,6 +1,6 @@
 """Alembic's entry point for the schema `sla`."""
 
-from services.sla.models import Base
+from services.registry import metadata_of
 from shared.data.migrations import run_env
 
-run_env("sla", Base.metadata)
+run_env("sla", metadata_of("sla"))

@@ -1,0 +1,12 @@
+"""What every table of the sla service is declared on."""
+
+from sqlalchemy.orm import DeclarativeBase
+
+from shared.data.session import TYPE_MAP, new_metadata
+
+
+class Base(DeclarativeBase):
+    """The service's tables, with the kernel's beside them."""
+
+    metadata = new_metadata()
+    type_annotation_map = TYPE_MAP
