@@ -2,11 +2,11 @@
 
 from fastapi import FastAPI
 
-from services.changes import consumers
-from services.changes.api import change_requests, decisions, escalations
 from services.changes.base import Base
+from services.changes.change_requests import api as change_requests
+from services.changes.matters import api as matters
+from services.changes.matters import due
 from services.changes.settings import Settings
-from services.changes.timers import TIMERS
 from shared.data import directory
 from shared.messaging.bus import Bus
 from shared.runtime.clock import Clock, system_clock
@@ -34,9 +34,9 @@ def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system
     return new_app(
         SERVICE,
         settings,
-        routers=(change_requests.router, decisions.router, escalations.router),
-        handlers={**directory.HANDLERS, **consumers.HANDLERS},
-        timers=TIMERS,
+        routers=(change_requests.router, matters.decisions, matters.escalations),
+        handlers=directory.HANDLERS,
+        timers=due.TIMERS,
         bus=bus,
         clock=clock,
     )

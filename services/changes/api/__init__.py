@@ -1,1 +1,0 @@
-"""The HTTP routes of the change log, one file per resource."""

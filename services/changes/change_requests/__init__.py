@@ -1,0 +1,1 @@
+"""The log of change requests: submission, impact, withdrawal, resumption."""

@@ -1,0 +1,206 @@
+"""The change-request log: submit, preview, assess, vote, escalate, withdraw, resume, list, export."""
+
+from collections.abc import Iterator
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Query, Response
+from pydantic.json_schema import SkipJsonSchema
+
+from services.changes.change_requests import policy, queries, schemas, service
+from services.changes.change_requests.domain import ChangeState
+from services.changes.change_requests.models import CLOCK_COLUMNS, ChangeRequest, priority, running_clock
+from services.changes.matters import policy as matters_policy
+from services.changes.matters.service import deciding, escalating
+from shared.contracts.governance import Severity
+from shared.data.session import Session
+from shared.runtime.clock import Now
+from shared.web.app import new_router
+from shared.web.auth import allow
+from shared.web.authz import Principal
+from shared.web.pages import PageQuery, Shape, all_rows, csv_response, paginate_json
+from shared.web.requests import IfMatch, tagged
+from shared.web.schemas import Instant, Key
+
+router = new_router("change_requests", prefix="/changes/v1")
+
+LOG_COLUMNS = (
+    "number",
+    "title",
+    "type",
+    "category",
+    "origin",
+    "requester",
+    "raised_at",
+    "description",
+    "justification",
+    "consequence_of_not_doing",
+    "priority_impact",
+    "priority_urgency",
+    "severity",
+    "cost_one_time",
+    "cost_annual",
+    "schedule_days",
+    "sla_effect",
+    "security_impact",
+    "other_impact",
+    "back_out_plan",
+    "state",
+    "computed_body",
+    "requested_body",
+    "reason_code",
+    "body",
+    "tier",
+    "clock_ends_at",
+    "decision_id",
+    "decided_at",
+    "charter_version",
+)
+IMPACT_COLUMNS = frozenset({"cost_one_time", "cost_annual", "schedule_days", "sla_effect", "security_impact"})
+LISTED = Shape(
+    stored=tuple(name for name in schemas.Change.model_fields if name in ChangeRequest.__table__.c),
+    sources=("priority_impact", "priority_urgency", *CLOCK_COLUMNS),
+    derive=lambda row: {"priority": priority(row), "clock": running_clock(row)},
+)
+
+
+async def _filter(
+    charter_id: Annotated[UUID | SkipJsonSchema[None], Query()] = None,
+    state: Annotated[ChangeState | SkipJsonSchema[None], Query()] = None,
+    body: Annotated[Key | SkipJsonSchema[None], Query()] = None,
+    severity: Annotated[Severity | SkipJsonSchema[None], Query()] = None,
+    since: Annotated[
+        Instant | SkipJsonSchema[None], Query(description="changed at or after this instant")
+    ] = None,
+) -> queries.ChangeFilter:
+    return queries.ChangeFilter(charter_id=charter_id, state=state, body=body, severity=severity, since=since)
+
+
+Wanted = Annotated[queries.ChangeFilter, Depends(_filter)]
+Reader = Annotated[Principal, allow(policy.READ_CHANGES)]
+
+
+@router.post("/change_requests", status_code=201, response_model=schemas.ChangeDetail)
+async def create_change_request(
+    form: schemas.ChangeCreate,
+    response: Response,
+    session: Session,
+    now: Now,
+    caller: Annotated[Principal, allow(policy.SUBMIT_CHANGE)],
+) -> ChangeRequest:
+    """Submit a change request; it goes to the lowest competent body at once when its impact is complete."""
+    return tagged(response, await service.submit(session, caller, form, now))
+
+
+@router.post("/change_requests/preview_route", response_model=schemas.RoutePreview)
+async def preview_change_route(
+    form: schemas.RoutePreviewCreate,
+    session: Session,
+    caller: Annotated[Principal, allow(policy.PREVIEW_ROUTE)],
+) -> dict[str, object]:
+    """Who will decide this? Nothing is written."""
+    return await service.preview_route(session, caller, form)
+
+
+@router.get("/change_requests", response_model=schemas.ChangePage)
+async def list_change_requests(session: Session, page: PageQuery, wanted: Wanted, caller: Reader) -> Response:
+    return await paginate_json(session, queries.change_requests(wanted), ChangeRequest, page, LISTED)
+
+
+@router.get("/change_requests.csv", response_class=Response)
+async def export_change_requests(session: Session, wanted: Wanted, caller: Reader) -> Response:
+    """The change-request log as a spreadsheet, oldest first."""
+    rows = await all_rows(session, queries.change_requests(wanted), ChangeRequest)
+    return csv_response("change_requests.csv", LOG_COLUMNS, (dict(_log_row(row)) for row in rows))
+
+
+@router.get("/change_requests/{change_id}", response_model=schemas.ChangeDetail)
+async def get_change_request(
+    change_id: UUID, response: Response, session: Session, caller: Reader
+) -> ChangeRequest:
+    """One request: who decides and why, its clock, its votes, its history."""
+    return tagged(response, await service.get(session, caller, change_id))
+
+
+@router.post("/change_requests/{change_id}/assess", response_model=schemas.ChangeDetail)
+async def assess_change_request(
+    change_id: UUID,
+    form: schemas.ChangeAssess,
+    expected: IfMatch,
+    response: Response,
+    session: Session,
+    now: Now,
+    caller: Annotated[Principal, allow(policy.ASSESS_CHANGE)],
+) -> ChangeRequest:
+    """Complete the impact analysis; the request goes to the body that decides."""
+    return tagged(response, await service.assess(session, caller, change_id, form, expected, now))
+
+
+@router.post("/change_requests/{change_id}/decide", response_model=schemas.ChangeDetail)
+async def decide_change_request(
+    change_id: UUID,
+    form: schemas.ChangeDecide,
+    expected: IfMatch,
+    response: Response,
+    session: Session,
+    now: Now,
+    caller: Annotated[Principal, allow(matters_policy.DECIDE_CHANGE)],
+) -> ChangeRequest:
+    """Cast your party's vote. Equal votes decide; different votes take it to the next body."""
+    return tagged(response, await deciding.decide(session, caller, change_id, form, expected, now))
+
+
+@router.post("/change_requests/{change_id}/escalate", response_model=schemas.ChangeDetail)
+async def escalate_change_request(
+    change_id: UUID,
+    form: schemas.ChangeEscalate,
+    expected: IfMatch,
+    response: Response,
+    session: Session,
+    now: Now,
+    caller: Annotated[Principal, allow(matters_policy.ESCALATE_CHANGE)],
+) -> ChangeRequest:
+    """Take the request to the next body; votes cast so far are kept but no longer count."""
+    return tagged(response, await escalating.escalate(session, caller, change_id, form, expected, now))
+
+
+@router.post("/change_requests/{change_id}/withdraw", response_model=schemas.ChangeDetail)
+async def withdraw_change_request(
+    change_id: UUID,
+    form: schemas.ChangeWithdraw,
+    expected: IfMatch,
+    response: Response,
+    session: Session,
+    now: Now,
+    caller: Annotated[Principal, allow(policy.WITHDRAW_CHANGE)],
+) -> ChangeRequest:
+    """Take your party's request back before it is decided."""
+    return tagged(response, await service.withdraw(session, caller, change_id, form, expected, now))
+
+
+@router.post("/change_requests/{change_id}/resume", response_model=schemas.ChangeDetail)
+async def resume_change_request(
+    change_id: UUID,
+    form: schemas.ChangeResume,
+    expected: IfMatch,
+    response: Response,
+    session: Session,
+    now: Now,
+    caller: Annotated[Principal, allow(policy.RESUME_CHANGE)],
+) -> ChangeRequest:
+    """Bring a deferred request back to the body that deferred it."""
+    return tagged(response, await service.resume(session, caller, change_id, form, expected, now))
+
+
+def _log_row(row: ChangeRequest) -> Iterator[tuple[str, object]]:
+    special: dict[str, object] = {
+        "requester": row.requester_name,
+        "raised_at": row.created_at,
+        "other_impact": "; ".join(f"{d}={v}" for d, v in row.impact.items() if d not in IMPACT_COLUMNS),
+        "clock_ends_at": row.clock["ends_at"] if row.clock else None,
+    }
+    for column in LOG_COLUMNS:
+        if column in special:
+            yield column, special[column]
+        else:
+            yield column, row.impact.get(column) if column in IMPACT_COLUMNS else getattr(row, column)

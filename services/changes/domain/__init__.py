@@ -1,1 +1,0 @@
-"""Rules of change control as plain functions: no I/O, no clock, standard library only."""

@@ -1,0 +1,1 @@
+"""What a body decides: routing, votes, clocks, decisions and escalations."""

@@ -1,0 +1,1 @@
+"""Rules of deciding as plain functions: no I/O, no clock, standard library only."""

@@ -1,0 +1,22 @@
+"""Who may put votes, escalate and read. Voting rights come on top: they stand in the charter's seats."""
+
+from shared.contracts.base import Scope
+from shared.contracts.governance import Party, Role
+from shared.web.authz import BOTH, EVERYONE, Action, Principal, require
+from shared.web.problems import Forbidden
+
+WORKING = frozenset({Role.om_team, Role.business_owner})
+
+DECIDE_CHANGE = Action("change.decide", parties=BOTH)
+ESCALATE_CHANGE = Action("change.escalate", parties=BOTH, roles=WORKING)
+READ_DECISIONS = Action("decision.read", parties=EVERYONE)
+READ_ESCALATIONS = Action("escalation.read", parties=EVERYONE)
+
+
+def acting_party(caller: Principal, action: Action, scope: Scope) -> Party:
+    """The side for which the caller does this; `Forbidden` for observers and for other roles."""
+    require(caller, action, scope)
+    party = caller.party(scope)
+    if party is None:
+        raise Forbidden("other_party", "Only the customer or the provider may do this.")
+    return party

@@ -1,0 +1,93 @@
+"""The selects of decisions, escalations, ballots and clocks that deserve a name."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+
+from services.changes.change_requests.domain import ChangeState
+from services.changes.change_requests.models import ChangeRequest
+from services.changes.matters.domain.ballot import BallotStatus
+from services.changes.matters.domain.escalation import EscalationState
+from services.changes.matters.models import BallotRow, Decision, Escalation
+
+TIMER_BATCH = 50
+
+
+def decisions(
+    charter_id: UUID | None, subject_id: UUID | None, outcome: str | None, since: datetime | None
+) -> Select[Decision]:
+    return select(Decision).where(
+        *equal(Decision.charter_id, charter_id),
+        *equal(Decision.subject_id, subject_id),
+        *equal(Decision.outcome, outcome),
+        *at_or_after(Decision.created_at, since),
+    )
+
+
+def escalations(
+    charter_id: UUID | None, state: EscalationState | None, subject_id: UUID | None, since: datetime | None
+) -> Select[Escalation]:
+    return select(Escalation).where(
+        *equal(Escalation.charter_id, charter_id),
+        *equal(Escalation.state, state),
+        *equal(Escalation.subject_id, subject_id),
+        *at_or_after(Escalation.updated_at, since),
+    )
+
+
+def equal(column: InstrumentedAttribute[Any], value: object | None) -> list[ColumnElement[bool]]:
+    """The restriction to one value, or none."""
+    return [] if value is None else [column == value]
+
+
+def at_or_after(column: InstrumentedAttribute[Any], moment: datetime | None) -> list[ColumnElement[bool]]:
+    return [] if moment is None else [column >= moment]
+
+
+async def standing_ballots(session: AsyncSession, change_id: UUID) -> Sequence[BallotRow]:
+    """The votes that count now; at most one per party."""
+    found = await session.scalars(
+        select(BallotRow).where(BallotRow.change_id == change_id, BallotRow.status == BallotStatus.standing)
+    )
+    return found.all()
+
+
+async def open_escalation(session: AsyncSession, subject_id: UUID) -> Escalation | None:
+    """The item's open escalation, locked; there is at most one."""
+    found = await session.scalars(
+        select(Escalation)
+        .where(Escalation.subject_id == subject_id, Escalation.state == EscalationState.open)
+        .with_for_update()
+    )
+    return found.one_or_none()
+
+
+async def expired_clocks(session: AsyncSession, now: datetime) -> Sequence[ChangeRequest]:
+    """Requests whose clock has run out unnoticed, claimed for this transaction."""
+    return await _claim(session, ChangeRequest.clock_ends_at <= now, ChangeRequest.clock_expired_at.is_(None))
+
+
+async def clocks_to_warn_of(session: AsyncSession, now: datetime) -> Sequence[ChangeRequest]:
+    """Requests past their warning but not past their end, claimed for this transaction."""
+    return await _claim(
+        session,
+        ChangeRequest.clock_warns_at <= now,
+        ChangeRequest.clock_ends_at > now,
+        ChangeRequest.clock_warned_at.is_(None),
+    )
+
+
+async def _claim(session: AsyncSession, *due: ColumnElement[bool]) -> Sequence[ChangeRequest]:
+    found = await session.scalars(
+        select(ChangeRequest)
+        .where(ChangeRequest.state == ChangeState.pending_decision, *due)
+        .order_by(ChangeRequest.clock_ends_at)
+        .limit(TIMER_BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    return found.all()

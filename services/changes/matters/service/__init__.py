@@ -1,0 +1,1 @@
+"""The use cases of what a body decides."""

@@ -1,1 +1,0 @@
-"""What the change log's API takes and gives, one file per resource."""

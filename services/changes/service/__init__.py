@@ -1,1 +1,0 @@
-"""The use cases of the change log, one file per aggregate."""

@@ -1,0 +1,201 @@
+"""Voting over HTTP: one vote per party, the decision record, deadlock, deferral."""
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+
+from services.changes.matters.domain.ballot import fingerprint
+from shared.contracts.changes import (
+    BallotCast,
+    ChangeApproved,
+    ChangeDeferred,
+    ChangeRejected,
+    ChangeRouted,
+    EscalationClosed,
+    EscalationRaised,
+)
+from tests.conftest import StartService
+from tests.support.changes import CHANGES, JOWG_IMPACT, act, ok, problem, read, submitted, vote
+from tests.support.harness import RunningService
+
+DECISIONS = "/changes/v1/decisions"
+C, P = "customer.om_team", "provider.om_team"
+
+
+@pytest.fixture(scope="module")
+async def s(start_service: StartService) -> AsyncIterator[RunningService]:
+    async with start_service("changes") as service:
+        yield service
+
+
+async def test_two_approvals_at_the_board_approve_and_leave_a_decision_record(s: RunningService) -> None:
+    found = await submitted(s)
+    first = await vote(s, C, found, "approve", conditions="Test in October.")
+    assert (first["state"], [v["status"] for v in first["votes"]]) == ("pending_decision", ["standing"])
+    assert (await s.events(BallotCast))[-1].party == "customer"
+    assert not [e for e in await s.events(ChangeApproved) if e.number == found["number"]]
+
+    done = await vote(s, P, first, "approve", dissent="Two of our six would wait.")
+    assert (done["state"], done["clock"]) == ("approved", None)
+    assert {v["status"] for v in done["votes"]} == {"counted"}
+    event = (await s.events(ChangeApproved))[-1]
+    assert (event.number, event.body, event.conditions) == (
+        found["number"],
+        "smb",
+        "customer: Test in October.",
+    )
+
+    decision = ok(await s.get("observer.observer", f"{DECISIONS}/{event.decision_id}"))
+    assert decision["number"].startswith("DEC-FY27-")
+    assert (decision["outcome"], decision["body"], decision["charter_version"]) == ("approved", "smb", 1)
+    assert [(v["party"], v["member_name"]) for v in decision["votes"]] == [
+        ("customer", "Customer Om Team"),
+        ("provider", "Provider Om Team"),
+    ]
+    assert decision["dissent"] == "provider: Two of our six would wait."
+    assert decision["rules"]["cost_one_time"] == "cost_one_time/t2"
+    assert decision["subject_hash"] == fingerprint(decision["subject_snapshot"])
+    assert decision["subject_snapshot"]["impact"]["cost_one_time"] == "180000.00"
+
+
+@pytest.mark.parametrize(("choice", "state", "kind"), [("reject", "rejected", ChangeRejected)])
+async def test_two_rejections_reject(
+    s: RunningService, choice: str, state: str, kind: type[ChangeRejected]
+) -> None:
+    found = await submitted(s, impact=JOWG_IMPACT)
+    done = await vote(s, C, await vote(s, P, found, choice), choice)
+    assert done["state"] == state
+    assert "discussed" in (await s.events(kind))[-1].reason
+
+
+async def test_a_party_may_change_its_vote_until_the_other_has_voted(s: RunningService) -> None:
+    found = await vote(s, C, await submitted(s), "reject")
+    found = await vote(s, "customer.isso", found, "approve")
+    assert [(v["vote"], v["status"]) for v in found["votes"]] == [
+        ("reject", "replaced"),
+        ("approve", "standing"),
+    ]
+    done = await vote(s, P, found, "approve")
+    assert done["state"] == "approved"
+
+
+async def test_nobody_votes_on_their_own_proposal(s: RunningService) -> None:
+    found = await submitted(s, C)
+    ballot = {"vote": "approve", "rationale": "I like my idea."}
+    answer = await s.post(C, f"{CHANGES}/{found['id']}/decide", ballot, version=found["version"])
+    assert problem(answer, 409) == "own_proposal"
+    colleague = await vote(s, "customer.isso", found, "approve")
+    assert (await vote(s, P, colleague, "approve"))["state"] == "approved"
+
+
+@pytest.mark.parametrize(
+    "member", ["customer.executive_sponsor", "provider.secretariat", "customer.org_admin"]
+)
+async def test_only_seated_members_vote(s: RunningService, member: str) -> None:
+    found = await submitted(s)
+    ballot = {"vote": "approve", "rationale": "yes"}
+    answer = await s.post(member, f"{CHANGES}/{found['id']}/decide", ballot, version=found["version"])
+    assert problem(answer, 409) == "not_seated"
+
+
+async def test_a_decided_request_takes_no_more_votes(s: RunningService) -> None:
+    found = await submitted(s)
+    done = await vote(s, P, await vote(s, C, found, "approve"), "approve")
+    late = await s.post(
+        C, f"{CHANGES}/{found['id']}/decide", {"vote": "reject", "rationale": "oh"}, version=done["version"]
+    )
+    assert problem(late, 409) == "not_allowed"
+
+
+async def test_of_two_votes_at_once_the_second_must_read_again(s: RunningService) -> None:
+    found = await submitted(s)
+    path, ballot = f"{CHANGES}/{found['id']}/decide", {"vote": "approve", "rationale": "go"}
+    answers = await asyncio.gather(
+        s.post(C, path, ballot, version=found["version"]), s.post(P, path, ballot, version=found["version"])
+    )
+    assert sorted(answer.status_code for answer in answers) == [200, 412]
+    assert len((await read(s, found))["votes"]) == 1
+
+
+async def test_different_votes_deadlock_and_the_next_body_hears_it(s: RunningService) -> None:
+    found = await submitted(s)
+    stuck = await vote(s, P, await vote(s, C, found, "approve"), "reject")
+    assert (stuck["state"], stuck["body"], stuck["tier"]) == ("pending_decision", "esc", 3)
+    assert {v["status"] for v in stuck["votes"]} == {"void"}
+    assert stuck["explanation"][0]["rule"] == "cost_one_time/t3"
+    raised = (await s.envelopes(EscalationRaised))[-1]
+    assert (raised["data"]["cause"], raised["data"]["from_body"], raised["data"]["to_body"]) == (
+        "deadlock",
+        "smb",
+        "esc",
+    )
+    assert raised["actorid"] == "system"
+    assert (await s.events(ChangeRouted))[-1].body == "esc"
+
+    owner = await vote(s, P.replace("om_team", "business_owner"), stuck, "approve")
+    assert owner["votes"][-1]["status"] == "standing"
+
+
+async def test_the_next_body_decides_what_deadlocked_and_the_escalation_closes(s: RunningService) -> None:
+    found = await submitted(s, C)
+    stuck = await vote(s, P, await vote(s, "customer.isso", found, "reject"), "approve")
+    done = await vote(s, "customer.business_owner", stuck, "approve")
+    done = await vote(s, "provider.business_owner", done, "approve")
+    assert done["state"] == "approved"
+    closed = (await s.events(EscalationClosed))[-1]
+    assert (closed.subject_number, closed.outcome) == (found["number"], "approved")
+    decision = ok(await s.get(C, f"{DECISIONS}/{done['decision_id']}"))
+    assert (decision["body"], decision["rules"]["cost_one_time"]) == ("esc", "cost_one_time/t3")
+
+
+async def test_a_deadlock_at_the_last_rung_lasts_until_a_party_gives_way(s: RunningService) -> None:
+    found = await submitted(s, requested_body="esf", reason_code="legal_policy")
+    sponsors = ("customer.executive_sponsor", "provider.executive_sponsor")
+    stuck = await vote(s, sponsors[1], await vote(s, sponsors[0], found, "approve"), "reject")
+    assert (stuck["state"], stuck["body"]) == ("pending_decision", "esf")
+    assert (await vote(s, sponsors[1], stuck, "approve"))["state"] == "approved"
+
+
+async def test_a_deferred_request_resumes_at_its_body_with_new_votes_and_a_new_clock(
+    s: RunningService,
+) -> None:
+    found = await submitted(s)
+    deferred = await vote(s, P, await vote(s, C, found, "defer"), "defer")
+    assert (deferred["state"], deferred["clock"]) == ("deferred", None)
+    assert (await s.events(ChangeDeferred))[-1].number == found["number"]
+    resumed = await act(s, P, deferred, "resume", {"reason": "The funds arrived."})
+    assert (resumed["state"], resumed["body"]) == ("pending_decision", "smb")
+    assert resumed["clock"] is not None
+    done = await vote(s, P, await vote(s, C, resumed, "approve"), "approve")
+    assert done["state"] == "approved"
+    page = ok(await s.get(C, DECISIONS, subject_id=found["id"]))
+    assert [d["outcome"] for d in page["items"]] == ["approved", "deferred"]
+
+
+async def test_the_decision_register_exports_as_csv(s: RunningService) -> None:
+    found = await submitted(s)
+    await vote(s, P, await vote(s, C, found, "reject"), "reject")
+    answer = await s.get(C, f"{DECISIONS}.csv", outcome="rejected", subject_id=found["id"])
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [(row["subject_number"], row["outcome"], row["body"]) for row in rows] == [
+        (found["number"], "rejected", "smb")
+    ]
+
+
+async def test_a_foreign_organization_finds_no_decision(s: RunningService) -> None:
+    found = await submitted(s)
+    done = await vote(s, P, await vote(s, C, found, "approve"), "approve")
+    assert problem(await s.get("other.om_team", f"{DECISIONS}/{done['decision_id']}"), 404) == "not_found"
+    assert ok(await s.get("other.om_team", DECISIONS))["items"] == []
+
+
+@pytest.mark.parametrize("statement", ["UPDATE decision SET outcome = 'rejected'", "DELETE FROM decision"])
+async def test_the_service_itself_cannot_change_a_decision(s: RunningService, statement: str) -> None:
+    with pytest.raises(ProgrammingError, match="permission denied"):
+        async with s.kernel.database.system() as session:
+            await session.execute(text(statement))
