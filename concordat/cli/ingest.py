@@ -11,8 +11,8 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.sla.domain.mapping import Mapping, load_mapping, map_row
-from services.sla.domain.parsing import RowError
+from services.sla.observations.domain.parsing import RowError
+from services.sla.observations.service.mapping import Mapping, load_mapping, map_row
 
 SHOWN_ERRORS = 20
 

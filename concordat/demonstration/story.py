@@ -19,7 +19,7 @@ from rich.console import Console
 from concordat.demonstration.steps import PEOPLE, RELEASE, Story
 from concordat.embedded import server as embedded
 from concordat.embedded.issuer import ISSUER
-from services.sla.domain.mapping import load_mapping, map_row
+from services.sla.observations.service.mapping import load_mapping, map_row
 from shared.runtime.clock import MovableClock
 
 Report = Callable[[str], None]

@@ -1,12 +1,17 @@
-"""The sla service, put together."""
+"""The sla service, put together: its features, their routes and timers."""
 
 from fastapi import FastAPI
 
-from services.sla import consumers
-from services.sla.api import agreements, observations, reports, results, reviews, slas
+from services.sla.agreements import api as agreements
 from services.sla.base import Base
+from services.sla.observations import api as observations
+from services.sla.reports import api as reports
+from services.sla.reports import due as reports_due
+from services.sla.results import api as results
+from services.sla.reviews import api as reviews
+from services.sla.reviews import due as reviews_due
 from services.sla.settings import Settings
-from services.sla.timers import TIMERS
+from services.sla.slas import api as slas
 from shared.data import directory
 from shared.messaging.bus import Bus
 from shared.runtime.clock import Clock, system_clock
@@ -38,9 +43,17 @@ ROUTERS = (
     reports.router,
     reviews.router,
 )
+TIMERS = (*reports_due.TIMERS, *reviews_due.TIMERS)
 
 
 def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system_clock) -> FastAPI:
     """The FastAPI application; `bus` and `clock` are the seams tests use."""
-    handlers = {**directory.HANDLERS, **consumers.HANDLERS}
-    return new_app(SERVICE, settings, routers=ROUTERS, handlers=handlers, timers=TIMERS, bus=bus, clock=clock)
+    return new_app(
+        SERVICE,
+        settings,
+        routers=ROUTERS,
+        handlers=directory.HANDLERS,
+        timers=TIMERS,
+        bus=bus,
+        clock=clock,
+    )

@@ -13,10 +13,21 @@ from uuid import UUID
 
 import orjson
 from fastapi import Depends, Request
-from sqlalchemy import DateTime, MetaData, Numeric, Text, TypeDecorator, Uuid, select, text
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    MetaData,
+    Numeric,
+    Select,
+    Text,
+    TypeDecorator,
+    Uuid,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 from sqlalchemy.pool import QueuePool
 
 from shared.contracts.base import Scope, Visibility
@@ -134,6 +145,7 @@ class OrgOwned(Versioned):
 
 
 R = TypeVar("R", bound=Versioned)
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -279,3 +291,13 @@ async def _session(request: Request) -> AsyncSession:
 
 
 Session = Annotated[AsyncSession, Depends(_session)]
+
+
+def given(column: ColumnElement[V] | InstrumentedAttribute[V], value: V | None) -> list[ColumnElement[bool]]:
+    """The condition of a filter that may be left out."""
+    return [] if value is None else [column == value]
+
+
+async def claimed(session: AsyncSession, statement: Select[R], limit: int = 50) -> list[R]:
+    """A batch of rows for a timer, locked for this transaction; another process takes the others."""
+    return list(await session.scalars(statement.limit(limit).with_for_update(skip_locked=True)))

@@ -1,6 +1,7 @@
 """Every refusal a client can meet, as an RFC 9457 problem document with a stable `code`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 
@@ -143,6 +144,15 @@ class Invalid(ApiError):
     ) -> None:
         own = (Finding(code, message, pointer),) if pointer is not None else ()
         super().__init__(code, message, findings=(*own, *findings))
+
+
+@contextmanager
+def checking_input() -> Iterator[None]:
+    """A rule about the input itself answers 422 at the refusal's pointer; elsewhere a `Refusal` is about state: 409."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise Invalid(refusal.code, refusal.message, refusal.pointer or "") from None
 
 
 class Unavailable(ApiError):

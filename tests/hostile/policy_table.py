@@ -20,7 +20,7 @@ STANDINGS = {"customer": CUSTOMER, "provider": PROVIDER, "observer": OTHER}
 ALL, ALL_BUT_OBSERVERS, NONE = "every role", "every role but observer", "—"
 INTRODUCTION = """# Who may do what
 
-Generated from the policy tables (`services/*/policy.py`, `shared/web/operations.py`, `shared/audit/api.py`) by asking
+Generated from the policy tables (`services/*/*/policy.py`, `shared/web/operations.py`, `shared/audit/api.py`) by asking
 `shared.web.authz.can` about every action, role and side; `python -m tests.hostile.policy_table` writes it.
 
 - The columns are what the caller's organization is to the row: the customer or the provider of its charter, or an

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.sla.domain.parsing import parse_row
-from services.sla.domain.rows import READERS, Row, RowReader
+from services.sla.observations.domain.parsing import parse_row
+from services.sla.observations.service.rows import READERS, Row, RowReader
 from shared.pure.refusal import Refusal
 from tests.conftest import StartService
 from tests.hostile.bodies import in_chunks

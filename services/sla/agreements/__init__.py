@@ -1,0 +1,1 @@
+"""Agreements: the instruments SLAs hang on."""

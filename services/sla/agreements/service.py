@@ -1,0 +1,51 @@
+"""Register agreements."""
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.sla.agreements import policy
+from services.sla.agreements.domain import check_agreement
+from services.sla.agreements.models import Agreement
+from services.sla.agreements.schemas import AgreementCreate
+from services.sla.reviews.service import open_review
+from shared.contracts.sla import AgreementRegistered
+from shared.data.directory import governance
+from shared.data.history import record
+from shared.data.numbering import next_number
+from shared.reviews.domain import SubjectKind, next_due
+from shared.web.authz import Principal, require
+from shared.web.problems import checking_input
+
+
+async def register(
+    session: AsyncSession, caller: Principal, form: AgreementCreate, now: datetime
+) -> Agreement:
+    """A new agreement under a charter in force; its first review is due within 365 days of its start."""
+    charter = await governance(session, form.charter_id)
+    require(caller, policy.REGISTER_AGREEMENT, charter.scope)
+    with checking_input():
+        check_agreement(form.kind, form.gtc_number, form.total_amount, form.start_date, form.end_date)
+    values = form.model_dump(exclude={"next_review_due"})
+    agreement = Agreement(
+        **values,
+        customer_org_id=charter.customer_org_id,
+        provider_org_id=charter.provider_org_id,
+        number=await next_number(session, "AGR", form.charter_id, now),
+        next_review_due=next_due(form.start_date, form.next_review_due),
+    )
+    session.add(agreement)
+    event = AgreementRegistered(
+        agreement_id=agreement.id,
+        number=agreement.number,
+        title=agreement.title,
+        start_date=agreement.start_date,
+        end_date=agreement.end_date,
+        next_review_due=agreement.next_review_due,
+    )
+    await record(
+        session, by=caller, action=policy.REGISTER_AGREEMENT.name, row=agreement, event=event, now=now
+    )
+    open_review(session, SubjectKind.agreement, agreement, charter.content.calendars[0].zone, now)
+    await session.flush()
+    return agreement

@@ -1,1 +1,0 @@
-"""The rules of service levels: definitions, computation, reports and reviews."""

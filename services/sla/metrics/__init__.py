@@ -1,0 +1,1 @@
+"""Metrics: how they are defined, and how each aggregation measures."""

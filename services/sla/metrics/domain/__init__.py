@@ -1,0 +1,1 @@
+"""What a metric is, its windows, and one module per aggregation."""

@@ -1,0 +1,1 @@
+"""Observations: what the provider's systems saw."""

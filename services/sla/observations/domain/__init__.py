@@ -1,0 +1,1 @@
+"""An observation, and how one is read from a row."""

@@ -1,0 +1,1 @@
+"""Uploads: file formats, mappings of foreign tables, and the way into the database."""

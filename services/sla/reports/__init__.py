@@ -1,0 +1,1 @@
+"""Performance reports: scheduled, drafted, published, acknowledged."""

@@ -1,0 +1,148 @@
+"""Performance reports: scheduled, drafted and published by the provider, acknowledged by the customer."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query, Response
+from pydantic.json_schema import SkipJsonSchema
+
+from services.sla.reports import models, policy, queries
+from services.sla.reports.domain import ReportState
+from services.sla.reports.page import render
+from services.sla.reports.schemas import (
+    Report,
+    ReportAcknowledge,
+    ReportCommentary,
+    ReportCreate,
+    ReportPage,
+    ReportPublish,
+    ReportSummary,
+)
+from services.sla.reports.service import reporting as service
+from services.sla.reports.service import scheduling
+from shared.data.session import Session
+from shared.runtime.clock import Now
+from shared.web.app import new_router
+from shared.web.auth import allow
+from shared.web.authz import Principal
+from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
+from shared.web.requests import IfMatch, tagged
+
+router = new_router("reports", prefix="/sla/v1")
+
+MayRead = Annotated[Principal, allow(policy.READ_REPORT)]
+OfSla = Annotated[UUID | SkipJsonSchema[None], Query()]
+InState = Annotated[ReportState | SkipJsonSchema[None], Query()]
+OfPeriod = Annotated[str | SkipJsonSchema[None], Query(max_length=10, examples=["2026-10"])]
+Overdue = Annotated[bool | SkipJsonSchema[None], Query(description="published, or not, after the due time")]
+COLUMNS = tuple(ReportSummary.model_fields)
+
+
+@router.post("/slas/{sla_id}/reports", status_code=201, response_model=Report)
+async def create_report(
+    sla_id: UUID,
+    form: ReportCreate,
+    response: Response,
+    session: Session,
+    now: Now,
+    caller: Annotated[Principal, allow(policy.DRAFT_REPORT)],
+) -> models.Report:
+    """Schedule a report by hand; the timer schedules those of running SLAs."""
+    return tagged(response, await scheduling.create(session, caller, sla_id, form, now))
+
+
+@router.get("/reports", response_model=ReportPage)
+async def list_reports(
+    session: Session,
+    page: PageQuery,
+    caller: MayRead,
+    sla_id: OfSla = None,
+    state: InState = None,
+    period: OfPeriod = None,
+    overdue: Overdue = None,
+) -> Rows[models.Report]:
+    return await paginate(session, queries.reports(sla_id, state, period, overdue), models.Report, page)
+
+
+@router.get("/reports.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+async def export_reports(
+    session: Session,
+    caller: MayRead,
+    sla_id: OfSla = None,
+    state: InState = None,
+    period: OfPeriod = None,
+    overdue: Overdue = None,
+) -> Response:
+    """The same list for spreadsheets."""
+    rows = await all_rows(session, queries.reports(sla_id, state, period, overdue), models.Report)
+    return csv_response(
+        "reports.csv", COLUMNS, (ReportSummary.model_validate(row).model_dump() for row in rows)
+    )
+
+
+@router.get(
+    "/reports/{report_id}.html", response_class=Response, responses={200: {"content": {"text/html": {}}}}
+)
+async def get_report_page(report_id: UUID, session: Session, caller: MayRead) -> Response:
+    """The report as a page to read and print."""
+    return render(Report.model_validate(await service.get(session, caller, report_id)))
+
+
+@router.get("/reports/{report_id}", response_model=Report)
+async def get_report(report_id: UUID, response: Response, session: Session, caller: MayRead) -> models.Report:
+    return tagged(response, await service.get(session, caller, report_id))
+
+
+@router.post("/reports/{report_id}/draft", response_model=Report)
+async def draft_report(
+    report_id: UUID,
+    response: Response,
+    session: Session,
+    now: Now,
+    expected: IfMatch,
+    caller: Annotated[Principal, allow(policy.DRAFT_REPORT)],
+) -> models.Report:
+    """Compute the lines from the observations in effect; again as often as needed until publication."""
+    return tagged(response, await service.draft(session, caller, report_id, expected, now))
+
+
+@router.patch("/reports/{report_id}/commentary", response_model=Report)
+async def comment_report(
+    report_id: UUID,
+    form: ReportCommentary,
+    response: Response,
+    session: Session,
+    now: Now,
+    expected: IfMatch,
+    caller: Annotated[Principal, allow(policy.COMMENT_REPORT)],
+) -> models.Report:
+    """Give the summary and the causes of misses."""
+    return tagged(response, await service.comment(session, caller, report_id, form, expected, now))
+
+
+@router.post("/reports/{report_id}/publish", response_model=Report)
+async def publish_report(
+    report_id: UUID,
+    form: ReportPublish,
+    response: Response,
+    session: Session,
+    now: Now,
+    expected: IfMatch,
+    caller: Annotated[Principal, allow(policy.PUBLISH_REPORT)],
+) -> models.Report:
+    """Attest and publish for good; every miss needs its cause first."""
+    return tagged(response, await service.publish(session, caller, report_id, form, expected, now))
+
+
+@router.post("/reports/{report_id}/acknowledge", response_model=Report)
+async def acknowledge_report(
+    report_id: UUID,
+    form: ReportAcknowledge,
+    response: Response,
+    session: Session,
+    now: Now,
+    expected: IfMatch,
+    caller: Annotated[Principal, allow(policy.ACKNOWLEDGE_REPORT)],
+) -> models.Report:
+    """Confirm receipt without dispute; that is no waiver."""
+    return tagged(response, await service.acknowledge(session, caller, report_id, form, expected, now))

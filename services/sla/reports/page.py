@@ -1,0 +1,81 @@
+"""A report as a page that people read, print and hear read out."""
+
+from base64 import b64encode
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+
+from fastapi import Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from services.sla.metrics.domain.metric import Comparator
+from services.sla.metrics.schemas import AvailabilityRule, DurationRule, PercentileRule, level
+from services.sla.reports.schemas import Report
+from services.sla.results.domain import ResultStatus
+from shared.calendars.fiscal import zone_named
+
+_FOLDER = Path(__file__).resolve().parents[1] / "templates"
+_STYLE = (_FOLDER / "report.css").read_text()
+_HASH = b64encode(sha256(_STYLE.encode()).digest()).decode()
+_POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; frame-ancestors 'none'"
+
+# A symbol beside each word, so that nothing is said by colour alone.
+_STATUS: dict[ResultStatus, tuple[str, str]] = {
+    ResultStatus.met: ("✓", "Met"),
+    ResultStatus.missed_expected: ("✗", "Missed expected level"),
+    ResultStatus.missed_minimum: ("✗✗", "Missed minimum level"),
+    ResultStatus.not_applicable: ("–", "Not applicable"),
+    ResultStatus.no_data: ("!", "No data"),
+    ResultStatus.insufficient_data: ("?", "Too little data"),
+}
+_AT = {Comparator.gte: "at least", Comparator.lte: "at most"}
+
+
+def render(report: Report) -> Response:
+    """The page; its style is allowed by hash, and nothing else may load."""
+    zone = zone_named(report.zone)
+
+    def local(moment: datetime | None) -> str:
+        if moment is None:
+            return "not yet"
+        return f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+
+    page = _ENVIRONMENT.get_template("report.html").render(
+        report=report, local=local, style=_STYLE, counts=_counts(report)
+    )
+    return Response(page, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": _POLICY})
+
+
+def _counts(report: Report) -> dict[str, int]:
+    missed = sum(line.status.missed_level is not None for line in report.results)
+    met = sum(line.status is ResultStatus.met for line in report.results)
+    return {"met": met, "missed": missed, "other": len(report.results) - met - missed}
+
+
+def _described(rule: AvailabilityRule | PercentileRule | DurationRule) -> str:
+    """How the value comes about, in a sentence."""
+    match rule:
+        case AvailabilityRule(basis="checks"):
+            return "Availability: good checks of all checks outside approved maintenance."
+        case AvailabilityRule():
+            time = "the calendar's open time" if rule.agreed_time == "business" else "all time"
+            return f"Availability: minutes without outage of {time} less approved maintenance."
+        case PercentileRule():
+            of = "successful observations" if rule.successful_only else "all observations"
+            return f"{level(rule.percentile)}th percentile (nearest rank) of {of}."
+        case DurationRule():
+            limits = [f"{row.limit} for priority {row.priority}" for row in rule.limits_by_priority]
+            within = "; ".join([f"{rule.limit} {rule.clock} {rule.unit}", *limits])
+            return f"Share of items finished within {within}. Open overdue items count as failures."
+
+
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(_FOLDER),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters["level"] = level
+_ENVIRONMENT.filters["described"] = _described
+_ENVIRONMENT.globals.update(status=_STATUS, at=_AT)

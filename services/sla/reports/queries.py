@@ -1,0 +1,62 @@
+"""Selects of reports worth a name. Row-level security already hides what the caller may not see."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.sla.reports.domain import ReportState
+from services.sla.reports.models import Report, ReportResult
+from services.sla.slas.models import Sla
+from shared.data.session import claimed, given
+
+_UNPUBLISHED = (ReportState.scheduled, ReportState.drafted)
+
+
+def reports(
+    sla_id: UUID | None, state: ReportState | None, period: str | None, overdue: bool | None
+) -> Select[Report]:
+    """Reports; `overdue` asks for those that were, or were not, published too late."""
+    return select(Report).where(
+        *given(Report.sla_id, sla_id),
+        *given(Report.state, state),
+        *given(Report.period, period),
+        *given(Report.overdue_at.is_not(None), overdue),
+    )
+
+
+async def report_of(session: AsyncSession, sla_id: UUID, period: str) -> Report | None:
+    found = await session.scalars(select(Report).where(Report.sla_id == sla_id, Report.period == period))
+    return found.one_or_none()
+
+
+async def lines(session: AsyncSession, report_id: UUID) -> list[ReportResult]:
+    """The lines of a report in the order of the SLA; none for those who may not see a draft."""
+    found = await session.scalars(
+        select(ReportResult).where(ReportResult.report_id == report_id).order_by(ReportResult.position)
+    )
+    return list(found)
+
+
+async def slas_to_report(session: AsyncSession, now: datetime) -> list[Sla]:
+    """SLAs whose running period has ended; claimed for this transaction."""
+    return await claimed(session, select(Sla).where(Sla.next_report_at <= now).order_by(Sla.next_report_at))
+
+
+async def reports_overdue(session: AsyncSession, now: datetime) -> list[Report]:
+    """Unpublished reports past their due time and not yet marked; claimed for this transaction."""
+    late = select(Report).where(
+        Report.due_at < now, Report.overdue_at.is_(None), Report.state.in_(_UNPUBLISHED)
+    )
+    return await claimed(session, late.order_by(Report.due_at))
+
+
+async def reports_unanswered(session: AsyncSession, now: datetime) -> list[Report]:
+    """Published reports past the customer's window and not yet marked; claimed for this transaction."""
+    late = select(Report).where(
+        Report.acknowledge_due < now,
+        Report.ack_overdue_at.is_(None),
+        Report.state == ReportState.published,
+    )
+    return await claimed(session, late.order_by(Report.acknowledge_due))

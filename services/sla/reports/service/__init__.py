@@ -1,0 +1,1 @@
+"""What is done to reports, by people and by the timer."""

@@ -1,0 +1,116 @@
+"""Which reports are owed and when: by the timer as periods end, or asked for by hand."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import set_committed_value
+
+from services.sla.reports import policy, queries
+from services.sla.reports.domain import ReportState, report_due
+from services.sla.reports.models import Report
+from services.sla.reports.schemas import ReportCreate
+from services.sla.results.service import period_of_sla
+from services.sla.slas.domain import following
+from services.sla.slas.models import Sla
+from services.sla.slas.service import set_next_report
+from shared.calendars.business_time import business_calendar
+from shared.calendars.fiscal import Period, period_of
+from shared.contracts.sla import AcknowledgementOverdue, ReportOverdue
+from shared.data.directory import governance
+from shared.data.history import note, record
+from shared.data.numbering import next_number
+from shared.data.session import inherited, load_for_update
+from shared.web.authz import SYSTEM, Actor, Principal, require
+from shared.web.problems import Conflict
+
+
+async def create(
+    session: AsyncSession, caller: Principal, sla_id: UUID, form: ReportCreate, now: datetime
+) -> Report:
+    """Schedule the report of a period by hand; `Conflict` when it exists already."""
+    sla = await load_for_update(session, Sla, sla_id, None)
+    require(caller, policy.DRAFT_REPORT, sla.scope)
+    period = period_of_sla(sla, form.period)
+    if await queries.report_of(session, sla.id, period.label) is not None:
+        raise Conflict("report_exists", f"The report for {period.label} exists already.")
+    return await _schedule(session, caller, sla, period, now)
+
+
+async def schedule_ended(session: AsyncSession, now: datetime) -> int:
+    """Timer: schedule the report of each period that has ended, and look ahead to the next one."""
+    slas = await queries.slas_to_report(session, now)
+    for sla in slas:
+        assert sla.next_period_start is not None  # it stands beside next_report_at, which is due
+        period = period_of(sla.period, sla.next_period_start)
+        if await queries.report_of(session, sla.id, period.label) is None:
+            await _schedule(session, SYSTEM, sla, period, now)
+        charter = await governance(session, sla.charter_id)
+        zone = charter.content.calendar(sla.calendar).zone
+        set_next_report(sla, following(period, sla.end_date), zone)
+        await session.flush()
+    return len(slas)
+
+
+async def raise_overdue(session: AsyncSession, now: datetime) -> int:
+    """Timer: say once of each report that it was not published in time (M3 R4)."""
+    reports = await queries.reports_overdue(session, now)
+    for report in reports:
+        report.overdue_at = now
+        event = ReportOverdue(
+            report_id=report.id,
+            sla_id=report.sla_id,
+            title=report.title,
+            period=report.period,
+            due=report.due_at,
+        )
+        await record(session, by=SYSTEM, action="report.overdue", row=report, event=event, now=now)
+    return len(reports)
+
+
+async def raise_unanswered(session: AsyncSession, now: datetime) -> int:
+    """Timer: say once of each published report that the customer has not answered in its window."""
+    reports = await queries.reports_unanswered(session, now)
+    for report in reports:
+        assert report.acknowledge_due is not None  # the query compared it
+        report.ack_overdue_at = now
+        event = AcknowledgementOverdue(
+            report_id=report.id,
+            sla_id=report.sla_id,
+            title=report.title,
+            period=report.period,
+            due=report.acknowledge_due,
+        )
+        await record(session, by=SYSTEM, action="report.ack_overdue", row=report, event=event, now=now)
+    return len(reports)
+
+
+async def _schedule(session: AsyncSession, by: Actor, sla: Sla, period: Period, now: datetime) -> Report:
+    charter = await governance(session, sla.charter_id)
+    rules = charter.content.calendar(sla.calendar)
+    report = Report(
+        **inherited(sla, now),
+        number=await next_number(session, "SR", sla.charter_id, now),
+        sla_id=sla.id,
+        sla_number=sla.number,
+        title=f"{sla.title}, {period.label}",
+        period=period.label,
+        period_start=period.start_date,
+        period_end=period.last_day,
+        state=ReportState.scheduled,
+        due_at=report_due(period, business_calendar(rules), sla.due_business_day),
+        due_rule=f"end of business day {sla.due_business_day} after {period.last_day}",
+        calendar=rules.key,
+        calendar_version=rules.version,
+        charter_version=charter.charter_version,
+        zone=rules.zone,
+        summary="",
+        remarks="",
+    )
+    session.add(report)
+    detail = {"period": period.label, "due_at": report.due_at, "due_rule": report.due_rule}
+    await note(
+        session, by=by, action="report.schedule", kind="sla_report", row=report, now=now, detail=detail
+    )
+    set_committed_value(report, "results", [])
+    return report

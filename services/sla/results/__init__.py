@@ -1,0 +1,1 @@
+"""Results: what metrics come to, live or as published."""

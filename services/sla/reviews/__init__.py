@@ -1,0 +1,1 @@
+"""The customer's yearly review of agreements and SLAs."""

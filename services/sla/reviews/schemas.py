@@ -1,0 +1,38 @@
+"""Yearly reviews, in and out."""
+
+from datetime import date, datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from shared.reviews.domain import Determination, ReviewState, SubjectKind
+from shared.web.schemas import In, LongText, Out
+
+
+class ReviewDetermine(In):
+    """What the customer's Business Owner concludes, and why."""
+
+    outcome: Determination
+    rationale: Annotated[LongText, Field(min_length=1)]
+
+
+class Review(Out):
+    """A yearly review of an agreement or SLA (M3 R5), running or determined."""
+
+    id: UUID
+    version: int
+    subject_kind: SubjectKind
+    subject_id: UUID
+    due: date
+    zone: str
+    state: ReviewState
+    is_overdue: bool
+    raised: list[str]
+    outcome: Determination | None
+    rationale: str
+    determined_at: datetime | None
+    determined_by: UUID | None
+    determiner_name: str | None
+    created_at: datetime
+    updated_at: datetime

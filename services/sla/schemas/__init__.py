@@ -1,1 +1,0 @@
-"""What the sla service takes in and gives out."""

@@ -1,0 +1,1 @@
+"""SLAs with their metrics and the timeline of their reports."""

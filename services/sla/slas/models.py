@@ -1,0 +1,41 @@
+"""The table of SLAs."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from services.sla.base import Base
+from shared.calendars.fiscal import PeriodKind
+from shared.data.session import EnumText, Governed
+
+
+class Sla(Governed, Base):
+    """A service level agreement. `metrics` are definitions, in the order of the report.
+
+    `next_report_at` is when the period starting on `next_period_start` ends and its report is owed.
+    """
+
+    __tablename__ = "sla"
+    __table_args__ = (
+        UniqueConstraint("charter_id", "number"),
+        Index("ix_sla_next_report_at", "next_report_at"),
+    )
+
+    number: Mapped[str]
+    agreement_id: Mapped[UUID] = mapped_column(ForeignKey("agreement.id"), index=True)
+    title: Mapped[str]
+    service: Mapped[str]
+    effective_date: Mapped[date]
+    end_date: Mapped[date]
+    remediation_policy: Mapped[str]
+    calendar: Mapped[str]
+    period: Mapped[PeriodKind] = mapped_column(EnumText(PeriodKind))
+    due_business_day: Mapped[int]
+    acknowledge_within_business_days: Mapped[int]
+    metrics: Mapped[list[Any]]
+    next_review_due: Mapped[date]
+    next_period_start: Mapped[date | None]
+    next_report_at: Mapped[datetime | None]
