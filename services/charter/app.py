@@ -2,14 +2,18 @@
 
 from fastapi import FastAPI
 
-from services.charter.api import charters, members, organizations, reviews
 from services.charter.base import Base
-from services.charter.consumers import HANDLERS
+from services.charter.charters import api as charters
+from services.charter.charters import due as charters_due
+from services.charter.members import api as members
+from services.charter.organizations import api as organizations
+from services.charter.reviews import api as reviews
+from services.charter.reviews import due as reviews_due
 from services.charter.settings import Settings
-from services.charter.timers import TIMERS
+from shared.contracts.base import Event
 from shared.messaging.bus import Bus
 from shared.runtime.clock import Clock, system_clock
-from shared.runtime.kernel import ServiceInfo
+from shared.runtime.kernel import Handler, ServiceInfo
 from shared.web.app import new_app
 
 SERVICE = ServiceInfo(
@@ -28,6 +32,9 @@ SERVICE = ServiceInfo(
     ),
 )
 ROUTERS = (organizations.router, members.router, charters.router, reviews.router)
+# The charter service follows no other service: it is where everything starts.
+HANDLERS: dict[type[Event], Handler] = {}
+TIMERS = (*charters_due.TIMERS, *reviews_due.TIMERS)
 
 
 def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system_clock) -> FastAPI:

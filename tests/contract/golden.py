@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from services.charter.domain.model_charter import model_charter
+from services.charter.charters.domain.model_charter import model_charter
 from services.registry import SERVICES
 from shared.contracts import registry
 from shared.contracts.base import Event, Scope

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from concordat.embedded.issuer import ISSUER
-from services.charter.domain.model_charter import model_charter
+from services.charter.charters.domain.model_charter import model_charter
 from shared.contracts.base import Scope
 from shared.contracts.charter import CharterActivated, MemberChanged, OrganizationRegistered
 from shared.contracts.governance import ExecutableCharter, Role

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.changes.matters.domain.impact import ImpactValue, known_dimensions
 from services.changes.matters.domain.routing import RequestReason, competent_order, covers, route
-from services.charter.domain.model_charter import model_charter
+from services.charter.charters.domain.model_charter import model_charter
 from shared.contracts.governance import BodyKind
 
 CHARTER = model_charter(

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from services.changes.matters.domain.escalation import body_after_expiry, clock_of, elevated_at, next_body
-from services.charter.domain.model_charter import model_charter
+from services.charter.charters.domain.model_charter import model_charter
 from shared.contracts.governance import ExecutableCharter, Severity
 from shared.pure.refusal import Refusal
 

@@ -8,7 +8,7 @@ import pytest
 
 from services.changes.matters.domain.impact import ImpactValue
 from services.changes.matters.domain.routing import RequestReason, Route, route
-from services.charter.domain.model_charter import model_charter
+from services.charter.charters.domain.model_charter import model_charter
 from shared.contracts.governance import DecisionRight, ExecutableCharter, LimitKind
 from shared.pure.refusal import Refusal
 

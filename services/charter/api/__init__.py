@@ -1,1 +1,0 @@
-"""Routes of the charter service, one module per aggregate."""

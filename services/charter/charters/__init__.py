@@ -1,0 +1,1 @@
+"""The governance charter: draft, ratification, the text in force."""

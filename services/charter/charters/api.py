@@ -1,0 +1,159 @@
+"""Charters: drafted together, frozen, signed by both parties."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query, Response
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
+
+from services.charter.charters import models, policy, queries
+from services.charter.charters.domain.findings import Finding
+from services.charter.charters.domain.states import CharterState
+from services.charter.charters.schemas import (
+    Charter,
+    CharterCreate,
+    CharterDecline,
+    CharterPage,
+    CharterSign,
+    CharterSummary,
+    ExecutableCharterIn,
+    Validation,
+)
+from services.charter.charters.service import drafting, ratification
+from shared.contracts.governance import ExecutableCharter
+from shared.data.directory import CONTENT
+from shared.data.session import Session, load
+from shared.runtime.clock import Now
+from shared.web.app import new_router
+from shared.web.auth import allow
+from shared.web.authz import Principal
+from shared.web.pages import PageQuery, Rows, all_rows, csv_response
+from shared.web.requests import IfMatch, tagged
+
+router = new_router("charters", prefix="/charter/v1")
+
+MayRead = Annotated[Principal, allow(policy.READ_CHARTER)]
+ByState = Annotated[CharterState | SkipJsonSchema[None], Query()]
+VersionNumber = Annotated[int, Field(ge=1, le=1_000_000)]
+COLUMNS = tuple(CharterSummary.model_fields)
+
+
+@router.post("/charters", status_code=201, response_model=Charter)
+async def create_charter(
+    form: CharterCreate,
+    response: Response,
+    session: Session,
+    now: Now,
+    caller: Annotated[Principal, allow(policy.DRAFT_CHARTER)],
+) -> models.Charter:
+    """Start a draft between the caller's organization and another one."""
+    return tagged(response, await drafting.draft(session, caller, form, now))
+
+
+@router.get("/charters", response_model=CharterPage)
+async def list_charters(
+    session: Session, page: PageQuery, caller: MayRead, state: ByState = None
+) -> Rows[models.Charter]:
+    return await queries.charter_page(session, state, page)
+
+
+@router.get("/charters.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+async def export_charters(session: Session, caller: MayRead, state: ByState = None) -> Response:
+    """The same list for spreadsheets."""
+    rows = await all_rows(session, queries.charters(state), models.Charter)
+    return csv_response("charters.csv", COLUMNS, (_cells(row) for row in rows))
+
+
+def _cells(row: models.Charter) -> dict[str, object]:
+    cells = CharterSummary.model_validate(row).model_dump()
+    return cells | {"observer_org_ids": " ".join(map(str, row.observer_org_ids))}
+
+
+@router.get("/charters/{charter_id}", response_model=Charter)
+async def get_charter(
+    charter_id: UUID, response: Response, session: Session, caller: MayRead
+) -> models.Charter:
+    return tagged(response, await drafting.load_charter(session, charter_id))
+
+
+@router.get("/charters/{charter_id}/content")
+async def get_charter_content(
+    charter_id: UUID,
+    response: Response,
+    session: Session,
+    caller: MayRead,
+    charter_version: Annotated[VersionNumber | SkipJsonSchema[None], Query()] = None,
+) -> ExecutableCharter:
+    """The whole text as it is now, or a ratified version as it was signed."""
+    row: models.Charter | models.CharterVersion = tagged(
+        response, await load(session, models.Charter, charter_id)
+    )
+    if charter_version is not None:
+        row = tagged(response, await queries.ratified_version(session, charter_id, charter_version))
+    return CONTENT.validate_python(row.content)
+
+
+@router.put("/charters/{charter_id}/content", response_model=Charter)
+async def replace_charter_content(
+    charter_id: UUID,
+    form: ExecutableCharterIn,
+    response: Response,
+    session: Session,
+    now: Now,
+    expected: IfMatch,
+    caller: Annotated[Principal, allow(policy.EDIT_CHARTER)],
+) -> models.Charter:
+    """Replace the whole text of a draft."""
+    content = form.as_domain()
+    return tagged(
+        response, await drafting.replace_content(session, caller, charter_id, content, expected, now)
+    )
+
+
+@router.post("/charters/{charter_id}/validate", response_model=Validation)
+async def validate_charter(charter_id: UUID, session: Session, caller: MayRead) -> dict[str, list[Finding]]:
+    """Every rule the text breaks, at once."""
+    return {"findings": await drafting.check(session, await load(session, models.Charter, charter_id))}
+
+
+@router.post("/charters/{charter_id}/freeze", response_model=Charter)
+async def freeze_charter(
+    charter_id: UUID,
+    response: Response,
+    session: Session,
+    now: Now,
+    expected: IfMatch,
+    caller: Annotated[Principal, allow(policy.FREEZE_CHARTER)],
+) -> models.Charter:
+    """Open ratification. A text that breaks rules is refused with all of them."""
+    return tagged(response, await drafting.freeze(session, caller, charter_id, expected, now))
+
+
+@router.post("/charters/{charter_id}/sign", response_model=Charter)
+async def sign_charter(
+    charter_id: UUID,
+    form: CharterSign,
+    response: Response,
+    session: Session,
+    now: Now,
+    expected: IfMatch,
+    caller: Annotated[Principal, allow(policy.SIGN_CHARTER)],
+) -> models.Charter:
+    """Sign the frozen text for the caller's party. The last signature ratifies the charter."""
+    return tagged(response, await ratification.sign(session, caller, charter_id, form, expected, now))
+
+
+@router.post("/charters/{charter_id}/decline", response_model=Charter)
+async def decline_charter(
+    charter_id: UUID,
+    form: CharterDecline,
+    response: Response,
+    session: Session,
+    now: Now,
+    expected: IfMatch,
+    caller: Annotated[Principal, allow(policy.DECLINE_CHARTER)],
+) -> models.Charter:
+    """Send the text back to draft. Signatures given so far are void."""
+    row = await ratification.decline(session, caller, charter_id, form.reason, expected, now)
+    return tagged(response, row)

@@ -1,0 +1,1 @@
+"""The rules of a charter's text and of its ratification."""

@@ -1,0 +1,106 @@
+"""Charters, their ratified versions and their signatures."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
+
+from services.charter.base import Base
+from services.charter.charters.domain.signing import Signatory, Signed, missing
+from services.charter.charters.domain.states import CharterState
+from shared.contracts.governance import Party, Role
+from shared.data.session import EnumText, Governed
+
+_VALID = text("voided_at IS NULL")
+
+
+class Signature(Governed, Base):
+    """One signature over a frozen text. A decline voids it and keeps it."""
+
+    __tablename__ = "signature"
+    __table_args__ = (
+        Index(
+            "uq_signature_member",
+            "charter_id",
+            "charter_version",
+            "member_id",
+            unique=True,
+            postgresql_where=_VALID,
+        ),
+        Index(
+            "uq_signature_role",
+            "charter_id",
+            "charter_version",
+            "party",
+            "role",
+            unique=True,
+            postgresql_where=_VALID,
+        ),
+    )
+
+    charter_version: Mapped[int]
+    party: Mapped[Party] = mapped_column(EnumText(Party))
+    role: Mapped[Role] = mapped_column(EnumText(Role))
+    member_id: Mapped[UUID]
+    display_name: Mapped[str]
+    content_hash: Mapped[str]
+    voided_at: Mapped[datetime | None]
+
+    @property
+    def signed_at(self) -> datetime:
+        return self.created_at
+
+    def as_signed(self) -> Signed:
+        return Signed(
+            party=self.party, role=self.role, member_id=self.member_id, content_hash=self.content_hash
+        )
+
+
+class Charter(Governed, Base):
+    """The charter as it is now. Its `charter_id` is its own id.
+
+    `activates_at` is set by the last signature: the start of the effective date where the charter applies.
+    """
+
+    __tablename__ = "charter"
+    __table_args__ = (
+        UniqueConstraint("number"),
+        Index("ix_charter_activates_at", "activates_at", postgresql_where=text("state = 'ratification'")),
+    )
+
+    number: Mapped[str]
+    title: Mapped[str]
+    state: Mapped[CharterState] = mapped_column(EnumText(CharterState))
+    charter_version: Mapped[int]
+    content: Mapped[dict[str, Any]]
+    content_hash: Mapped[str]
+    findings_count: Mapped[int]
+    effective_date: Mapped[date]
+    next_review_due: Mapped[date]
+    observer_org_ids: Mapped[list[UUID]]
+    activates_at: Mapped[datetime | None]
+    activated_at: Mapped[datetime | None]
+
+    signatures: Mapped[list[Signature]] = relationship(
+        lazy="raise", viewonly=True, primaryjoin=lambda: Charter.id == foreign(Signature.charter_id)
+    )
+
+    @property
+    def missing_signatories(self) -> tuple[Signatory, ...]:
+        """Who has still to sign; asks nobody to sign a draft."""
+        if self.state is CharterState.draft:
+            return ()
+        return missing([signature.as_signed() for signature in self.signatures])
+
+
+class CharterVersion(Governed, Base):
+    """The text of a ratified version, for ever as it was signed."""
+
+    __tablename__ = "charter_version"
+    __table_args__ = (UniqueConstraint("charter_id", "charter_version"),)
+
+    charter_version: Mapped[int]
+    content: Mapped[dict[str, Any]]
+    content_hash: Mapped[str]

@@ -1,0 +1,74 @@
+"""Selects about charters. Row-level security already hides what the caller may not see."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.charter.charters.domain.states import CharterState
+from services.charter.charters.models import Charter, CharterVersion, Signature
+from services.charter.members.models import Member
+from shared.contracts.governance import Party
+from shared.web.pages import PageRequest, Rows, paginate
+from shared.web.problems import NotFound
+
+BATCH = 50
+
+
+def charters(state: CharterState | None) -> Select[Charter]:
+    """The caller's charters, in one state or in any."""
+    statement = select(Charter)
+    return statement if state is None else statement.where(Charter.state == state)
+
+
+async def charter_page(session: AsyncSession, state: CharterState | None, page: PageRequest) -> Rows[Charter]:
+    return await paginate(session, charters(state), Charter, page)
+
+
+async def ratified_version(session: AsyncSession, charter_id: UUID, charter_version: int) -> CharterVersion:
+    """The signed text of a version; `NotFound` when that version was never ratified."""
+    found = await session.scalars(
+        select(CharterVersion).where(
+            CharterVersion.charter_id == charter_id, CharterVersion.charter_version == charter_version
+        )
+    )
+    row = found.one_or_none()
+    if row is None:
+        raise NotFound("ratified charter version")
+    return row
+
+
+async def signatures(session: AsyncSession, charter: Charter) -> list[Signature]:
+    """The signatures that stand under the charter's present text, oldest first."""
+    found = await session.scalars(
+        select(Signature)
+        .where(
+            Signature.charter_id == charter.id,
+            Signature.charter_version == charter.charter_version,
+            Signature.voided_at.is_(None),
+        )
+        .order_by(Signature.id)
+    )
+    return list(found)
+
+
+async def parties_of_members(session: AsyncSession, charter: Charter) -> dict[str, Party]:
+    """The active members of both parties, by id."""
+    sides = {charter.customer_org_id: Party.customer, charter.provider_org_id: Party.provider}
+    rows = await session.execute(
+        select(Member.id, Member.org_id).where(Member.org_id.in_(sides), Member.active)
+    )
+    return {str(member_id): sides[org_id] for member_id, org_id in rows}
+
+
+async def charters_to_activate(session: AsyncSession, now: datetime) -> list[Charter]:
+    """Ratified charters whose effective date has begun; claimed for this transaction."""
+    found = await session.scalars(
+        select(Charter)
+        .where(Charter.state == CharterState.ratification, Charter.activates_at <= now)
+        .order_by(Charter.activates_at)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    return list(found)

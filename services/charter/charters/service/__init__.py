@@ -1,0 +1,1 @@
+"""Use cases of charters: drafting them together, ratifying them."""

@@ -1,0 +1,1 @@
+"""People of an organization and what they do for it."""

@@ -1,0 +1,1 @@
+"""The agencies and providers that govern together."""

@@ -1,0 +1,1 @@
+"""The yearly review of a charter, determined by both parties."""

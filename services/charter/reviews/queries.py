@@ -1,0 +1,44 @@
+"""Selects about reviews. Row-level security already hides what the caller may not see."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.charter.reviews.models import CharterReview, ReviewStatement
+from shared.contracts.governance import Party
+from shared.reviews.domain import ReviewState
+from shared.web.problems import NotFound
+
+BATCH = 50
+
+
+async def open_review(session: AsyncSession, charter_id: UUID, *, for_update: bool = False) -> CharterReview:
+    """The charter's running review; `NotFound` before its first activation."""
+    statement = select(CharterReview).where(
+        CharterReview.charter_id == charter_id, CharterReview.state == ReviewState.open
+    )
+    row = (await session.scalars(statement.with_for_update() if for_update else statement)).one_or_none()
+    if row is None:
+        raise NotFound("charter review")
+    return row
+
+
+async def statements(session: AsyncSession, review: CharterReview) -> Mapping[Party, ReviewStatement]:
+    """What each party has determined so far."""
+    rows = await session.scalars(select(ReviewStatement).where(ReviewStatement.review_id == review.id))
+    return {row.party: row for row in rows}
+
+
+async def reviews_to_look_at(session: AsyncSession, now: datetime) -> list[CharterReview]:
+    """Open reviews whose clock has something to say; claimed for this transaction."""
+    found = await session.scalars(
+        select(CharterReview)
+        .where(CharterReview.state == ReviewState.open, CharterReview.wakes_at <= now)
+        .order_by(CharterReview.wakes_at)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    return list(found)

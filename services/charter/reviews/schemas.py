@@ -1,0 +1,39 @@
+"""Reviews, in and out."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from services.charter.charters.schemas import Reason
+from shared.contracts.governance import Party
+from shared.reviews.domain import Determination, ReviewState
+from shared.web.schemas import In, Out
+
+
+class ReviewDetermine(In):
+    outcome: Determination
+    rationale: Reason
+
+
+class ReviewStatement(Out):
+    party: Party
+    outcome: Determination
+    rationale: str
+    member_id: UUID
+    stated_at: datetime
+
+
+class CharterReview(Out):
+    """A yearly review. It closes when the Business Owners of both parties determine the same outcome."""
+
+    id: UUID
+    version: int
+    charter_id: UUID
+    due: date
+    state: ReviewState
+    is_overdue: bool
+    raised: list[str]
+    statements: list[ReviewStatement]
+    outcome: Determination | None
+    determined_at: datetime | None
+    created_at: datetime
+    updated_at: datetime

@@ -1,1 +1,0 @@
-"""What the charter service reads and answers."""
