@@ -32,11 +32,12 @@ from shared.audit.keys import KeyRing, VerifyingKey
 from shared.contracts.base import Visibility, rfc3339
 from shared.contracts.governance import Role
 from shared.data.session import Database, Identity, Session
+from shared.pure.refusal import Missing
 from shared.runtime.clock import Now
 from shared.web.auth import allow
 from shared.web.authz import EVERYONE, Action, Principal
 from shared.web.pages import Page, PageQuery, PageRequest, read_cursor, write_cursor
-from shared.web.problems import BadRequest, NotFound
+from shared.web.problems import BadRequest
 from shared.web.schemas import Out
 
 READ_AUDIT = Action("audit.read", parties=EVERYONE, roles=frozenset(Role), sysadmin=True)
@@ -200,7 +201,7 @@ async def export_audit_chain(
     kernel = request.app.state.kernel
     rows = _of_chain(select(AUDIT), charter_id, visibility)
     if (await session.execute(rows.limit(1))).first() is None:
-        raise NotFound("audit chain")
+        raise Missing("audit chain")
     header = {
         "kind": "header",
         "format": EXPORT_FORMAT,

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from shared.calendars.fiscal import nth_weekday, zone_named
 from shared.contracts.governance import CalendarRules, OpenHours
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refused
 
 _MONDAY, _THURSDAY, _SATURDAY, _SUNDAY = 0, 3, 5, 6
 _IN_LIEU = {_SATURDAY: timedelta(days=-1), _SUNDAY: timedelta(days=1)}
@@ -80,7 +80,7 @@ def check_rules(rules: CalendarRules) -> None:
     """
     zone_named(rules.zone)
     if not rules.hours:
-        raise Refusal("calendar_never_opens", "Give the calendar at least one row of open hours.", "/hours")
+        raise Refused("calendar_never_opens", "Give the calendar at least one row of open hours.", "/hours")
     for index, row in enumerate(rules.hours):
         _check_hours(row, f"/hours/{index}")
 
@@ -92,10 +92,10 @@ def closes_at_midnight(row: OpenHours) -> bool:
 
 def _check_hours(row: OpenHours, pointer: str) -> None:
     if row.weekday not in range(7):
-        raise Refusal("invalid_open_hours", "Weekdays run from 0 (Monday) to 6 (Sunday).", pointer)
+        raise Refused("invalid_open_hours", "Weekdays run from 0 (Monday) to 6 (Sunday).", pointer)
     if row.opens >= row.closes and not closes_at_midnight(row):
         message = "Hours close after they open, on the same day; write a night as two rows around 00:00."
-        raise Refusal("invalid_open_hours", message, pointer)
+        raise Refused("invalid_open_hours", message, pointer)
 
 
 @lru_cache(maxsize=512)

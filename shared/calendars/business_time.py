@@ -17,7 +17,7 @@ from shared.calendars.business_days import check_rules, closing_reason
 from shared.calendars.fiscal import ONE_DAY, zone_named
 from shared.calendars.open_hours import Interval, OpenYear, open_year
 from shared.contracts.governance import CalendarRules, ClockUnit
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refused
 
 FIRST_YEAR, LAST_YEAR = 1990, 2149
 _REACHES = (0, 4, 32, LAST_YEAR - FIRST_YEAR)
@@ -150,7 +150,7 @@ class BusinessCalendar:
             return self._years[day.year].closes[day]
         except KeyError:
             reason = closing_reason(self.rules, day) or "no open hours"
-            raise Refusal("not_a_business_day", f"{day} is not a business day ({reason}).") from None
+            raise Refused("not_a_business_day", f"{day} is not a business day ({reason}).") from None
 
     def deadline(self, start: datetime, limit: int, unit: ClockUnit) -> datetime:
         """`limit` open hours after `start`, or the end of the `limit`-th business day after its day."""
@@ -268,5 +268,5 @@ def _within(answer: D) -> D:
     return answer
 
 
-def _outside() -> Refusal:
-    return Refusal("outside_calendar", f"Calendars run from {FIRST_YEAR} to {LAST_YEAR}.")
+def _outside() -> Refused:
+    return Refused("outside_calendar", f"Calendars run from {FIRST_YEAR} to {LAST_YEAR}.")

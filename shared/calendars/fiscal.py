@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refused
 
 ONE_DAY = timedelta(days=1)
 _FIRST_MONTH = 10
@@ -148,7 +148,7 @@ def zone_named(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         message = f"{name!r} is not a known IANA time zone; give one such as America/New_York."
-        raise Refusal("unknown_zone", message, "/zone") from None
+        raise Refused("unknown_zone", message, "/zone") from None
 
 
 def nth_weekday(year: int, month: int, weekday: int, n: int) -> date:

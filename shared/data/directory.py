@@ -17,7 +17,7 @@ from shared.contracts.base import Event, Received, Scope
 from shared.contracts.charter import CharterActivated, CharterDrafted, MemberChanged, OrganizationRegistered
 from shared.contracts.governance import ExecutableCharter
 from shared.pure.canonical import canonical_json
-from shared.web.problems import NotFound
+from shared.pure.refusal import Missing
 
 CONTENT: TypeAdapter[ExecutableCharter] = TypeAdapter(ExecutableCharter)
 
@@ -59,10 +59,10 @@ _contents: dict[str, ExecutableCharter] = {}
 
 
 async def governance(session: AsyncSession, charter_id: UUID, version: int | None = None) -> Governance:
-    """The charter version in force (or the pinned one); `NotFound` when none is, or it is not the caller's."""
+    """The charter version in force (or the pinned one); `Missing` when none is, or it is not the caller's."""
     row = (await session.execute(_GOVERNANCE, {"charter": charter_id, "version": version})).one_or_none()
     if row is None:
-        raise NotFound("charter in force")
+        raise Missing("charter in force")
     return Governance(
         charter_id=row.charter_id,
         charter_version=row.charter_version,

@@ -35,8 +35,8 @@ from shared.contracts.governance import Role
 from shared.data.ids import uuid7
 from shared.data.tables.kernel import kernel_tables
 from shared.data.tables.messaging import messaging_tables
+from shared.pure.refusal import Forbidden, Missing, Stale
 from shared.web.authz import NOBODY, Principal
-from shared.web.problems import Forbidden, NotFound, PreconditionFailed
 
 FIRST_ANSWER_SECONDS = 5.0
 _NEWS = "news"
@@ -261,23 +261,23 @@ async def _begin_as(session: AsyncSession, identity: Identity) -> Principal:
 
 
 async def load(session: AsyncSession, model: type[R], row_id: UUID) -> R:
-    """The row, or `NotFound`: a foreign row looks like a missing one."""
+    """The row, or `Missing`: a foreign row looks like a missing one."""
     row = await session.get(model, row_id)
     if row is None:
-        raise NotFound(_spoken(model))
+        raise Missing(_spoken(model))
     return row
 
 
 async def load_for_update(session: AsyncSession, model: type[R], row_id: UUID, expected: int | None) -> R:
-    """The locked row; `PreconditionFailed` when its version is not the one the caller read."""
+    """The locked row; `Stale` when its version is not the one the caller read."""
     found = await session.execute(
         select(model).where(model.id == row_id).with_for_update().execution_options(populate_existing=True)
     )
     row = found.scalar_one_or_none()
     if row is None:
-        raise NotFound(_spoken(model))
+        raise Missing(_spoken(model))
     if expected is not None and row.version != expected:
-        raise PreconditionFailed
+        raise Stale
     return row
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.messaging.failures import Failure, classify
 from shared.messaging.inbox import Inbox, storable
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refused
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ async def discard_dead_letters(
 ) -> list[UUID]:
     """Give letters up for good; returns those that were still waiting. Refuses `reason_required`."""
     if not (decision.reason or "").strip():
-        raise Refusal("reason_required", "say why these events may be lost to this consumer", "/reason")
+        raise Refused("reason_required", "say why these events may be lost to this consumer", "/reason")
     keys, letters = await _take(session, consumer, ids, aggregate_id)
     given_up = [
         x.id for x in letters if x.id in set(ids) or (aggregate_id and x.aggregate_id == aggregate_id)

@@ -1,18 +1,12 @@
 """Why a message could not be handled, which decides what happens to it."""
 
-import asyncio
-import socket
-from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final
 
-import asyncpg
-from asyncpg.exceptions import _base as driver
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from shared.pure.refusal import Refusal
+from shared.data.database_errors import DatabaseError, kind_of
+from shared.pure.refusal import Missing, NotYet, Refusal
 
 
 class Failure(StrEnum):
@@ -42,49 +36,22 @@ class Poison(Permanent):
     """The message is not an event of ours at all."""
 
 
-UNREACHABLE: Final = (
-    ConnectionError,
-    TimeoutError,
-    socket.gaierror,
-    asyncio.IncompleteReadError,
-    asyncpg.InternalClientError,
-)
-# What the driver refuses to encode never reaches the server, so it has no state.
-UNSTORABLE: Final = (driver.DataError,)
-# PostgreSQL: connection, resources, rollback by concurrency, shutdown, system, lock time-out, read-only standby.
-UNAVAILABLE: Final = ("08", "53", "57P", "40", "58", "55P03", "25006")
-CANCELLED: Final = "57014"
-BAD_DATA: Final = "22"
+_BY_DATABASE: Final = {
+    DatabaseError.UNAVAILABLE: Failure.INFRASTRUCTURE,
+    DatabaseError.CANCELLED: Failure.TRANSIENT,
+    DatabaseError.UNFIT: Failure.PERMANENT,
+    DatabaseError.CLASH: Failure.BUG,
+    DatabaseError.BUG: Failure.BUG,
+}
 
 
 def classify(error: Exception) -> Failure:
-    """The class of an error, looking through the wrappers of SQLAlchemy at what the database said."""
+    """The class of an error: what a rule said, else what the database said, else a bug."""
     match error:
+        case Transient() | Missing() | NotYet():
+            # What an event refers to may come with another one, over another partition.
+            return Failure.TRANSIENT
         case Permanent() | Refusal() | ValidationError():
             return Failure.PERMANENT
-        case Transient():
-            return Failure.TRANSIENT
-        case DBAPIError(connection_invalidated=True) | PoolTimeout():
-            return Failure.INFRASTRUCTURE
-    causes = list(_causes(error))
-    if any(isinstance(cause, UNREACHABLE) for cause in causes):
-        return Failure.INFRASTRUCTURE
-    if any(isinstance(cause, UNSTORABLE) for cause in causes):
-        return Failure.PERMANENT
-    return _by_state(next((s for e in causes if isinstance(s := getattr(e, "sqlstate", None), str)), ""))
-
-
-def _by_state(state: str) -> Failure:
-    if state == CANCELLED:
-        return Failure.TRANSIENT
-    if state.startswith(UNAVAILABLE):
-        return Failure.INFRASTRUCTURE
-    return Failure.PERMANENT if state.startswith(BAD_DATA) else Failure.BUG
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and, for a database error, what the driver raised underneath."""
-    while error is not None:
-        yield error
-        original = error.orig if isinstance(error, DBAPIError) else None
-        error = original if original is not None else error.__cause__
+    kind = kind_of(error)
+    return Failure.BUG if kind is None else _BY_DATABASE[kind]

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.contracts.base import Event, Scope, rfc3339, schema_uri, shard_of
 from shared.data.ids import uuid7
 from shared.data.session import announce
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refused
 
 LARGEST_EVENT: Final = 256 * 1024
 CONTENT_TYPE: Final = "application/cloudevents+json; charset=UTF-8"
@@ -111,7 +111,7 @@ def _row(event: Event, context: dict[str, Any], payload: str) -> dict[str, Any]:
 def _serialise(context: dict[str, Any], event: Event) -> str:
     payload = orjson.dumps(context | {"data": event.model_dump(mode="json")}, default=str)
     if len(payload) > LARGEST_EVENT:
-        raise Refusal(
+        raise Refused(
             "event_too_large", f"the event is {len(payload)} bytes long; at most {LARGEST_EVENT} fit"
         )
     return payload.decode()

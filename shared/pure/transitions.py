@@ -6,7 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refused
 
 S = TypeVar("S", bound=StrEnum)
 A = TypeVar("A", bound=StrEnum)
@@ -23,7 +23,7 @@ class Transitions(Generic[S, A]):
         try:
             return self.table[state, action]
         except KeyError:
-            raise Refusal("not_allowed", self._no(state, action)) from None
+            raise Refused("not_allowed", self._no(state, action)) from None
 
     def allowed(self, state: S) -> tuple[A, ...]:
         """The actions possible in that state, in table order; none in a terminal state."""

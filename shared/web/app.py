@@ -12,7 +12,7 @@ from shared.contracts.base import Event
 from shared.data.migrations import refuse_powerful_role
 from shared.messaging.bus import Bus
 from shared.messaging.connection import connect
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import NotYet, Refusal
 from shared.runtime import failpoints, log, telemetry
 from shared.runtime.clock import Clock
 from shared.runtime.kernel import Handler, Kernel, ServiceInfo, Worker, new_kernel
@@ -57,12 +57,17 @@ class GovernedRoute(APIRoute):
                 failpoints.hit("api_after_commit")
             except (ApiError, Refusal) as refused:
                 response = errors.refusal_response(request, refused)
-                if claim is not None and response.status_code in (409, 422):
+                if claim is not None and _is_final(refused, response):
                     async with kernel.database.acting_as(identity) as (session, _):
                         await idempotency.remember_refusal(session, claim, kernel.clock(), response)
             return response
 
         return governed
+
+
+def _is_final(refused: ApiError | Refusal, response: Response) -> bool:
+    """Whether the same request would be refused again, so that the answer may be kept under its key."""
+    return response.status_code in (409, 422) and not isinstance(refused, NotYet)
 
 
 def new_router(tag: str, prefix: str) -> APIRouter:

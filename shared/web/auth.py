@@ -20,7 +20,7 @@ from shared.data.session import Identity
 from shared.runtime.clock import Clock
 from shared.runtime.settings import Issuer
 from shared.web.authz import Action, Principal, require
-from shared.web.problems import Unauthorized, Unavailable
+from shared.web.problems import TokenMissing, Unauthorized, Unavailable
 
 log = structlog.get_logger()
 
@@ -149,8 +149,8 @@ class TokenVerifier:
 
     async def identify(self, request: Request) -> Identity:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthorized
+        if scheme.lower() != "bearer" or not token.strip():
+            raise TokenMissing
         return await self.verify(token.strip())
 
     async def verify(self, token: str) -> Identity:

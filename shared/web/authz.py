@@ -12,7 +12,7 @@ from uuid import UUID
 
 from shared.contracts.base import Scope
 from shared.contracts.governance import Party, Role
-from shared.web.problems import Forbidden
+from shared.pure.refusal import Forbidden
 
 Standing = Literal["customer", "provider", "observer"]
 
@@ -105,7 +105,7 @@ def can(principal: Principal, action: Action, resource: Scope | None) -> Deny | 
 
 
 def require(principal: Principal, action: Action, resource: Scope | None) -> None:
-    """Raise `Forbidden` (403) unless `can()` allows. Call it with every row an act is about."""
+    """Raise `Forbidden` unless `can()` allows. Call it with every row an act is about."""
     denied = can(principal, action, resource)
     if denied:
         raise Forbidden(denied.code, denied.message)

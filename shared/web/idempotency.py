@@ -14,8 +14,9 @@ from fastapi import Request, Response
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.pure.refusal import Invalid, NotYet, Refused
 from shared.web.authz import NOBODY, Principal
-from shared.web.problems import BadRequest, Conflict, Invalid
+from shared.web.problems import BadRequest
 
 KEEP = timedelta(hours=48)
 _STORED_HEADERS = ("etag", "location", "content-type")
@@ -113,7 +114,7 @@ async def _finish(session: AsyncSession, parameters: dict[str, object], response
 async def _replay(session: AsyncSession, claim: Claim) -> Response:
     stored = (await session.execute(_STORED, claim.parameters())).one_or_none()
     if stored is None or stored.status is None:
-        raise Conflict(
+        raise NotYet(
             "request_in_progress", "The same request is still being worked on. Repeat it in a moment."
         )
     if stored.fingerprint != claim.fingerprint:
@@ -121,7 +122,7 @@ async def _replay(session: AsyncSession, claim: Claim) -> Response:
             "idempotency_key_reused", "This Idempotency-Key came with another request. Use a new key."
         )
     if stored.body is None:
-        raise Conflict(
+        raise Refused(
             "answer_not_kept", "It was done. The answer held a secret that is shown once and kept nowhere."
         )
     return Response(stored.body, stored.status, headers={**stored.headers, "Idempotency-Replayed": "true"})

@@ -27,10 +27,10 @@ from shared.messaging.dead_letters import (
     replay_dead_letters,
 )
 from shared.messaging.inbox import Inbox
+from shared.pure.refusal import Missing, Refused
 from shared.runtime.clock import Now
 from shared.web.auth import allow
 from shared.web.authz import Action, Principal
-from shared.web.problems import Conflict, NotFound
 from shared.web.schemas import In, LongText, Out
 
 READ = Action("operations.read", roles=frozenset(), sysadmin=True)
@@ -136,7 +136,7 @@ def operations_router(service: str, router: APIRouter) -> APIRouter:
         before = UUID(int=dead_letter_id.int - 1) if dead_letter_id.int else None
         letters = await list_dead_letters(session, consumer=consumer, state=None, after=before, limit=1)
         if not letters or letters[0].id != dead_letter_id:
-            raise NotFound("dead letter")
+            raise Missing("dead letter")
         return _shown(letters[0])
 
     @router.post("/dead_letters/replay")
@@ -180,7 +180,7 @@ async def _as_operator(session: AsyncSession) -> None:
 def _inbox(request: Request) -> Inbox:
     consumer = request.app.state.kernel.consumer
     if consumer is None:
-        raise Conflict("no_consumer", "This service listens to nobody, so there is nothing to replay.")
+        raise Refused("no_consumer", "This service listens to nobody, so there is nothing to replay.")
     inbox: Inbox = consumer.inbox
     return inbox
 

@@ -1,40 +1,50 @@
 """Every refusal a client can meet, as an RFC 9457 problem document with a stable `code`."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+import asyncio
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from http import HTTPStatus
+from typing import Final
 
+import asyncpg
 import structlog
-from asyncpg.exceptions import InterfaceError as ConnectionUnusable
-from asyncpg.exceptions import PostgresConnectionError
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
-from shared.pure.refusal import Refusal
+from shared.data.database_errors import DatabaseError, kind_of
+from shared.pure.refusal import Finding as Finding
+from shared.pure.refusal import Forbidden as Forbidden
+from shared.pure.refusal import Invalid as Invalid
+from shared.pure.refusal import Missing, NotYet, Refusal, Refused, Stale
+
+# Names of before the refusals became neutral; they go when the services import shared.pure.refusal.
+NotFound, Conflict, PreconditionFailed = Missing, Refused, Stale
 
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "https://concordat.invalid/problems/"
-RETRY_AFTER_SECONDS = "2"
+RETRY_SOON: Final = {"Retry-After": "2"}
 MOST_FINDINGS = 100  # of a refused request; an answer must not be forty times its question
 PROBLEM = "concordat.problem"
 """Where in the ASGI scope the code of the answer stands, for the access log."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing wrong with the input; `pointer` is an RFC 6901 JSON pointer into it."""
-
-    code: str
-    message: str
-    pointer: str = ""
+STATUS: Final[Mapping[type[Refusal], HTTPStatus]] = {
+    Refused: HTTPStatus.CONFLICT,
+    NotYet: HTTPStatus.CONFLICT,
+    Stale: HTTPStatus.PRECONDITION_FAILED,
+    Missing: HTTPStatus.NOT_FOUND,
+    Forbidden: HTTPStatus.FORBIDDEN,
+    Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Refusal: HTTPStatus.CONFLICT,
+}
+"""What each way to say no is in HTTP; `shared/messaging/failures.py` has the table for messages."""
 
 
 class Problem(BaseModel):
@@ -59,21 +69,13 @@ class ProblemItem(BaseModel):
 
 
 class ApiError(HTTPException):
-    """A refusal with its HTTP status. Raise one of the subclasses."""
+    """What only HTTP can refuse: its own grammar, media types and tokens. Use cases raise a `Refusal`."""
 
     status = HTTPStatus.BAD_REQUEST
 
-    def __init__(
-        self,
-        code: str,
-        message: str,
-        *,
-        findings: Sequence[Finding] = (),
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, code: str, message: str, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(self.status, message, headers=dict(headers or {}))
         self.code = code
-        self.findings = tuple(findings)
 
 
 class BadRequest(ApiError):
@@ -81,41 +83,25 @@ class BadRequest(ApiError):
 
 
 class Unauthorized(ApiError):
-    """No usable token; the answer says no more than that (RFC 6750)."""
+    """A token that proves nothing; the answer does not say why (RFC 6750, 3.1)."""
 
     status = HTTPStatus.UNAUTHORIZED
 
-    def __init__(self) -> None:
-        super().__init__(
-            "unauthenticated",
-            "Send a valid bearer token in the Authorization header.",
-            headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
-        )
+    def __init__(
+        self,
+        code: str = "invalid_token",
+        message: str = "The token is not valid here, or no longer. Get a new one from your identity provider.",
+        challenge: str = 'Bearer error="invalid_token"',
+    ) -> None:
+        super().__init__(code, message, headers={"WWW-Authenticate": challenge})
 
 
-class Forbidden(ApiError):
-    status = HTTPStatus.FORBIDDEN
-
-
-class NotFound(ApiError):
-    """Missing, or not to be seen by the caller: both read the same."""
-
-    status = HTTPStatus.NOT_FOUND
-
-    def __init__(self, what: str) -> None:
-        super().__init__("not_found", f"There is no such {what}, or you may not see it.")
-
-
-class Conflict(ApiError):
-    status = HTTPStatus.CONFLICT
-
-
-class PreconditionFailed(ApiError):
-    status = HTTPStatus.PRECONDITION_FAILED
+class TokenMissing(Unauthorized):
+    """No token at all: the challenge names no error then (RFC 6750, 3)."""
 
     def __init__(self) -> None:
         super().__init__(
-            "version_changed", "It changed since you read it. Read it again and repeat with the new ETag."
+            "unauthenticated", "Send `Authorization: Bearer <token>` with the request.", "Bearer"
         )
 
 
@@ -134,27 +120,6 @@ class UnsupportedMedia(ApiError):
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
-class Invalid(ApiError):
-    """The input is well-formed but wrong; `findings` name every fault at once."""
-
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
-
-    def __init__(
-        self, code: str, message: str, pointer: str | None = None, findings: Sequence[Finding] = ()
-    ) -> None:
-        own = (Finding(code, message, pointer),) if pointer is not None else ()
-        super().__init__(code, message, findings=(*own, *findings))
-
-
-@contextmanager
-def checking_input() -> Iterator[None]:
-    """A rule about the input itself answers 422 at the refusal's pointer; elsewhere a `Refusal` is about state: 409."""
-    try:
-        yield
-    except Refusal as refusal:
-        raise Invalid(refusal.code, refusal.message, refusal.pointer or "") from None
-
-
 class Unavailable(ApiError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
@@ -162,7 +127,7 @@ class Unavailable(ApiError):
         super().__init__(
             "unavailable",
             "A part we depend on does not answer. Repeat the request with the same Idempotency-Key: it may be done.",
-            headers={"Retry-After": RETRY_AFTER_SECONDS},
+            headers=RETRY_SOON,
         )
 
 
@@ -190,14 +155,14 @@ def problem(
 
 
 def refusal_response(request: Request, error: ApiError | Refusal) -> JSONResponse:
-    """The answer to a business refusal: 409 for a rule that says no, else the error's own status."""
-    if isinstance(error, Refusal):
-        where = (Finding(error.code, error.message, error.pointer),) if error.pointer is not None else ()
-        return problem(request, HTTPStatus.CONFLICT, error.code, error.message, where)
-    return problem(request, error.status_code, error.code, str(error.detail), error.findings, error.headers)
+    """The answer to a refusal, by the table of statuses or the error's own."""
+    if isinstance(error, ApiError):
+        return problem(request, error.status_code, error.code, str(error.detail), headers=error.headers)
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    headers = RETRY_SOON if isinstance(error, NotYet) else None
+    return problem(request, status, error.code, error.message, error.findings, headers)
 
 
-_DATA_EXCEPTION = "22"  # SQLSTATE class, which SQLAlchemy's driver for asyncpg does not tell apart
 _CODES = {
     400: "bad_request",
     404: "no_such_route",
@@ -205,6 +170,7 @@ _CODES = {
     413: "body_too_large",
     415: "unsupported_media_type",
 }
+_NETWORK: Final = (ConnectionError, TimeoutError, socket.gaierror, asyncio.IncompleteReadError)
 
 
 async def _on_refusal(request: Request, error: Exception) -> JSONResponse:
@@ -214,8 +180,6 @@ async def _on_refusal(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    if isinstance(error, ApiError):
-        return refusal_response(request, error)
     code = _CODES.get(error.status_code, "http_error")
     return problem(request, error.status_code, code, str(error.detail), headers=error.headers)
 
@@ -237,26 +201,18 @@ async def _on_validation(request: Request, error: Exception) -> JSONResponse:
     )
 
 
-async def _on_integrity(request: Request, error: Exception) -> JSONResponse:
-    log.info("integrity_refused", error=type(error).__name__)
-    return problem(request, 409, "conflict", "It clashes with something that exists already.")
-
-
-async def _on_data(request: Request, error: Exception) -> JSONResponse:
-    return problem(request, 422, "invalid", "A value is out of the range that can be stored.")
-
-
-async def _on_unavailable(request: Request, error: Exception) -> JSONResponse:
-    log.warning("dependency_unavailable", error=type(error).__name__)
-    return refusal_response(request, Unavailable())
-
-
 async def _on_database(request: Request, error: Exception) -> JSONResponse:
-    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
-    if state.startswith(_DATA_EXCEPTION):
-        return await _on_data(request, error)
-    log.warning("database_error", error=type(getattr(error, "orig", error)).__name__)
-    return refusal_response(request, Unavailable())
+    """What the data of the request caused is told; what the program got wrong is a failure of ours."""
+    match kind_of(error):
+        case DatabaseError.CLASH:
+            log.info("clash", error=type(error).__name__)
+            return problem(request, 409, "conflict", "It clashes with something that exists already.")
+        case DatabaseError.UNFIT:
+            return problem(request, 422, "invalid", "A value is out of the range that can be stored.")
+        case DatabaseError.UNAVAILABLE | DatabaseError.CANCELLED:
+            log.warning("dependency_unavailable", error=type(getattr(error, "orig", error)).__name__)
+            return refusal_response(request, Unavailable())
+    return await unexpected(request, error)
 
 
 async def unexpected(request: Request, error: Exception) -> JSONResponse:
@@ -272,14 +228,8 @@ def install(app: FastAPI) -> None:
         (Refusal, _on_refusal),
         (HTTPException, _on_http),
         (RequestValidationError, _on_validation),
-        (IntegrityError, _on_integrity),
-        (DataError, _on_data),
-        (InterfaceError, _on_unavailable),
-        (DBAPIError, _on_database),
-        (PoolTimeout, _on_unavailable),
-        (PostgresConnectionError, _on_unavailable),
-        (ConnectionUnusable, _on_unavailable),  # it ended while the pool was setting it up
-        (OSError, _on_unavailable),
+        *((kind, _on_database) for kind in (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)),
+        *((kind, _on_database) for kind in _NETWORK),
         (Exception, unexpected),
     ):
         app.add_exception_handler(kind, handler)

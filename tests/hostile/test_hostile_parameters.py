@@ -112,19 +112,10 @@ VERSIONS = (
     "x" * 5000,
 )
 KEYS = ("", "x" * 256, "x" * 300, "é", "\x7f", "\t", "a\tb", "x" * 60_000)
+NO_TOKEN = ("", "Bearer", "Bearer ", "bearer\t.", "Basic dXNlcjpwYXNz", "Negotiate " + "A" * 60_000)
 TOKENS = (
-    *(
-        "",
-        "Bearer",
-        "Bearer ",
-        "Basic dXNlcjpwYXNz",
-        "Bearer x",
-        "Bearer a.b.c",
-        "Bearer ..",
-        "Bearer é",
-        "bearer\t.",
-    ),
-    *("Bearer " + "x" * 9000, "Bearer " + "." * 8000, "Negotiate " + "A" * 60_000),
+    *("Bearer x", "Bearer a.b.c", "Bearer ..", "Bearer é"),
+    *("Bearer " + "x" * 9000, "Bearer " + "." * 8000),
 )
 HOSTS = ("[", "[::1", "a b", "é", "evil.example\\@test", "", "x" * 5000, "test:99999999", "-")
 
@@ -261,20 +252,34 @@ async def test_a_malformed_idempotency_key_is_refused(route: Route, stage_of: St
 FIRST_OF_EACH = list({route.service: route for route in reversed(ROUTES)}.values())
 
 
+async def _told(stage: Stage, route: Route, authorizations: Iterable[str], challenge: str) -> set[str]:
+    """What each of these is answered; never anything but 401 with that challenge."""
+    path = route.at(dict.fromkeys(route.ids(), str(UUID(int=1))))
+    told = set()
+    for given in authorizations:
+        answer = await stage.s.client.request(route.method, path, headers=raw({"Authorization": given}))
+        assert answer.status_code == 401, (given[:40], answer.text)
+        assert is_problem(answer)
+        assert answer.headers["WWW-Authenticate"] == challenge, given[:40]
+        told.add(json.dumps(answer.json() | {"request_id": ""}))
+    return told
+
+
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.label)
 async def test_without_a_good_token_there_is_no_telling_why(route: Route, stage_of: StageOf) -> None:
     """Tokens are read in one place, so one route of each service meets all of them."""
     stage = await stage_of(route.service)
-    path = route.at(dict.fromkeys(route.ids(), str(UUID(int=1))))
-    told = set()
     every = (*TOKENS, *(f"Bearer {forged}" for forged in FORGED))
-    for given in every if route in FIRST_OF_EACH else every[::8]:
-        answer = await stage.s.client.request(route.method, path, headers=raw({"Authorization": given}))
-        assert answer.status_code == 401, (given[:40], answer.text)
-        assert is_problem(answer)
-        assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
-        told.add(json.dumps(answer.json() | {"request_id": ""}))
-    assert len(told) == 1
+    some = every if route in FIRST_OF_EACH else every[::8]
+    assert len(await _told(stage, route, some, 'Bearer error="invalid_token"')) == 1
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.label)
+async def test_a_request_without_any_token_is_told_to_send_one(route: Route, stage_of: StageOf) -> None:
+    stage = await stage_of(route.service)
+    some = NO_TOKEN if route in FIRST_OF_EACH else NO_TOKEN[:1]
+    told = await _told(stage, route, some, "Bearer")
+    assert [json.loads(each)["code"] for each in told] == ["unauthenticated"]
 
 
 @pytest.mark.parametrize("route", PAGED, ids=lambda route: route.label)

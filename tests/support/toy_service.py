@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import FastAPI, Response
+from fastapi import APIRouter, FastAPI, Response
 from pydantic import Field
 from sqlalchemy import select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped
@@ -15,7 +15,7 @@ from shared.data.directory import governance
 from shared.data.history import record
 from shared.data.session import TYPE_MAP, Governed, Session, load, load_for_update, new_metadata
 from shared.messaging.bus import Bus
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refused
 from shared.runtime.clock import Clock, Now
 from shared.runtime.kernel import ServiceInfo
 from shared.runtime.settings import KernelSettings, settings_config
@@ -122,7 +122,7 @@ async def withdraw_note(
     note = await load_for_update(session, Note, note_id, expected)
     require(caller, WRITE, note.scope)
     if note.title == "kept":
-        raise Refusal("kept", "This note must be kept.")
+        raise Refused("kept", "This note must be kept.")
     note.title = "withdrawn"
     event = ChangeWithdrawn(change_id=note.id, number="N", title=note.title, reason="")
     await record(session, by=caller, action="note.withdraw", row=note, event=event, now=now)
@@ -142,6 +142,14 @@ async def doom_note(
 SERVICE = ServiceInfo("changes", "Toy", "A toy", Base.metadata, (("notes", "Notes"),))
 
 
-def create_app(settings: KernelSettings, bus: Bus | None = None, clock: Clock | None = None) -> FastAPI:
+def create_app(
+    settings: KernelSettings,
+    bus: Bus | None = None,
+    clock: Clock | None = None,
+    *,
+    routers: Sequence[APIRouter] = (),
+) -> FastAPI:
     assert clock is not None
-    return new_app(SERVICE, settings, routers=(router,), handlers={}, timers=(), bus=bus, clock=clock)
+    return new_app(
+        SERVICE, settings, routers=(router, *routers), handlers={}, timers=(), bus=bus, clock=clock
+    )

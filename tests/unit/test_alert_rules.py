@@ -51,10 +51,10 @@ CASES: dict[str, tuple[Series, dict[str, str], Series]] = {
         {'concordat_db_pool_in_use{service="sla"}': "9x40", 'concordat_db_pool_size{service="sla"}': "10x40"},
     ),
     "ConcordatManyUnauthenticated": (
-        {'concordat_http_auth_failures_total{service="sla",problem="unauthenticated"}': "0+600x40"},
+        {'concordat_http_auth_failures_total{service="sla",problem="invalid_token"}': "0+600x40"},
         {"service": "sla"},
         {
-            'concordat_http_auth_failures_total{service="sla",problem="unauthenticated"}': "0+60x40",
+            'concordat_http_auth_failures_total{service="sla",problem="invalid_token"}': "0+60x40",
             'concordat_http_auth_failures_total{service="sla",problem="role_required"}': "0+600x40",
         },
     ),

@@ -35,9 +35,8 @@ from shared.contracts.governance import ExecutableCharter, Party
 from shared.data.directory import Governance, governance
 from shared.data.numbering import next_number
 from shared.data.session import load, load_for_update
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Forbidden, Invalid, Refusal
 from shared.web.authz import Principal, require
-from shared.web.problems import Forbidden, Invalid
 
 
 async def submit(

@@ -2,8 +2,8 @@
 
 from shared.contracts.base import Scope
 from shared.contracts.governance import Party, Role
+from shared.pure.refusal import Forbidden
 from shared.web.authz import BOTH, EVERYONE, Action, Principal, require
-from shared.web.problems import Forbidden
 
 WORKING = frozenset({Role.om_team, Role.business_owner})
 

@@ -10,8 +10,8 @@ from services.charter.charters.domain.states import CharterState
 from services.charter.charters.models import Charter, CharterVersion, Signature
 from services.charter.members.models import Member
 from shared.contracts.governance import Party
+from shared.pure.refusal import Missing
 from shared.web.pages import PageRequest, Rows, paginate
-from shared.web.problems import NotFound
 
 BATCH = 50
 
@@ -27,7 +27,7 @@ async def charter_page(session: AsyncSession, state: CharterState | None, page: 
 
 
 async def ratified_version(session: AsyncSession, charter_id: UUID, charter_version: int) -> CharterVersion:
-    """The signed text of a version; `NotFound` when that version was never ratified."""
+    """The signed text of a version; `Missing` when that version was never ratified."""
     found = await session.scalars(
         select(CharterVersion).where(
             CharterVersion.charter_id == charter_id, CharterVersion.charter_version == charter_version
@@ -35,7 +35,7 @@ async def ratified_version(session: AsyncSession, charter_id: UUID, charter_vers
     )
     row = found.one_or_none()
     if row is None:
-        raise NotFound("ratified charter version")
+        raise Missing("ratified charter version")
     return row
 
 

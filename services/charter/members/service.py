@@ -15,8 +15,8 @@ from shared.contracts.governance import Role
 from shared.data.history import record
 from shared.data.ids import uuid7
 from shared.data.session import load, load_for_update
+from shared.pure.refusal import Forbidden, Refused
 from shared.web.authz import Principal
-from shared.web.problems import Conflict, Forbidden
 
 
 async def add_member(
@@ -52,7 +52,7 @@ async def _claim_identity(session: AsyncSession, org_id: UUID, form: MemberCreat
     )
     if claimed.scalar_one_or_none() is None:
         message = "This person belongs to an organization already; nobody may act for two."
-        raise Conflict("already_a_member", message)
+        raise Refused("already_a_member", message)
     return await load(session, Member, member_id)
 
 
@@ -85,7 +85,7 @@ async def _load_own(session: AsyncSession, caller: Principal, member_id: UUID, e
     row = await load_for_update(session, Member, member_id, expected)
     _require_own(caller, row.org_id)
     if not row.active:
-        raise Conflict("member_removed", "This membership has ended.")
+        raise Refused("member_removed", "This membership has ended.")
     return row
 
 

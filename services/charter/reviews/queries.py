@@ -9,20 +9,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.charter.reviews.models import CharterReview, ReviewStatement
 from shared.contracts.governance import Party
+from shared.pure.refusal import Missing
 from shared.reviews.domain import ReviewState
-from shared.web.problems import NotFound
 
 BATCH = 50
 
 
 async def open_review(session: AsyncSession, charter_id: UUID, *, for_update: bool = False) -> CharterReview:
-    """The charter's running review; `NotFound` before its first activation."""
+    """The charter's running review; `Missing` before its first activation."""
     statement = select(CharterReview).where(
         CharterReview.charter_id == charter_id, CharterReview.state == ReviewState.open
     )
     row = (await session.scalars(statement.with_for_update() if for_update else statement)).one_or_none()
     if row is None:
-        raise NotFound("charter review")
+        raise Missing("charter review")
     return row
 
 

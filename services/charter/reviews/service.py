@@ -17,10 +17,9 @@ from shared.contracts.charter import CharterReviewDetermined, CharterReviewDueSo
 from shared.contracts.governance import Party
 from shared.data.history import note, record
 from shared.data.session import inherited, load_for_update
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refused, Stale
 from shared.reviews.domain import OVERDUE, Determination, ReviewState, clock_events, next_due, wakes_at
 from shared.web.authz import SYSTEM, Principal, require
-from shared.web.problems import PreconditionFailed
 
 
 def schedule_review(session: AsyncSession, charter: Charter, zone: str, now: datetime) -> CharterReview:
@@ -64,7 +63,7 @@ async def determine(
     review = await queries.open_review(session, charter_id, for_update=True)
     require(caller, policy.DETERMINE_REVIEW, review.scope)
     if review.version != expected:
-        raise PreconditionFailed
+        raise Stale
     party = caller.party(review.scope)
     assert party is not None  # the policy lets both parties through, and nobody else
     stated = await queries.statements(session, review)
@@ -85,7 +84,7 @@ def _require_agreement(party: Party, form: ReviewDetermine, stated: Mapping[Part
         message = (
             f"The {other.party} determined {other.outcome}; agree on one outcome, or wait until it changes."
         )
-        raise Refusal("outcomes_differ", message, "/outcome")
+        raise Refused("outcomes_differ", message, "/outcome")
 
 
 def _state(

@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refused
 
 _GTC_NUMBER = re.compile(r"A\d{4}-\d{3}-\d{3}-\d{6}", re.ASCII)
 
@@ -26,11 +26,11 @@ def check_agreement(
     The number reads `AYYMM-REQ-SRV-NNNNNN`: requesting and servicing agency, then six digits.
     """
     if end <= start:
-        raise Refusal("ends_before_start", "An agreement ends after it starts.", "/end_date")
+        raise Refused("ends_before_start", "An agreement ends after it starts.", "/end_date")
     if kind is AgreementKind.IAA_GTC and not _GTC_NUMBER.fullmatch(gtc_number or ""):
         message = "General terms and conditions have a number such as A2610-990-991-000123."
-        raise Refusal("invalid_gtc_number", message, "/gtc_number")
+        raise Refused("invalid_gtc_number", message, "/gtc_number")
     if kind is not AgreementKind.IAA_GTC and gtc_number is not None:
-        raise Refusal("no_gtc_number", f"A {kind} has no GT&C number.", "/gtc_number")
+        raise Refused("no_gtc_number", f"A {kind} has no GT&C number.", "/gtc_number")
     if kind is AgreementKind.MOU_MOA and amount:
-        raise Refusal("memorandum_without_funds", "A memorandum moves no funds.", "/total_amount")
+        raise Refused("memorandum_without_funds", "A memorandum moves no funds.", "/total_amount")

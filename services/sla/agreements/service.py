@@ -13,9 +13,9 @@ from shared.contracts.sla import AgreementRegistered
 from shared.data.directory import governance
 from shared.data.history import record
 from shared.data.numbering import next_number
+from shared.pure.refusal import checking_input
 from shared.reviews.domain import SubjectKind, next_due
 from shared.web.authz import Principal, require
-from shared.web.problems import checking_input
 
 
 async def register(

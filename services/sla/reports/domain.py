@@ -7,7 +7,7 @@ from enum import StrEnum
 from services.sla.results.domain import ResultStatus
 from shared.calendars.business_time import BusinessCalendar
 from shared.calendars.fiscal import Period, day_in
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refused
 from shared.pure.transitions import Transitions
 
 
@@ -44,7 +44,7 @@ def check_period_over(ends_at: datetime, now: datetime) -> None:
     """Refuse to compute a report before its period has ended."""
     if now < ends_at:
         message = "The period still runs; its results can be previewed but not reported yet."
-        raise Refusal("period_not_over", message)
+        raise Refused("period_not_over", message)
 
 
 def check_causes(outcomes: Sequence[tuple[str, ResultStatus, str]]) -> None:
@@ -52,14 +52,14 @@ def check_causes(outcomes: Sequence[tuple[str, ResultStatus, str]]) -> None:
     missing = [key for key, status, cause in outcomes if status.missed_level and not cause.strip()]
     if missing:
         message = f"Every miss needs its cause before publication: {', '.join(missing)}."
-        raise Refusal("cause_missing", message)
+        raise Refused("cause_missing", message)
 
 
 def check_commented(keys: Sequence[str], causes: Mapping[str, str]) -> None:
     """Refuse causes for metrics the report does not show."""
     for key in causes:
         if key not in keys:
-            raise Refusal("unknown_metric", f"The report has no metric {key}.", f"/causes/{key}")
+            raise Refused("unknown_metric", f"The report has no metric {key}.", f"/causes/{key}")
 
 
 def report_due(period: Period, calendar: BusinessCalendar, business_day: int) -> datetime:

@@ -19,7 +19,7 @@ from shared.calendars.business_time import BusinessCalendar, business_calendar
 from shared.calendars.fiscal import Period
 from shared.data.directory import governance
 from shared.data.session import load
-from shared.web.problems import Invalid, checking_input
+from shared.pure.refusal import Invalid, checking_input
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.sla.reviews.models import Review
 from shared.data.session import claimed
+from shared.pure.refusal import Missing
 from shared.reviews.domain import ReviewState
-from shared.web.problems import NotFound
 
 
 async def open_review(session: AsyncSession, subject_id: UUID, *, for_update: bool = False) -> Review:
@@ -17,7 +17,7 @@ async def open_review(session: AsyncSession, subject_id: UUID, *, for_update: bo
     statement = select(Review).where(Review.subject_id == subject_id, Review.state == ReviewState.open)
     row = (await session.scalars(statement.with_for_update() if for_update else statement)).one_or_none()
     if row is None:
-        raise NotFound("review")
+        raise Missing("review")
     return row
 
 

@@ -24,6 +24,7 @@ from shared.contracts.sla import (
 )
 from shared.data.history import note, record
 from shared.data.session import inherited, load, load_for_update
+from shared.pure.refusal import Stale
 from shared.reviews.domain import (
     OVERDUE,
     Determination,
@@ -34,7 +35,6 @@ from shared.reviews.domain import (
     wakes_at,
 )
 from shared.web.authz import SYSTEM, Principal, require
-from shared.web.problems import PreconditionFailed
 
 Subject = Agreement | Sla
 
@@ -116,7 +116,7 @@ async def determine(
     require(caller, policy.DETERMINE_REVIEW, seen.scope)
     review = await queries.open_review(session, subject_id, for_update=True)
     if review.version != expected:
-        raise PreconditionFailed
+        raise Stale
     review.state = ReviewState.closed
     review.wakes_at = None
     review.outcome, review.rationale = form.outcome, form.rationale

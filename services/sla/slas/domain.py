@@ -5,7 +5,7 @@ from datetime import date
 from services.sla.metrics.domain.metric import Metric, check_metric
 from shared.calendars.fiscal import Period, PeriodKind, next_period, period_of
 from shared.contracts.governance import ExecutableCharter, Party, ReportingObligation
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refused
 
 SLA_REPORT = "sla_report"
 DEFAULT_OBLIGATION = ReportingObligation(
@@ -16,15 +16,15 @@ DEFAULT_OBLIGATION = ReportingObligation(
 def check_sla(effective: date, end: date, agreement: tuple[date, date], metrics: tuple[Metric, ...]) -> None:
     """Refuse dates outside the agreement's, repeated metric keys, and metrics that make no sense."""
     if end <= effective:
-        raise Refusal("ends_before_start", "An SLA ends after it takes effect.", "/end_date")
+        raise Refused("ends_before_start", "An SLA ends after it takes effect.", "/end_date")
     for day, field in ((effective, "effective_date"), (end, "end_date")):
         if not agreement[0] <= day <= agreement[1]:
             message = f"The agreement runs from {agreement[0]} to {agreement[1]}; an SLA lies within."
-            raise Refusal("outside_agreement", message, f"/{field}")
+            raise Refused("outside_agreement", message, f"/{field}")
     keys = [metric.key for metric in metrics]
     for index, metric in enumerate(metrics):
         if metric.key in keys[:index]:
-            raise Refusal("repeated_key", f"Two metrics are named {metric.key}.", f"/metrics/{index}/key")
+            raise Refused("repeated_key", f"Two metrics are named {metric.key}.", f"/metrics/{index}/key")
         check_metric(metric, f"/metrics/{index}")
 
 
@@ -39,7 +39,7 @@ def check_calendar(charter: ExecutableCharter, key: str) -> None:
     """Refuse a calendar the charter does not have."""
     keys = [calendar.key for calendar in charter.calendars]
     if key not in keys:
-        raise Refusal("unknown_calendar", f"The charter has the calendars {', '.join(keys)}.", "/calendar")
+        raise Refused("unknown_calendar", f"The charter has the calendars {', '.join(keys)}.", "/calendar")
 
 
 def first_period(kind: PeriodKind, effective: date, end: date, today: date) -> Period | None:

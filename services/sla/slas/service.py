@@ -18,9 +18,9 @@ from shared.data.directory import governance
 from shared.data.history import record
 from shared.data.numbering import next_number
 from shared.data.session import inherited, load
+from shared.pure.refusal import checking_input
 from shared.reviews.domain import SubjectKind, next_due
 from shared.web.authz import Principal, require
-from shared.web.problems import checking_input
 
 
 async def register(session: AsyncSession, caller: Principal, form: SlaCreate, now: datetime) -> Sla:

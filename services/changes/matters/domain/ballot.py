@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from shared.contracts.governance import Body, Party, Role, Seat
 from shared.pure.canonical import content_hash
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refused
 
 
 class Vote(StrEnum):
@@ -76,11 +76,11 @@ def entitled_seat(body: Body, voter: Voter) -> Seat | None:
 def check_voter(body: Body, voter: Voter, requester_id: str) -> None:
     """Refuses `own_proposal` for the requester and `not_seated` without a voting seat."""
     if voter.member_id == requester_id:
-        raise Refusal(
+        raise Refused(
             "own_proposal", "Nobody votes on their own proposal; another seated member of your party must."
         )
     if entitled_seat(body, voter) is None:
-        raise Refusal("not_seated", f"You hold no voting seat of the {voter.party} in the {body.name}.")
+        raise Refused("not_seated", f"You hold no voting seat of the {voter.party} in the {body.name}.")
 
 
 def cast(ballots: Iterable[Ballot], ballot: Ballot) -> tuple[Ballot, ...]:
@@ -90,7 +90,7 @@ def cast(ballots: Iterable[Ballot], ballot: Ballot) -> tuple[Ballot, ...]:
     """
     before = tuple(ballots)
     if outcome(before) not in (None, Outcome.deadlocked):
-        raise Refusal("already_decided", "Both parties have voted; the vote is closed.")
+        raise Refused("already_decided", "Both parties have voted; the vote is closed.")
     return (*(other for other in before if other.party is not ballot.party), ballot)
 
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from shared.calendars.business_time import business_calendar
 from shared.contracts.governance import Body, ClockUnit, ExecutableCharter, Rung, Severity
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refused
 
 WARNING_SHARE = Fraction(3, 4)
 
@@ -60,7 +60,7 @@ def next_body(content: ExecutableCharter, body_key: str) -> Body:
     """The body that hears escalations of this one; refuses `no_higher_body` at the last rung."""
     body = content.body(body_key)
     if body.parent is None:
-        raise Refusal(
+        raise Refused(
             "no_higher_body",
             f"The {body.name} is the last rung. Final authority: {final_authority(content)}.",
         )

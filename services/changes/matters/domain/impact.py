@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from shared.contracts.governance import DecisionRight, ExecutableCharter, LimitKind
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refused
 
 ImpactValue = Decimal | int | str
 Impact = Mapping[str, ImpactValue]
@@ -35,7 +35,7 @@ def check_impact(content: ExecutableCharter, impact: Impact) -> None:
     numeric = {right.dimension for right in content.decision_rights if right.kind in _NUMERIC}
     for dimension, value in impact.items():
         if dimension not in known:
-            raise Refusal(
+            raise Refused(
                 "unknown_dimension",
                 f"The charter has no rule for {dimension}; it knows {', '.join(known)}.",
                 pointer(dimension),
@@ -49,7 +49,7 @@ def as_number(dimension: str, value: ImpactValue) -> Fraction:
     """The exact number of a value; refuses `impact_not_a_number`, also for exponents and NaN."""
     text = format(value, "f") if isinstance(value, Decimal) else str(value)
     if not _NUMBER.fullmatch(text):
-        raise Refusal(
+        raise Refused(
             "impact_not_a_number",
             f"{dimension} is limited by an amount; give a plain number such as 180000.00.",
             pointer(dimension),
@@ -60,12 +60,12 @@ def as_number(dimension: str, value: ImpactValue) -> Fraction:
 def bound(content: ExecutableCharter, right: DecisionRight) -> Fraction:
     """The row's amount in the dimension's unit; a percentage is taken of its reference amount, exactly."""
     if right.amount is None:
-        raise Refusal("limit_without_amount", f"Rule {right.id} of the charter has no amount.")
+        raise Refused("limit_without_amount", f"Rule {right.id} of the charter has no amount.")
     if right.percent_of is None:
         return Fraction(right.amount)
     reference = (content.reference_amounts or {}).get(right.percent_of)
     if reference is None:
-        raise Refusal(
+        raise Refused(
             "reference_amount_missing",
             f"Rule {right.id} is a percentage of {right.percent_of}, which the charter does not state.",
         )

@@ -18,7 +18,7 @@ from services.changes.matters.domain.impact import (
     value_in_words,
 )
 from shared.contracts.governance import Body, BodyKind, DecisionRight, ExecutableCharter
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refused
 
 
 class RequestReason(StrEnum):
@@ -83,7 +83,7 @@ def route(
     computed = _lowest(content, candidates, impact)
     missing = () if _decides_by_kind(content, computed) else missing_dimensions(content, impact)
     if missing and not provisional:
-        raise Refusal(
+        raise Refused(
             "assess_first", f"Assess the required impact first: {', '.join(missing)}.", pointer(missing[0])
         )
     chosen = _requested(content, candidates, impact, computed, requested_body, reason_code)
@@ -161,7 +161,7 @@ def _lowest(content: ExecutableCharter, candidates: tuple[Body, ...], impact: Im
         if covers(content, body, impact):
             return body
     blocked = _uncovered(content, candidates[-1], impact) if candidates else []
-    raise Refusal(
+    raise Refused(
         "no_competent_body",
         f"No body of the charter may decide this ({', '.join(blocked) or 'it has no bodies'}); amend the charter.",
         pointer(blocked[0]) if blocked else None,
@@ -181,19 +181,19 @@ def _requested(
         return computed
     body = next((candidate for candidate in candidates if candidate.key == requested), None)
     if body is None:
-        raise Refusal("unknown_body", f"The charter has no such body: {requested}.", "/requested_body")
+        raise Refused("unknown_body", f"The charter has no such body: {requested}.", "/requested_body")
     if body.tier <= computed.tier:
-        raise Refusal(
+        raise Refused(
             "lower_than_computed",
             f"{computed.name} is the lowest body that may decide this; only a higher one can be asked for.",
             "/requested_body",
         )
     if reason is None:
-        raise Refusal(
+        raise Refused(
             "reason_code_required", "Say with a reason code why a higher body should decide.", "/reason_code"
         )
     if not covers(content, body, impact):
-        raise Refusal("not_competent", f"{body.name} may not decide this impact.", "/requested_body")
+        raise Refused("not_competent", f"{body.name} may not decide this impact.", "/requested_body")
     return body
 
 

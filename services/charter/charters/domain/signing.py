@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from shared.contracts.governance import Party, Role
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refused
 
 
 class Signatory(NamedTuple):
@@ -39,14 +39,14 @@ def admit(signature: Signed, given: Collection[Signed], frozen_hash: str) -> Non
     """
     if signature.content_hash != frozen_hash:
         message = f"The frozen text has the hash {frozen_hash}; read it again and sign that."
-        raise Refusal("wrong_content_hash", message, "/content_hash")
+        raise Refused("wrong_content_hash", message, "/content_hash")
     if (signature.party, signature.role) not in SIGNATORIES:
-        raise Refusal("not_a_signatory", f"The {signature.role} does not sign a charter.", "/role")
+        raise Refused("not_a_signatory", f"The {signature.role} does not sign a charter.", "/role")
     if any(other.member_id == signature.member_id for other in given):
-        raise Refusal("already_signed", "A person signs once, for one party and in one role.")
+        raise Refused("already_signed", "A person signs once, for one party and in one role.")
     if any((other.party, other.role) == (signature.party, signature.role) for other in given):
         message = f"The {signature.party}'s {signature.role} has signed already."
-        raise Refusal("role_already_signed", message, "/role")
+        raise Refused("role_already_signed", message, "/role")
 
 
 def missing(given: Collection[Signed]) -> tuple[Signatory, ...]:

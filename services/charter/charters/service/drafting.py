@@ -25,8 +25,8 @@ from shared.data.ids import uuid7
 from shared.data.numbering import next_number
 from shared.data.session import load, load_for_update
 from shared.pure.canonical import content_hash
+from shared.pure.refusal import Finding, Invalid
 from shared.web.authz import NOBODY, Principal, require
-from shared.web.problems import Finding, Invalid
 
 
 async def load_charter(session: AsyncSession, charter_id: UUID) -> Charter:

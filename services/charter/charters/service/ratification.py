@@ -20,9 +20,8 @@ from shared.contracts.governance import Party
 from shared.data.directory import CONTENT, join_charter, keep_charter
 from shared.data.history import record
 from shared.data.session import inherited, load_for_update
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Forbidden, Refused
 from shared.web.authz import Actor, Principal, require
-from shared.web.problems import Forbidden
 
 
 async def sign(
@@ -108,7 +107,7 @@ async def decline(
     require(caller, policy.DECLINE_CHARTER, row.scope)
     state = CHARTER.next(row.state, CharterAction.decline)
     if row.activates_at is not None:
-        raise Refusal("already_ratified", "Everybody has signed; the charter takes effect on its date.")
+        raise Refused("already_ratified", "Everybody has signed; the charter takes effect on its date.")
     row.state = state
     await session.execute(
         update(Signature)

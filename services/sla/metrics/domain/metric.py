@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 from shared.calendars.fiscal import PeriodKind, zone_named
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refusal, Refused
 
 
 class Aggregation(StrEnum):
@@ -153,7 +153,7 @@ def check_metric(metric: Metric, pointer: str = "") -> None:
     """Refuse a definition that could never be computed or judged; pointers start with `pointer`."""
     for broken, field, message in _CHECKS:
         if broken(metric):
-            raise Refusal("invalid_metric", f"Metric {metric.key}: {message}", f"{pointer}/{field}")
+            raise Refused("invalid_metric", f"Metric {metric.key}: {message}", f"{pointer}/{field}")
 
 
 def _zone_is_unknown(metric: Metric) -> bool:

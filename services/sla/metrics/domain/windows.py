@@ -14,7 +14,7 @@ from shared.calendars.fiscal import (
     period_of,
     quarter_of,
 )
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refused
 
 _LABEL = re.compile(
     r"(?P<year>\d{4})-(?P<month>\d{2})|FY(?P<fiscal>\d{2})(?: Q(?P<quarter>[1-4]))?", re.ASCII
@@ -54,7 +54,7 @@ def parse_period(label: str) -> Period:
         return _fiscal(_CENTURY + int(found["fiscal"]), found["quarter"])
     if found and 1 <= int(found["month"]) <= 12 and 1990 <= int(found["year"]) < 2149:
         return month_of(date(int(found["year"]), int(found["month"]), 1))
-    raise Refusal("invalid_period", f"{label!r} is no period; write 2026-10, FY27 Q1 or FY27.", "/period")
+    raise Refused("invalid_period", f"{label!r} is no period; write 2026-10, FY27 Q1 or FY27.", "/period")
 
 
 def window_in(metric: Metric, period: Period) -> Window | None:

@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from services.sla.observations.domain.observation import Observation, ObservationKind, Pause, read_instant
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refusal, Refused
 
 ATTRIBUTE = "attributes."
 LARGEST_VERSION = 2**53 - 1
@@ -47,10 +47,10 @@ def read_observation(row: Mapping[str, object]) -> Observation:
     for name in sorted(given.keys() - _COLUMNS):
         if not name.startswith(ATTRIBUTE):
             shown = _UNWRITABLE.sub("?", name[:80])
-            raise Refusal("unknown_field", f"{shown!r} is no field of an observation.", shown)
+            raise Refused("unknown_field", f"{shown!r} is no field of an observation.", shown)
     for name in ("source", "source_id"):
         if name not in given:
-            raise Refusal("missing", f"{name} is missing.", name)
+            raise Refused("missing", f"{name} is missing.", name)
     read = {name: _read(given[name], name, reader) for name, reader in _READERS.items() if name in given}
     seen = Observation(**read, attributes=_attributes(given))
     _check(seen)
@@ -62,7 +62,7 @@ def check_header(names: list[str]) -> None:
     unknown = [name for name in names if name not in _COLUMNS and not name.startswith(ATTRIBUTE)]
     missing = [name for name in ("source", "source_id") if name not in names]
     if unknown or missing or len(set(names)) != len(names):
-        raise Refusal(
+        raise Refused(
             "invalid_header",
             f"The header needs source and source_id and may name each of {', '.join(sorted(_COLUMNS))}"
             f" or attributes.NAME once. Unknown: {[name[:80] for name in unknown[:5]]}.",
@@ -81,16 +81,16 @@ def _check(seen: Observation) -> None:
     )
     for broken, field, message in needs:
         if broken:
-            raise Refusal("missing", message, field)
+            raise Refused("missing", message, field)
     if seen.ended_at and seen.occurred_at and seen.ended_at < seen.occurred_at:
-        raise Refusal("ends_before_start", "It ends before it starts.", "ended_at")
+        raise Refused("ends_before_start", "It ends before it starts.", "ended_at")
 
 
 def _read(value: object, name: str, read: Callable[[object], object]) -> Any:
     try:
         return read(value)
     except ValueError as error:
-        raise Refusal("invalid", f"{name}: {error}.", name) from None
+        raise Refused("invalid", f"{name}: {error}.", name) from None
 
 
 def _text(longest: int) -> Callable[[object], str]:
@@ -167,15 +167,15 @@ def _pause(pair: object) -> Pause:
 def _attributes(row: Mapping[str, object]) -> dict[str, str]:
     given = row.get("attributes", {})
     if not isinstance(given, Mapping):
-        raise Refusal("invalid", "attributes: give an object of texts.", "attributes")
+        raise Refused("invalid", "attributes: give an object of texts.", "attributes")
     columns = {name.removeprefix(ATTRIBUTE): row[name] for name in row if name not in _COLUMNS}
     attributes = {**given, **columns}
     if len(attributes) > MOST_ATTRIBUTES:
-        raise Refusal("invalid", f"attributes: give at most {MOST_ATTRIBUTES}.", "attributes")
+        raise Refused("invalid", f"attributes: give at most {MOST_ATTRIBUTES}.", "attributes")
     try:
         return {_NAME(name): _VALUE(value) for name, value in attributes.items()}
     except ValueError as error:
-        raise Refusal("invalid", f"attributes: {error}.", "attributes") from None
+        raise Refused("invalid", f"attributes: {error}.", "attributes") from None
 
 
 _NAME, _VALUE = _text(64), _text(500)

@@ -20,8 +20,8 @@ from services.sla.observations.service.rows import Row, RowReader
 from services.sla.slas.models import Sla
 from shared.audit.rows import write_audit
 from shared.data.session import load
+from shared.pure.refusal import Finding, Invalid, checking_input
 from shared.web.authz import Principal, require
-from shared.web.problems import Finding, Invalid, checking_input
 
 BATCH = 500
 Batch = dict[tuple[str, str], tuple[int, Observation]]

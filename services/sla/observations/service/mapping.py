@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from services.sla.observations.domain.observation import Observation, Pause
 from services.sla.observations.domain.parsing import RowError, read_observation
 from shared.calendars.fiscal import zone_named
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refusal, Refused
 
 _TIMES = ("occurred_at", "ended_at")
 _SECTIONS = frozenset(
@@ -156,8 +156,8 @@ def _moment(text: str, zone: ZoneInfo | None, name: str) -> datetime:
         if moment.tzinfo is not None:
             return moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise Refusal("invalid", f"{text[:40]!r} is no ISO 8601 time.", name) from None
-    raise Refusal("invalid", f"{text[:40]!r} has no offset and the mapping names no zone.", name)
+        raise Refused("invalid", f"{text[:40]!r} is no ISO 8601 time.", name) from None
+    raise Refused("invalid", f"{text[:40]!r} has no offset and the mapping names no zone.", name)
 
 
 def _written(moment: datetime) -> str:
@@ -166,13 +166,13 @@ def _written(moment: datetime) -> str:
 
 def _cell(row: Table[str, str], column: str, name: str) -> str:
     if column not in row:
-        raise Refusal("missing_column", f"The row has no column {column!r}.", name)
+        raise Refused("missing_column", f"The row has no column {column!r}.", name)
     return (row[column] or "").strip()
 
 
 def _translated(translation: dict[str, str], value: str, name: str) -> str:
     if value not in translation:
-        raise Refusal("unmapped_value", f"The mapping does not say what {value[:40]!r} means.", name)
+        raise Refused("unmapped_value", f"The mapping does not say what {value[:40]!r} means.", name)
     return translation[value]
 
 
@@ -235,4 +235,4 @@ def _refuse_unknown(names: set[str]) -> None:
 
 
 def _invalid(message: str) -> Refusal:
-    return Refusal("invalid_mapping", f"This is no mapping: {message}.")
+    return Refused("invalid_mapping", f"This is no mapping: {message}.")

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from services.sla.observations.domain.parsing import RowError, check_header
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refusal, Refused
 
 LONGEST_LINE = 65_536
 MOST_COLUMNS = 64
@@ -41,7 +41,7 @@ class Lines:
         try:
             self._rest += self._decoder.decode(chunk, final)
         except UnicodeDecodeError:
-            raise Refusal("not_utf8", "Send the body as UTF-8.") from None
+            raise Refused("not_utf8", "Send the body as UTF-8.") from None
         *whole, self._rest = self._rest.split("\n")
         if final and self._rest:
             whole, self._rest = [*whole, self._rest], ""
@@ -142,12 +142,12 @@ class JsonRows:
         try:
             document = read_json(self._body.decode("utf-8-sig"))
         except UnicodeDecodeError:
-            raise Refusal("not_utf8", "Send the body as UTF-8.") from None
+            raise Refused("not_utf8", "Send the body as UTF-8.") from None
         except ValueError as error:
-            raise Refusal("malformed_json", f"The body is not valid JSON: {error}.") from None
+            raise Refused("malformed_json", f"The body is not valid JSON: {error}.") from None
         items = document.get("items") if isinstance(document, dict) else document
         if not isinstance(items, list):
-            raise Refusal("not_a_list", 'Send an array of observations, or {"items": [...]}.')
+            raise Refused("not_a_list", 'Send an array of observations, or {"items": [...]}.')
         for number, item in enumerate(items, 1):
             yield number, item if isinstance(item, dict) else _no_object(number)
 
@@ -185,7 +185,7 @@ def _no_object(number: int) -> RowError:
 
 def _header(cells: list[str]) -> list[str]:
     if len(cells) > MOST_COLUMNS:
-        raise Refusal("too_many_columns", f"A table may have at most {MOST_COLUMNS} columns.")
+        raise Refused("too_many_columns", f"A table may have at most {MOST_COLUMNS} columns.")
     names = [cell.strip() for cell in cells]
     check_header(names)
     return names
@@ -209,7 +209,7 @@ def _unique_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _too_long(number: int) -> Refusal:
-    return Refusal("line_too_long", f"Line {number} has more than {LONGEST_LINE} characters.")
+    return Refused("line_too_long", f"Line {number} has more than {LONGEST_LINE} characters.")
 
 
 _DECODER = json.JSONDecoder(

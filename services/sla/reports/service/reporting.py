@@ -30,8 +30,8 @@ from shared.contracts.governance import Party
 from shared.contracts.sla import MetricMissed, ReportAcknowledged, ReportDrafted, ReportPublished
 from shared.data.history import note, record
 from shared.data.session import inherited, load, load_for_update
+from shared.pure.refusal import checking_input
 from shared.web.authz import Principal, require
-from shared.web.problems import checking_input
 
 
 async def get(session: AsyncSession, caller: Principal, report_id: UUID) -> Report:

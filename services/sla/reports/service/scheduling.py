@@ -21,19 +21,19 @@ from shared.data.directory import governance
 from shared.data.history import note, record
 from shared.data.numbering import next_number
 from shared.data.session import inherited, load_for_update
+from shared.pure.refusal import Refused
 from shared.web.authz import SYSTEM, Actor, Principal, require
-from shared.web.problems import Conflict
 
 
 async def create(
     session: AsyncSession, caller: Principal, sla_id: UUID, form: ReportCreate, now: datetime
 ) -> Report:
-    """Schedule the report of a period by hand; `Conflict` when it exists already."""
+    """Schedule the report of a period by hand; `Refused` when it exists already."""
     sla = await load_for_update(session, Sla, sla_id, None)
     require(caller, policy.DRAFT_REPORT, sla.scope)
     period = period_of_sla(sla, form.period)
     if await queries.report_of(session, sla.id, period.label) is not None:
-        raise Conflict("report_exists", f"The report for {period.label} exists already.")
+        raise Refused("report_exists", f"The report for {period.label} exists already.")
     return await _schedule(session, caller, sla, period, now)
 
 

@@ -2,60 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from functools import partial
 
-import asyncpg
 import pytest
 from sqlalchemy import text
 
 from shared.contracts.changes import ChangeSubmitted
-from shared.data import migrations
-from shared.data.migrations import govern
 from shared.data.session import Identity
-from tests.conftest import StartService
-from tests.support import toy_service
-from tests.support.harness import PASSWORD, RunningService
-from tests.support.postgres import PostgresServer
-
-
-class _Collected:
-    """Collects the statements a migration helper would run."""
-
-    def __init__(self) -> None:
-        self.statements = [
-            toy_service.TABLE,
-            "CREATE TABLE doom (x int UNIQUE DEFERRABLE INITIALLY DEFERRED)",
-        ]
-
-    def execute(self, sqltext: str) -> None:
-        self.statements.append(sqltext)
-
-
-async def _prepare(postgres: PostgresServer, database: str) -> None:
-    owner = postgres.url(database, migrations.owner_role("changes"), PASSWORD)
-    connection = await asyncpg.connect(owner, server_settings={"search_path": "changes"})
-    wanted = _Collected()
-    if not await connection.fetchval("SELECT to_regclass('outbox') IS NOT NULL"):
-        kernel = _Collected()
-        kernel.statements = []
-        migrations.kernel_v1(kernel)
-        migrations.kernel_v2(kernel)
-        wanted.statements = kernel.statements + wanted.statements
-    govern(wanted, "note")
-    for statement in wanted.statements:
-        await connection.execute(statement)
-    await connection.close()
-
-
-@pytest.fixture(scope="module")
-async def toy(start_service: StartService, postgres: PostgresServer) -> AsyncIterator[RunningService]:
-    prepare = partial(_prepare, postgres)
-    async with start_service(
-        "changes", settings=toy_service.Settings, create_app=toy_service.create_app, prepare=prepare
-    ) as service:
-        yield service
+from tests.support.harness import RunningService
 
 
 async def make(toy: RunningService, member: str = "customer.om_team", **fields: object):  # type: ignore[no-untyped-def]
