@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 import uvicorn
@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from rich.console import Console
 
 from concordat.cli import operations as operator
-from services.registry import create_app, settings_of
+from services.registry import create_app, settings_of, upgrade
 from shared.contracts import TOPICS
 from shared.data import migrations
 
@@ -102,7 +102,10 @@ def _run_embedded(host: str, port: int, data: Path, database_url: str | None, de
     started = datetime.now(UTC)
     with out.status("Starting PostgreSQL and migrating four schemas"):
         context = embedded.platform(data, database_url, base_url)
-        ready = context.__enter__()
+        try:
+            ready = context.__enter__()
+        except (migrations.UnknownSchema, migrations.OldSchema) as unfit:
+            _refuse_old_data(unfit, None if database_url else data)
     try:
         if demo:
             with out.status("Loading the demonstration: one charter governed end to end") as status:
@@ -115,6 +118,14 @@ def _run_embedded(host: str, port: int, data: Path, database_url: str | None, de
     finally:
         context.__exit__(None, None, None)
     out.print("Stopped. Your data are kept; start again with the same command.")
+
+
+def _refuse_old_data(reason: Exception, folder: Path | None) -> NoReturn:
+    """Nothing is released yet: what an earlier state of the program wrote is not carried over."""
+    err.print(f"[red]The data cannot be used:[/red] {reason}")
+    if folder:
+        err.print(f"A new folder has one: make run DATA={folder}-new. Or remove the old: rm -r {folder}")
+    raise typer.Exit(1)
 
 
 def _serve(application: object, host: str, port: int, services: Sequence[FastAPI] = ()) -> None:
@@ -158,7 +169,11 @@ def migrate() -> None:
     asyncio.run(deployment.await_database())
     asyncio.run(migrations.provision(deployment.admin_url, deployment.passwords, deployment.services))
     for service in deployment.services:
-        migrations.upgrade(service, deployment.migration_urls[service])
+        try:
+            upgrade(service, deployment.migration_urls[service])
+        except migrations.UnknownSchema as unknown:
+            err.print(f"[red]{service}[/red]: {unknown}")
+            raise typer.Exit(1) from None
         out.print(f"{service}: at the newest revision")
 
 
@@ -183,9 +198,9 @@ def documents(
     from concordat import reference as generated
 
     if not check:
-        generated.write(migrations.ROOT)
+        generated.write(generated.ROOT)
         return
-    stale = generated.check(migrations.ROOT)
+    stale = generated.check(generated.ROOT)
     for path in stale:
         err.print(f"out of date: {path}")
     if stale:

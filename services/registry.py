@@ -3,12 +3,15 @@
 import pkgutil
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import asyncpg
 from fastapi import FastAPI
 from sqlalchemy import MetaData
 
+from shared.data import migrations
 from shared.runtime.settings import KernelSettings
 
 SERVICES = ("charter", "sla", "changes", "notifier")
@@ -31,6 +34,21 @@ def metadata_of(service: str) -> MetaData:
     list(modules(service, "models"))
     found: MetaData = import_module(f"services.{service}.base").Base.metadata
     return found
+
+
+def versions_of(service: str) -> Path:
+    """The folder of the service's own migrations."""
+    return Path(__file__).parent / service / "migrations" / "versions"
+
+
+async def refuse_old_schema(service: str, connection: asyncpg.Connection) -> None:
+    """See `migrations.refuse_old_schema`."""
+    await migrations.refuse_old_schema(connection, service, metadata_of(service), versions_of(service))
+
+
+def upgrade(service: str, url: str) -> None:
+    """Bring the service's schema to its newest revisions, as its owner; see `migrations.upgrade`."""
+    migrations.upgrade(service, url, versions_of(service))
 
 
 def modules(service: str, part: str) -> Iterator[ModuleType]:

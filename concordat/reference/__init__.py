@@ -11,6 +11,7 @@ from concordat.reference.sources import app_of, installed
 from shared.contracts import registry
 from shared.contracts.base import schema_name
 
+ROOT = Path(__file__).resolve().parents[2]
 API = Path("docs/api")
 SCHEMAS = Path("docs/events/schemas")
 FOLDERS = (API, SCHEMAS)

@@ -1,5 +1,7 @@
 """The changes service, composed."""
 
+from pathlib import Path
+
 from fastapi import FastAPI
 
 from services.changes.base import Base
@@ -21,6 +23,7 @@ SERVICE = ServiceInfo(
         "decisions, and escalations on a clock."
     ),
     metadata=Base.metadata,
+    versions=Path(__file__).parent / "migrations" / "versions",
     tags=(
         ("change_requests", "Change requests from submission to decision"),
         ("decisions", "What both parties decided, over which text and by which right"),

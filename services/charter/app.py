@@ -1,5 +1,7 @@
 """The charter service, put together."""
 
+from pathlib import Path
+
 from fastapi import FastAPI
 
 from services.charter.base import Base
@@ -24,6 +26,7 @@ SERVICE = ServiceInfo(
         "the charter with its decision rights and escalation ladder, signatures and yearly reviews."
     ),
     metadata=Base.metadata,
+    versions=Path(__file__).parent / "migrations" / "versions",
     tags=(
         ("organizations", "The agencies and providers that govern together."),
         ("members", "People of an organization and what they do for it."),

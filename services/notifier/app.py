@@ -1,6 +1,7 @@
 """The notifier: turns events into alerts and delivers them to ticketing systems."""
 
 from functools import partial
+from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -22,6 +23,7 @@ SERVICE = ServiceInfo(
     title="Concordat notifier",
     description="Alerts of an organization, and their delivery to its ticketing systems as signed webhooks.",
     metadata=Base.metadata,
+    versions=Path(__file__).parent / "migrations" / "versions",
     tags=(
         ("alerts", "What needs a person"),
         ("endpoints", "Where alerts are delivered"),

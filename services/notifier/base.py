@@ -2,7 +2,8 @@
 
 from sqlalchemy.orm import DeclarativeBase
 
-from shared.data.session import TYPE_MAP, new_metadata
+from shared.data.session import TYPE_MAP
+from shared.data.tables import new_metadata
 
 
 class Base(DeclarativeBase):

@@ -1,5 +1,7 @@
 """The sla service, put together: its features, their routes and timers."""
 
+from pathlib import Path
+
 from fastapi import FastAPI
 
 from services.sla.agreements import api as agreements
@@ -26,6 +28,7 @@ SERVICE = ServiceInfo(
         "provider publishes and the customer answers; yearly reviews by the customer."
     ),
     metadata=Base.metadata,
+    versions=Path(__file__).parent / "migrations" / "versions",
     tags=(
         ("agreements", "IAAs, contracts and memoranda between customer and provider."),
         ("slas", "SLAs with their metrics and the timeline of their reports."),

@@ -16,7 +16,6 @@ from fastapi import Depends, Request
 from sqlalchemy import (
     ColumnElement,
     DateTime,
-    MetaData,
     Numeric,
     Select,
     Text,
@@ -33,8 +32,6 @@ from sqlalchemy.pool import QueuePool
 from shared.contracts.base import Scope, Visibility
 from shared.contracts.governance import Role
 from shared.data.ids import uuid7
-from shared.data.tables.kernel import kernel_tables
-from shared.data.tables.messaging import messaging_tables
 from shared.pure.refusal import Forbidden, Missing, Stale
 from shared.web.authz import NOBODY, Principal
 
@@ -42,13 +39,6 @@ FIRST_ANSWER_SECONDS = 5.0
 _NEWS = "news"
 _AS_SYSTEM = text("SELECT set_config('app.scope', 'system', true)")
 _BEGIN_AS = text("SELECT member_id, org_id, roles, display_name FROM begin_as(:issuer, :subject, :sysadmin)")
-NAMING = {
-    "pk": "pk_%(table_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-}
 
 TYPE_MAP: dict[Any, Any] = {
     datetime: DateTime(timezone=True),
@@ -60,14 +50,6 @@ TYPE_MAP: dict[Any, Any] = {
     list[str]: ARRAY(Text),
     list[UUID]: ARRAY(Uuid),
 }
-
-
-def new_metadata() -> MetaData:
-    """Metadata of one service, with the kernel's tables already in it."""
-    metadata = MetaData(naming_convention=NAMING)
-    kernel_tables(metadata)
-    messaging_tables(metadata)
-    return metadata
 
 
 class EnumText(TypeDecorator[Any]):

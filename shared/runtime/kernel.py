@@ -6,6 +6,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
@@ -38,13 +39,17 @@ logger = structlog.get_logger()
 
 @dataclass(frozen=True)
 class ServiceInfo:
-    """What a service is called and what it shows. `tags` are (name, description) of the API document."""
+    """What a service is called and what it shows.
+
+    `tags` are (name, description) of the API document; `versions` is the folder of its own migrations.
+    """
 
     name: str
     title: str
     description: str
     metadata: MetaData
     tags: Sequence[tuple[str, str]]
+    versions: Path | None = None
 
 
 class Worker(Protocol):

@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 
 from shared.audit import api as audit_api
 from shared.contracts.base import Event
-from shared.data.migrations import refuse_powerful_role
+from shared.data import migrations
 from shared.messaging.bus import Bus
 from shared.messaging.connection import connect
 from shared.pure.refusal import NotYet, Refusal
@@ -26,6 +27,7 @@ from shared.web.operations import operations_router
 from shared.web.problems import ApiError
 from shared.web.requests import StrictRequest, require_json
 
+logger = structlog.get_logger()
 AUDIT = ("audit", "Who did what and when, and the evidence that nobody changed it afterwards.")
 OPERATIONS = ("operations", "For the operator of the service: messages that were set aside.")
 
@@ -123,7 +125,7 @@ def new_app(
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     kernel: Kernel = app.state.kernel
-    await _refuse_powerful_role(kernel)
+    await _refuse_unfit_database(kernel)
     tasks = await kernel.start() if kernel.settings.background else []
     try:
         yield
@@ -132,11 +134,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await kernel.database.close()
 
 
-async def _refuse_powerful_role(kernel: Kernel) -> None:
-    connection = await connect(
-        kernel.settings.database_url.get_secret_value(), f"start-{kernel.info.name}", kernel.info.name
-    )
+async def _refuse_unfit_database(kernel: Kernel) -> None:
+    info = kernel.info
+    url = kernel.settings.database_url.get_secret_value()
+    connection = await connect(url, f"start-{info.name}", info.name)
     try:
-        await refuse_powerful_role(connection)
+        await migrations.refuse_powerful_role(connection)
+        await migrations.refuse_old_schema(connection, info.name, info.metadata, info.versions)
+    except RuntimeError as unfit:
+        logger.error("start_refused", reason=str(unfit))  # before the server's traceback, which is cut
+        raise
     finally:
         await connection.close()

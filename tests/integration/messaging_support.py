@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,14 +9,16 @@ from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 import asyncpg
-from sqlalchemy import text
+from sqlalchemy import MetaData, NullPool, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from shared.contracts.base import Event, Received, Registry, Scope
-from shared.data.tables.messaging import BUS_V1, MESSAGING_V1
+from shared.data.tables import NAMING
+from shared.data.tables.messaging import messaging_tables
 from shared.messaging.bus import Delivered, Handle, Outgoing
 from shared.messaging.outbox import emit
 from shared.messaging.pglog.bus import PgLogBus
+from tests.support.harness import schema_fingerprint
 from tests.support.postgres import PostgresServer
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -127,14 +128,18 @@ def context(account: UUID, version: int) -> dict[str, Any]:
 @contextlib.asynccontextmanager
 async def new_service(server: PostgresServer) -> AsyncIterator[Service]:
     async def build(url: str) -> None:
-        connection = await asyncpg.connect(url)
-        for statement in (*MESSAGING_V1, *ACCOUNTS):
-            await connection.execute(statement)
-        await connection.close()
+        tables = MetaData(naming_convention=NAMING)
+        messaging_tables(tables)
+        engine = create_async_engine(
+            url.replace("postgresql://", "postgresql+asyncpg://"), poolclass=NullPool
+        )
+        async with engine.begin() as connection:
+            await connection.run_sync(tables.create_all)
+            for statement in ACCOUNTS:
+                await connection.execute(text(statement))
         await PgLogBus(url).install()
 
-    fingerprint = zlib.crc32("".join((*MESSAGING_V1, *BUS_V1, *ACCOUNTS)).encode())
-    template = await server.template(f"tmpl_messaging_{fingerprint:08x}", build)
+    template = await server.template(f"tmpl_messaging_{schema_fingerprint(*ACCOUNTS)}", build)
     async with server.database("messaging", template=template) as url:
         service = Service(url)
         yield service

@@ -92,4 +92,4 @@ async def test_provisioning_twice_changes_nothing(postgres: PostgresServer) -> N
 
     template = await template_database(postgres)
     async with postgres.database("twice", template) as url:
-        await migrations.provision(url, passwords())
+        await migrations.provision(url, passwords(), SERVICES)

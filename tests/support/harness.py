@@ -36,15 +36,12 @@ E = TypeVar("E", bound=Event)
 
 
 def passwords() -> dict[str, str]:
-    return dict.fromkeys(migrations.role_names(), PASSWORD)
+    return dict.fromkeys(migrations.role_names(SERVICES), PASSWORD)
 
 
-def installed_services() -> list[str]:
-    return [s for s in SERVICES if (ROOT / "services" / s / "migrations" / "env.py").exists()]
-
-
-def _fingerprint() -> str:
-    digest = hashlib.sha256()
+def schema_fingerprint(*more: str) -> str:
+    """Changes whenever a migration, a kernel table or one of `more` statements does: names a template database."""
+    digest = hashlib.sha256("".join(more).encode())
     sources = [*ROOT.glob("services/*/migrations/**/*.py"), *ROOT.glob("shared/data/**/*.py")]
     for path in sources:
         digest.update(path.read_bytes())
@@ -55,13 +52,13 @@ async def template_database(server: PostgresServer) -> str:
     """The name of a template database in which every service's schema is at its newest revision."""
 
     async def build(url: str) -> None:
-        await migrations.provision(url, passwords())
+        await migrations.provision(url, passwords(), SERVICES)
         database = url.rpartition("/")[2]
-        for service in installed_services():
+        for service in SERVICES:
             owner = server.url(database, migrations.owner_role(service), PASSWORD)
-            await asyncio.to_thread(migrations.upgrade, service, owner)
+            await asyncio.to_thread(registry.upgrade, service, owner)
 
-    return await server.template(f"tmpl_{_fingerprint()}", build)
+    return await server.template(f"tmpl_{schema_fingerprint()}", build)
 
 
 @dataclass

@@ -13,7 +13,8 @@ from shared.contracts.changes import ChangeSubmitted, ChangeWithdrawn
 from shared.contracts.governance import Party, Role, Severity
 from shared.data.directory import governance
 from shared.data.history import record
-from shared.data.session import TYPE_MAP, Governed, Session, load, load_for_update, new_metadata
+from shared.data.session import TYPE_MAP, Governed, Session, load, load_for_update
+from shared.data.tables import new_metadata
 from shared.messaging.bus import Bus
 from shared.pure.refusal import Refused
 from shared.runtime.clock import Clock, Now

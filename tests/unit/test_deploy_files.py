@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 from concordat.__main__ import app as cli
 from concordat.cli.deployment import Deployment
 from concordat.embedded.stand_ins import STAND_INS
+from services.registry import SERVICES
 from shared.contracts import TOPICS
-from shared.data.migrations import SERVICES, owner_role, runtime_role
+from shared.data.migrations import owner_role, runtime_role
 from shared.runtime.kernel import STOP_SECONDS
 from shared.web.problems import Problem
 from tests.support.compose import COMPOSE_FILE, ROOT, compose_services, variables

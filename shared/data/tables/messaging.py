@@ -28,7 +28,7 @@ INSTANT = DateTime(timezone=True)
 
 
 def messaging_tables(metadata: MetaData) -> None:
-    """Declare the messaging tables on a service's metadata, so that its migrations are checked against them."""
+    """Declare the messaging tables in a service's metadata."""
     _outbox(metadata)
     _inbox(metadata)
     _dead_letters(metadata)
@@ -38,7 +38,8 @@ def _outbox(metadata: MetaData) -> None:
     Table(
         "outbox",
         metadata,
-        Column("position", BigInteger, Identity(always=True), primary_key=True),
+        # A cache above 1 would hand positions out of order between sessions.
+        Column("position", BigInteger, Identity(always=True, cache=1), primary_key=True),
         Column("event_id", UUID, nullable=False),
         Column("topic", Text, nullable=False),
         Column("aggregate_type", Text, nullable=False),
@@ -52,11 +53,18 @@ def _outbox(metadata: MetaData) -> None:
         Column("published_at", INSTANT),
         Column("attempts", Integer, nullable=False, server_default=text("0")),
         Column("last_error", Text),
-        CheckConstraint("aggregate_version > 0", name="outbox_version_positive"),
+        CheckConstraint("aggregate_version > 0", name="version_positive"),
         UniqueConstraint("event_id", name="outbox_event_id"),
         UniqueConstraint("aggregate_type", "aggregate_id", "aggregate_version", name="outbox_version"),
         Index("outbox_ready", "shard", "position", postgresql_where=text("published_at IS NULL")),
         Index("outbox_published", "published_at", postgresql_where=text("published_at IS NOT NULL")),
+        # A queue dies of dead tuples long before the default thresholds vacuum it.
+        postgresql_with={
+            "autovacuum_vacuum_scale_factor": 0,
+            "autovacuum_vacuum_threshold": 1000,
+            "autovacuum_vacuum_insert_scale_factor": 0,
+            "autovacuum_vacuum_cost_delay": 0,
+        },
     )
 
 
@@ -74,7 +82,7 @@ def _inbox(metadata: MetaData) -> None:
         Column("off", BigInteger),
         Column("processed_at", INSTANT, nullable=False, server_default=NOW),
         Column("outcome", Text, nullable=False),
-        CheckConstraint("outcome IN ('done', 'stale', 'parked', 'dead', 'ignored')", name="inbox_outcome"),
+        CheckConstraint("outcome IN ('done', 'stale', 'parked', 'dead', 'ignored')", name="outcome"),
         Index("inbox_processed_at", "processed_at"),
     )
     Table(
@@ -111,7 +119,7 @@ def _dead_letters(metadata: MetaData) -> None:
         Column("decided_by", Text),
         Column("decided_at", INSTANT),
         Column("reason", Text),
-        CheckConstraint("state IN ('new', 'replayed', 'discarded')", name="dead_letter_state"),
+        CheckConstraint("state IN ('new', 'replayed', 'discarded')", name="state"),
         Index("dead_letter_waiting", "consumer", "aggregate_id", "aggregate_version", "off"),
         Index("dead_letter_place", "consumer", "topic", "part", "off"),
     )
@@ -124,99 +132,8 @@ def _dead_letters(metadata: MetaData) -> None:
     )
 
 
-MESSAGING_V1: Final[tuple[str, ...]] = (
-    # CACHE above 1 would hand positions out of order between sessions.
-    """
-    CREATE TABLE outbox (
-      position bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY,
-      event_id uuid NOT NULL CONSTRAINT outbox_event_id UNIQUE,
-      topic text NOT NULL,
-      aggregate_type text NOT NULL,
-      aggregate_id uuid NOT NULL,
-      aggregate_version bigint NOT NULL CONSTRAINT outbox_version_positive CHECK (aggregate_version > 0),
-      event_type text NOT NULL,
-      payload text NOT NULL,
-      headers jsonb NOT NULL DEFAULT '{}',
-      shard smallint NOT NULL,
-      created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-      published_at timestamptz,
-      attempts integer NOT NULL DEFAULT 0,
-      last_error text,
-      CONSTRAINT outbox_version UNIQUE (aggregate_type, aggregate_id, aggregate_version)
-    )
-    """,
-    "CREATE INDEX outbox_ready ON outbox (shard, position) WHERE published_at IS NULL",
-    "CREATE INDEX outbox_published ON outbox (published_at) WHERE published_at IS NOT NULL",
-    # A queue dies of dead tuples long before the default thresholds vacuum it.
-    """
-    ALTER TABLE outbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
-                            autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_cost_delay = 0)
-    """,
-    """
-    CREATE TABLE inbox (
-      consumer text,
-      event_id uuid,
-      source text NOT NULL,
-      aggregate_id uuid NOT NULL,
-      aggregate_version bigint NOT NULL,
-      topic text,
-      part integer,
-      off bigint,
-      processed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-      outcome text NOT NULL
-        CONSTRAINT inbox_outcome CHECK (outcome IN ('done', 'stale', 'parked', 'dead', 'ignored')),
-      PRIMARY KEY (consumer, event_id)
-    )
-    """,
-    "CREATE INDEX inbox_processed_at ON inbox (processed_at)",
-    """
-    CREATE TABLE consumed_version (
-      consumer text,
-      aggregate_id uuid,
-      version bigint NOT NULL,
-      PRIMARY KEY (consumer, aggregate_id)
-    )
-    """,
-    """
-    CREATE TABLE dead_letter (
-      id uuid PRIMARY KEY,
-      consumer text NOT NULL,
-      event_id uuid,
-      event_type text,
-      aggregate_id uuid,
-      aggregate_version bigint,
-      topic text NOT NULL,
-      part integer NOT NULL,
-      off bigint NOT NULL,
-      key bytea,
-      headers jsonb NOT NULL,
-      value bytea,
-      error_class text NOT NULL,
-      error text NOT NULL,
-      first_at timestamptz NOT NULL,
-      last_at timestamptz NOT NULL,
-      tries integer NOT NULL,
-      state text NOT NULL DEFAULT 'new'
-        CONSTRAINT dead_letter_state CHECK (state IN ('new', 'replayed', 'discarded')),
-      decided_by text,
-      decided_at timestamptz,
-      reason text
-    )
-    """,
-    "CREATE INDEX dead_letter_waiting ON dead_letter (consumer, aggregate_id, aggregate_version, off)",
-    "CREATE INDEX dead_letter_place ON dead_letter (consumer, topic, part, off)",
-    """
-    CREATE TABLE parked_key (
-      consumer text,
-      aggregate_id uuid,
-      since timestamptz NOT NULL,
-      PRIMARY KEY (consumer, aggregate_id)
-    )
-    """,
-)
-
 # Each may be repeated; `provision` does so while the newest table is missing.
-BUS_V1: Final[tuple[str, ...]] = (
+BUS: Final[tuple[str, ...]] = (
     "CREATE SCHEMA IF NOT EXISTS bus",
     """
     CREATE TABLE IF NOT EXISTS bus.bus_event (

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from shared.contracts.base import SHARDS
 from shared.data.ids import uuid7
-from shared.data.tables.messaging import BUS_V1
+from shared.data.tables.messaging import BUS
 from shared.messaging.bus import Delivered, Handle, Outgoing, RetryLater
 from shared.messaging.connection import LOST, Connection, connect
 from shared.messaging.pacing import backoff, wait
@@ -91,7 +91,7 @@ class PgLogBus:
         try:
             async with connection.transaction():
                 await connection.execute("SELECT pg_advisory_xact_lock(hashtext('concordat.bus'))")
-                for statement in BUS_V1:
+                for statement in BUS:
                     await connection.execute(statement)
         finally:
             await connection.close(timeout=5)

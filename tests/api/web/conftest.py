@@ -36,12 +36,6 @@ async def _prepare(postgres: PostgresServer, database: str) -> None:
     owner = postgres.url(database, migrations.owner_role("changes"), PASSWORD)
     connection = await asyncpg.connect(owner, server_settings={"search_path": "changes"})
     wanted = _Collected()
-    if not await connection.fetchval("SELECT to_regclass('outbox') IS NOT NULL"):
-        kernel = _Collected()
-        kernel.statements = []
-        migrations.kernel_v1(kernel)
-        migrations.kernel_v2(kernel)
-        wanted.statements = kernel.statements + wanted.statements
     govern(wanted, "note")
     for statement in wanted.statements:
         await connection.execute(statement)

@@ -38,7 +38,6 @@ TABLES: Final = (
                          note_id uuid NOT NULL, version bigint NOT NULL)
     """,
     "CREATE TABLE obstacle (command text PRIMARY KEY)",
-    "CREATE TABLE alembic_version (version_num text)",
 )
 IMPATIENT: Final = RetryPolicy(first=0.1, longest=1.0, bug_tries=2)
 

@@ -6,7 +6,6 @@ import itertools
 import random
 import signal
 import time
-import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,6 @@ from concordat.embedded.issuer import DevelopmentIssuer
 from shared.data import migrations
 from shared.data.migrations import govern
 from shared.data.session import Database
-from shared.data.tables.messaging import BUS_V1
 from shared.messaging.kafka.bus import ensure_topics
 from shared.runtime.clock import system_clock
 from tests.support.faults import actors
@@ -32,7 +30,7 @@ from tests.support.faults.findings import Message, messages_on_the_bus, waiting,
 from tests.support.faults.history import History
 from tests.support.faults.processes import Actor, WebActor
 from tests.support.faults.service import TABLES
-from tests.support.harness import PASSWORD
+from tests.support.harness import PASSWORD, schema_fingerprint
 from tests.support.postgres import PostgresServer
 from tests.support.world import World
 
@@ -185,9 +183,8 @@ class _Statements:
 
 
 def _schema() -> list[str]:
+    """What the toy's service has beside the kernel's tables."""
     statements = _Statements()
-    migrations.kernel_v1(statements)
-    migrations.kernel_v2(statements)
     statements.all += TABLES
     govern(statements, "note")
     return statements.all
@@ -202,13 +199,13 @@ async def _template(server: PostgresServer) -> str:
         names = (migrations.owner_role(service), migrations.runtime_role(service), migrations.BUS_ROLE)
         await migrations.provision(url, dict.fromkeys(names, PASSWORD), [service])
         owner = server.url(url.rpartition("/")[2], migrations.owner_role(service), PASSWORD)
+        await asyncio.to_thread(migrations.upgrade, service, owner)
         connection = await asyncpg.connect(owner, server_settings={"search_path": service})
         for statement in schema:
             await connection.execute(statement)
         await connection.close()
 
-    fingerprint = zlib.crc32("".join((*schema, *BUS_V1)).encode())
-    return await server.template(f"tmpl_faults_{fingerprint:08x}", build)
+    return await server.template(f"tmpl_faults_{schema_fingerprint(*schema)}", build)
 
 
 @asynccontextmanager

@@ -4,16 +4,17 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from shared.data.migrations import govern, kernel_v1
+from shared.data.migrations import govern, write_once
 
-revision = "0001"
+revision = "changes_0001"
 down_revision = None
+branch_labels = ("changes",)
+depends_on = "kernel_0001"
 
 GOVERNED = ("change_request", "ballot", "timeline_entry", "decision", "escalation", "escalation_step")
 
 
 def upgrade() -> None:
-    kernel_v1(op)
     _create_change_request()
     _create_ballot()
     _create_timeline_entry()
@@ -24,7 +25,7 @@ def upgrade() -> None:
         for column in ("charter_id", "customer_org_id", "provider_org_id"):
             op.create_index(f"ix_{table}_{column}", table, [column])
         govern(op, table)
-    _write_once("decision")
+    write_once(op, "decision")
 
 
 def _create_change_request() -> None:
@@ -227,17 +228,3 @@ def _text(name: str, *, nullable: bool = False) -> sa.Column[str]:
 
 def _instant(name: str) -> sa.Column[object]:
     return sa.Column(name, sa.DateTime(timezone=True))
-
-
-def _write_once(table: str) -> None:
-    """The runtime role may add rows to the table but never change or remove one."""
-    op.execute(
-        f"""
-        DO $$ DECLARE runtime text := 'concordat_' || current_schema();
-        BEGIN
-          IF EXISTS (SELECT FROM pg_roles WHERE rolname = runtime) THEN
-            EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON {table} FROM %I', runtime);
-          END IF;
-        END $$
-        """
-    )

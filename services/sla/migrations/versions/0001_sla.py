@@ -4,18 +4,17 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from shared.data.migrations import govern, kernel_v1
+from shared.data.migrations import govern
 
-revision = "0001"
+revision = "sla_0001"
 down_revision = None
-branch_labels = None
-depends_on = None
+branch_labels = ("sla",)
+depends_on = "kernel_0001"
 
 GOVERNED = ("agreement", "sla", "report", "report_result", "review")
 
 
 def upgrade() -> None:
-    kernel_v1(op)
     _agreement()
     _sla()
     _observation()

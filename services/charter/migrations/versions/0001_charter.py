@@ -4,18 +4,20 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from shared.data.migrations import govern, kernel_v1
+from shared.data.migrations import govern
 
-revision = "0001"
+revision = "charter_0001"
 down_revision = None
-branch_labels = None
-depends_on = None
+branch_labels = ("charter",)
+depends_on = "kernel_0001"
 
+PARTAKEN = """
+    EXISTS (SELECT FROM charter c WHERE c.id = charter_id AND app_org() IN (c.customer_org_id, c.provider_org_id))
+"""
 GOVERNED = ("charter", "charter_version", "signature", "charter_review", "review_statement")
 
 
 def upgrade() -> None:
-    kernel_v1(op)
     _charter()
     _charter_version()
     _signature()
@@ -25,6 +27,16 @@ def upgrade() -> None:
         for column in ("charter_id", "customer_org_id", "provider_org_id"):
             op.create_index(f"ix_{table}_{column}", table, [column])
         govern(op, table)
+    _let_parties_be_named()
+
+
+def _let_parties_be_named() -> None:
+    """Here callers draft charters: they name the parties of their own, and let their own people be seen."""
+    op.execute(f"CREATE POLICY drafting ON charter_party FOR INSERT WITH CHECK ({PARTAKEN} AND NOT joined)")
+    op.execute(
+        "CREATE POLICY joining ON charter_party FOR UPDATE USING (org_id = app_org())"
+        f" WITH CHECK ({PARTAKEN} AND org_id = app_org() AND side <> 'observer')"
+    )
 
 
 def _governed() -> list[sa.Column[object]]:

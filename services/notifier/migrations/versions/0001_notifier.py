@@ -4,18 +4,17 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from shared.data.migrations import kernel_v1, org_scoped
+from shared.data.migrations import org_scoped
 
-revision = "0001"
+revision = "notifier_0001"
 down_revision = None
-branch_labels = None
-depends_on = None
+branch_labels = ("notifier",)
+depends_on = "kernel_0001"
 
 TABLES = ("alert", "alert_history", "endpoint", "endpoint_secret", "delivery", "delivery_attempt")
 
 
 def upgrade() -> None:
-    kernel_v1(op)
     _alert()
     _alert_history()
     _endpoint()
@@ -186,6 +185,7 @@ def _delivery() -> None:
         _integer("last_status", nullable=True),
         _text("last_error", nullable=True),
         _instant("done_at", nullable=True),
+        _text("traceparent", nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_delivery"),
         sa.ForeignKeyConstraint(["endpoint_id"], ["endpoint.id"], name="fk_delivery_endpoint_id"),
         sa.ForeignKeyConstraint(["alert_id"], ["alert.id"], name="fk_delivery_alert_id"),
@@ -200,7 +200,7 @@ def _delivery_indexes() -> None:
     pending, in_flight = sa.text("state = 'pending'"), sa.text("state = 'in_flight'")
     tests = sa.text("is_test AND state = 'pending'")
     op.create_index("ix_delivery_org_id", "delivery", ["org_id"])
-    op.create_index("ix_delivery_alert_id", "delivery", ["alert_id"])
+    op.create_index("ix_delivery_alert", "delivery", ["alert_id", "endpoint_id"])
     op.create_index("ix_delivery_endpoint_created", "delivery", ["endpoint_id", "created_at"])
     op.create_index("ix_delivery_tests", "delivery", ["next_attempt_at"], postgresql_where=tests)
     op.create_index(

@@ -1,1 +1,0 @@
-"""How the charter schema grew."""
