@@ -37,51 +37,56 @@ async def write_audit(
     detail: Mapping[str, object],
     owner: UUID = NOBODY,
 ) -> None:
-    """Who did what to which version of what, and when (NIST SP 800-53 AU-3)."""
+    """Who did what to which version of what, and when (NIST SP 800-53 AU-3), for an act that changes no version."""
     about = {"type": object_type, "id": object_id, "version": object_version}
-    await session.execute(INSERT, audit_row(by, action, about, scope, now, detail, owner))
+    chain = scope.charter_id or owner
+    await session.execute(
+        INSERT,
+        {
+            "chain": chain,
+            "customer": scope.customer_org_id,
+            "provider": scope.provider_org_id,
+            "visibility": scope.visibility,
+            "at": now,
+            "action": action,
+            **{f"object_{name}": value for name, value in about.items()},
+            "canonical": canonical(by, action, about, chain, now, detail),
+        },
+    )
 
 
-def audit_row(
+def canonical(
     by: Actor,
     action: str,
     about: Mapping[str, object],
-    scope: Scope,
+    chain: UUID,
     now: datetime,
     detail: Mapping[str, object],
-    owner: UUID,
-) -> dict[str, object]:
-    """The parameters of `INSERT`; `about` is the object's type, id and version.
+) -> str:
+    """The text of one row, which is what gets hashed; `about` is the object's type, id and version.
 
     Acts are chained per charter, acts under none per organization that owns the object, the platform's own
     (`NOBODY`) apart.
     """
-    chain = scope.charter_id or owner
-    entry = {
-        "action": action,
-        "actor": _actor(by),
-        "at": rfc3339(now),
-        "chain": chain,
-        "detail": dict(detail),
-        "object": about,
-    }
-    return {
-        "chain": chain,
-        "customer": scope.customer_org_id,
-        "provider": scope.provider_org_id,
-        "visibility": scope.visibility,
-        "at": now,
-        "action": action,
-        **{f"object_{name}": value for name, value in about.items()},
-        "canonical": canonical_json(entry),
-    }
+    return canonical_json(
+        {
+            "action": action,
+            "actor": actor(by),
+            "at": rfc3339(now),
+            "chain": chain,
+            "detail": dict(detail),
+            "object": about,
+        }
+    )
 
 
-def _actor(by: Actor) -> dict[str, object]:
+def actor(by: Actor) -> dict[str, object]:
+    """Who acted, by every name that may be asked for later; `name` as it was then."""
     if not isinstance(by, Principal):
-        return {"kind": "system"}
+        return {"kind": "system", "name": by.display_name}
     return {
         "kind": "sysadmin" if by.is_sysadmin else "member",
+        "name": by.display_name,
         "member": by.member_id,
         "org": by.org_id,
         "roles": sorted(by.roles),

@@ -1,58 +1,123 @@
-"""What every state change leaves behind: a new version, an audit row and an outbox row, all or none."""
+"""One history: what every act leaves behind, and the timeline of a resource read back from it.
+
+`record` is the one way to write: a new version, an audit row, and an event where others act on it; all or none.
+The timeline of a resource is its audit rows, so there is no second copy that could drift.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
 
-from sqlalchemy import text
+import orjson
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.audit import rows as audit
-from shared.contracts.base import Event, rfc3339
-from shared.data.session import Versioned, announce
+from shared.contracts.base import Event, rfc3339, shard_of
+from shared.data.session import Versioned, wake_after_commit
 from shared.messaging import outbox
 from shared.runtime.telemetry import current_traceparent
 from shared.web.authz import Actor, Principal
 
-_INSERT = text(f"WITH noted AS ({audit.INSERT.text}) {outbox.INSERT.text}")
-
 
 @dataclass(frozen=True)
 class Act:
-    """One thing done to a row: what the audit trail and the other services hear of it."""
+    """One thing done to a row.
+
+    `event` is what other services learn of it, None where nobody else acts on it. `detail` is kept in the audit row:
+    what a reader of the timeline needs and the row itself will not say later (the state it led to, a note).
+    """
 
     action: str
-    event: Event
+    event: Event | None = None
     detail: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a timeline: an act, who did it, and the version it left."""
+
+    version: int
+    at: datetime
+    action: str
+    actor_name: str
+    actor_id: UUID | None
+    detail: Mapping[str, Any]
+
+
+# Positions are given out in the order of the acts, after the row's lock was taken by the flush before: otherwise
+# two writers of one aggregate could publish in the wrong order.
+_COLUMNS: Final = (
+    "version",
+    "action",
+    "canonical",
+    "event_id",
+    "topic",
+    "aggregate_type",
+    "type",
+    "payload",
+    "headers",
+)
+_RECORD: Final = text(
+    f"""
+    WITH act AS (
+      SELECT * FROM unnest(CAST(:version AS integer[]), CAST(:action AS text[]), CAST(:canonical AS text[]),
+                           CAST(:event_id AS uuid[]), CAST(:topic AS text[]), CAST(:aggregate_type AS text[]),
+                           CAST(:type AS text[]), CAST(:payload AS text[]), CAST(:headers AS text[]))
+        WITH ORDINALITY AS act ({", ".join(_COLUMNS)}, nth)),
+    noted AS (
+      INSERT INTO audit (chain, customer_org_id, provider_org_id, visibility, at, action,
+                         object_type, object_id, object_version, canonical)
+      SELECT :chain, :customer, :provider, :visibility, :at, action, :aggregate, :id, version, canonical
+        FROM act ORDER BY nth)
+    INSERT INTO outbox (event_id, topic, aggregate_type, aggregate_id, aggregate_version, event_type,
+                        payload, headers, shard)
+    SELECT event_id, topic, aggregate_type, :id, version, type, payload, CAST(headers AS jsonb), :shard
+      FROM act WHERE event_id IS NOT NULL ORDER BY nth
+    """
+)
+_TIMELINE: Final = text(
+    "SELECT object_version, at, action, canonical FROM audit WHERE object_id = :id ORDER BY object_version, id"
+)
 
 
 async def record(
     session: AsyncSession,
-    *,
-    by: Actor,
-    action: str,
     row: Versioned,
-    event: Event,
+    *acts: Act,
+    by: Actor,
     now: datetime,
+    action: str = "",
+    event: Event | None = None,
     detail: Mapping[str, object] | None = None,
-) -> None:
-    """Bump the row's version, flush it, then write audit and event in this transaction."""
-    await record_all(session, by=by, row=row, acts=[Act(action, event, detail or {})], now=now)
+) -> list[Entry]:
+    """Write down what one request or message did to a row, in order; every act is a version of its own.
+
+    Flushes the row under its new version, then writes audit rows and events in one statement. Returns the lines the
+    acts add to the row's timeline.
+    """
+    if action:  # the former way to call it; goes with its last caller
+        acts = (Act(action, event, detail or {}),)
+    before = row.version
+    await _advance(session, row, len(acts), now)
+    versions = range(before + 1, row.version + 1)
+    await session.execute(_RECORD, _parameters(row, acts, versions, by, now))
+    if any(act.event for act in acts):
+        wake_after_commit(session, outbox.WAKE_UP)
+    actor = audit.actor(by)
+    return [
+        _entry(version, now, act.action, actor, act.detail)
+        for version, act in zip(versions, acts, strict=True)
+    ]
 
 
 async def record_all(
     session: AsyncSession, *, by: Actor, row: Versioned, acts: Sequence[Act], now: datetime
 ) -> None:
-    """Record what one request did to a row, in order; every act is a version of its own.
-
-    The flush comes first: the outbox position must be taken after the row's lock
-    (otherwise two writers of one aggregate could publish in the wrong order).
-    """
-    before = row.version
-    await _advance(session, row, len(acts), now)
-    left = [_left_by(act, by, row, version, now) for version, act in enumerate(acts, before + 1)]
-    await session.execute(_INSERT, left)
-    announce(session, outbox.NEWS)
+    """The former name; goes with its last caller."""
+    await record(session, row, *acts, by=by, now=now)
 
 
 async def note(
@@ -65,20 +130,13 @@ async def note(
     now: datetime,
     detail: Mapping[str, object] | None = None,
 ) -> None:
-    """Like `record`, for a change nobody else acts on: a new version and an audit row, but no event."""
-    await _advance(session, row, 1, now)
-    await audit.write_audit(
-        session,
-        by=by,
-        action=action,
-        object_type=kind,
-        object_id=row.id,
-        object_version=row.version,
-        scope=row.scope,
-        now=now,
-        detail=detail or {},
-        owner=row.owner,
-    )
+    """The former name; goes with its last caller."""
+    await record(session, row, Act(action, None, detail or {}), by=by, now=now)
+
+
+async def timeline(session: AsyncSession, resource_id: UUID) -> list[Entry]:
+    """What happened to a resource, oldest first, as far as the caller may see it (row-level security of `audit`)."""
+    return [_read(line) for line in await session.execute(_TIMELINE, {"id": resource_id})]
 
 
 async def _advance(session: AsyncSession, row: Versioned, versions: int, now: datetime) -> None:
@@ -89,10 +147,34 @@ async def _advance(session: AsyncSession, row: Versioned, versions: int, now: da
     await session.flush()
 
 
-def _left_by(act: Act, by: Actor, row: Versioned, version: int, now: datetime) -> dict[str, object]:
-    """The audit row and the outbox row of one act, as parameters of one statement."""
-    event, scope = act.event, row.scope
-    about = {"type": event.AGGREGATE, "id": row.id, "version": version}
+def _parameters(
+    row: Versioned, acts: Sequence[Act], versions: Sequence[int], by: Actor, now: datetime
+) -> dict[str, object]:
+    lines = [_line(row, act, version, by, now) for act, version in zip(acts, versions, strict=True)]
+    columns: dict[str, object] = {name: [line.get(name) for line in lines] for name in _COLUMNS}
+    scope = row.scope
+    return columns | {
+        "chain": scope.charter_id or row.owner,
+        "customer": scope.customer_org_id,
+        "provider": scope.provider_org_id,
+        "visibility": scope.visibility,
+        "at": now,
+        "aggregate": row.aggregate,
+        "id": row.id,
+        "shard": shard_of(row.id),
+    }
+
+
+def _line(row: Versioned, act: Act, version: int, by: Actor, now: datetime) -> dict[str, object]:
+    """What one act writes: the text of its audit row, and its event if it has one."""
+    about = {"type": row.aggregate, "id": row.id, "version": version}
+    chain = row.scope.charter_id or row.owner
+    canonical = audit.canonical(by, act.action, about, chain, now, act.detail)
+    line = {"version": version, "action": act.action, "canonical": canonical}
+    return line | _event(row, act.event, version, by, now) if act.event else line
+
+
+def _event(row: Versioned, event: Event, version: int, by: Actor, now: datetime) -> dict[str, object]:
     member = by if isinstance(by, Principal) else None
     origin = {
         "source": f"/services/{event.TOPIC.removeprefix('concordat.')}",
@@ -101,5 +183,16 @@ def _left_by(act: Act, by: Actor, row: Versioned, version: int, now: datetime) -
         "actorrole": ",".join(sorted(member.roles)) if member else "system",
         "traceparent": current_traceparent(),
     }
-    noted = audit.audit_row(by, act.action, about, scope, now, act.detail, row.owner)
-    return noted | outbox.outbox_row(event, row.id, version, scope, origin)
+    return outbox.outbox_row(event, row.id, version, row.scope, origin)
+
+
+def _read(line: Row[Any]) -> Entry:
+    written = orjson.loads(line.canonical)
+    return _entry(line.object_version, line.at, line.action, written["actor"], written["detail"])
+
+
+def _entry(
+    version: int, at: datetime, action: str, actor: Mapping[str, Any], detail: Mapping[str, Any]
+) -> Entry:
+    member = actor.get("member")
+    return Entry(version, at, action, actor["name"], UUID(str(member)) if member else None, detail)

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     Uuid,
+    inspect,
     select,
     text,
 )
@@ -36,7 +37,7 @@ from shared.pure.refusal import Forbidden, Missing, Stale
 from shared.web.authz import NOBODY, Principal
 
 FIRST_ANSWER_SECONDS = 5.0
-_NEWS = "news"
+_WAKE_UPS = "wake_ups"
 _AS_SYSTEM = text("SELECT set_config('app.scope', 'system', true)")
 _BEGIN_AS = text("SELECT member_id, org_id, roles, display_name FROM begin_as(:issuer, :subject, :sysadmin)")
 
@@ -79,6 +80,11 @@ class Versioned:
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**{"id": uuid7(), "version": 0} | values)
+
+    @property
+    def aggregate(self) -> str:
+        """What the audit trail and the events call such a row: its table, unless the class says otherwise."""
+        return str(inspect(type(self)).local_table.name)
 
     @property
     def scope(self) -> Scope:
@@ -165,8 +171,8 @@ class Database:
             },
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
-        self.news: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
-        """Set after a commit that left work of that name (`announce`) to a loop of this process, one loop each."""
+        self.wake_ups: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        """Set after a commit that left work of that name (`wake_after_commit`) to a loop of this process."""
 
     @asynccontextmanager
     async def system(self) -> AsyncIterator[AsyncSession]:
@@ -189,8 +195,12 @@ class Database:
         async with self._sessions() as session:
             async with session.begin():
                 yield session
-            for name in session.info.get(_NEWS, ()):
-                self.news[name].set()
+            for name in session.info.get(_WAKE_UPS, ()):
+                self.wake_ups[name].set()
+
+    @property
+    def news(self) -> defaultdict[str, asyncio.Event]:  # until the notifier calls it by its name
+        return self.wake_ups
 
     @property
     def connections_in_use(self) -> int:
@@ -201,9 +211,12 @@ class Database:
         await self.engine.dispose()
 
 
-def announce(session: AsyncSession, name: str) -> None:
-    """Once this commits, wake the loop that waits for such work. Its poll finds what a lost word does not tell."""
-    session.info.setdefault(_NEWS, set()).add(name)
+def wake_after_commit(session: AsyncSession, name: str) -> None:
+    """Wake the loop that waits for such work once this commits. Its poll finds what a lost wake-up does not."""
+    session.info.setdefault(_WAKE_UPS, set()).add(name)
+
+
+announce = wake_after_commit  # until the notifier calls it by its name
 
 
 @asynccontextmanager

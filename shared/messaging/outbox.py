@@ -11,13 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contracts.base import Event, Scope, rfc3339, schema_uri, shard_of
 from shared.data.ids import uuid7
-from shared.data.session import announce
+from shared.data.session import wake_after_commit
 from shared.pure.refusal import Refused
 
 LARGEST_EVENT: Final = 256 * 1024
 CONTENT_TYPE: Final = "application/cloudevents+json; charset=UTF-8"
-NEWS: Final = "outbox"
-"""What a session announces once it emitted: the relay has work when it commits."""
+WAKE_UP: Final = "outbox"
+"""The relay's wake-up, given after the commit of a transaction that wrote events."""
 
 INSERT: Final = text(
     """
@@ -61,7 +61,7 @@ async def emit(
     # taken before the aggregate's row is locked, and two writers could publish in the wrong order.
     await session.flush()
     await session.execute(INSERT, row)
-    announce(session, NEWS)
+    wake_after_commit(session, WAKE_UP)
     event_id: UUID = row["event_id"]
     return event_id
 

@@ -158,7 +158,7 @@ def new_kernel(
         database=database,
         tokens=TokenVerifier(settings.issuers, settings.sysadmins, clock),
         bus=bus,
-        relay=Relay(url, bus, service=info.name, schema=info.name, wakeup=database.news[outbox.NEWS]),
+        relay=Relay(url, bus, service=info.name, schema=info.name, wakeup=database.wake_ups[outbox.WAKE_UP]),
         consumer=consumer,
         timers=TimerRunner(info.name, database, (*timers, *own), clock),
     )

@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped
 from shared.contracts.changes import ChangeSubmitted, ChangeWithdrawn
 from shared.contracts.governance import Party, Role, Severity
 from shared.data.directory import governance
-from shared.data.history import record
+from shared.data.history import Act, record
 from shared.data.session import TYPE_MAP, Governed, Session, load, load_for_update
 from shared.data.tables import new_metadata
 from shared.messaging.bus import Bus
@@ -87,7 +87,7 @@ async def create_note(
     submitted = ChangeSubmitted(
         change_id=note.id, number="N", title=form.title, origin=Party.customer, severity=Severity.low
     )
-    await record(session, by=caller, action="note.write", row=note, event=submitted, now=now)
+    await record(session, note, Act("note.write", submitted), by=caller, now=now)
     return tagged(response, note)
 
 
@@ -126,7 +126,7 @@ async def withdraw_note(
         raise Refused("kept", "This note must be kept.")
     note.title = "withdrawn"
     event = ChangeWithdrawn(change_id=note.id, number="N", title=note.title, reason="")
-    await record(session, by=caller, action="note.withdraw", row=note, event=event, now=now)
+    await record(session, note, Act("note.withdraw", event), by=caller, now=now)
     return tagged(response, note)
 
 

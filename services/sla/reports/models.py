@@ -63,6 +63,10 @@ class Report(Governed, Base):
     )
 
     @property
+    def aggregate(self) -> str:
+        return "sla_report"
+
+    @property
     def is_overdue(self) -> bool:
         return self.overdue_at is not None
 
@@ -108,3 +112,7 @@ class ReportResult(Governed, Base):
     calendar_version: Mapped[int]
     observation_hash: Mapped[str]
     cause: Mapped[str]
+
+    @property
+    def aggregate(self) -> str:
+        return "sla_result"
