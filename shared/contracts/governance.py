@@ -66,6 +66,11 @@ class LimitKind(StrEnum):
     none = "none"
 
 
+AMOUNT_KINDS = (LimitKind.at_most, LimitKind.below)
+SAVINGS = ("savings_one_time", "savings_annual")
+"""What an item saves, in US dollars: every charter knows these two dimensions, and neither routes."""
+
+
 class ClockUnit(StrEnum):
     """Business hours and federal business days, both counted in a body's calendar."""
 
@@ -114,7 +119,8 @@ class DecisionRight:
     """One row of the decision-rights table: `body` may decide `dimension` within the limit.
 
     `id` is stable and is what an explanation names. For `at_most` and `below`, `amount` is in the
-    dimension's unit; with `percent_of` it is a percentage of that named reference amount.
+    dimension's unit; with `percent_of` it is a percentage of that named reference amount. `levels`
+    are what `one_of` allows; on a row of kind `any`, the levels that only this body decides.
     """
 
     id: str
@@ -227,6 +233,20 @@ class ExecutableCharter:
         """The decision rights of each body that has any, in the charter's order."""
         bodies = dict.fromkeys(right.body for right in self.decision_rights)
         return {key: tuple(r for r in self.decision_rights if r.body == key) for key in bodies}
+
+    @cached_property
+    def levels_of_dimensions(self) -> dict[str, tuple[str, ...]]:
+        """Every level a dimension knows, in the charter's order; dimensions without levels are left out."""
+        named = [(right.dimension, level) for right in self.decision_rights for level in right.levels]
+        return {
+            dimension: tuple(dict.fromkeys(level for of, level in named if of == dimension))
+            for dimension in dict.fromkeys(of for of, _ in named)
+        }
+
+    @cached_property
+    def amount_dimensions(self) -> frozenset[str]:
+        """The dimensions that are limited by an amount; the others by levels, or not at all."""
+        return frozenset(r.dimension for r in self.decision_rights if r.kind in AMOUNT_KINDS)
 
     def body(self, key: str) -> Body:
         """The body with that key; `KeyError` when the charter has none."""

@@ -1,6 +1,7 @@
 """Rules for the escalation ladder and for the calendars its clocks run in."""
 
 from collections.abc import Iterator
+from datetime import time
 from itertools import pairwise
 
 from services.charter.charters.domain.bodies import chain_above
@@ -30,10 +31,14 @@ def ladder_findings(content: ExecutableCharter) -> Iterator[Finding]:
         if rung.limit is not None and rung.limit < 1:
             message = "A rung lasts at least 1; leave the limit out for a rung without clock."
             yield Finding("limit_out_of_range", message, pointer("ladder", index, "limit"))
+        if rung.limit is None and rung.severity is Severity.moderate:
+            message = "Give the moderate rung a limit: a severity without one of its own runs on it."
+            yield Finding("moderate_without_limit", message, pointer("ladder", index, "limit"))
     for index, _ in repeated((rung.body, rung.severity) for rung in content.ladder):
         message = "A body has one rung per severity."
         yield Finding("duplicate_rung", message, pointer("ladder", index))
     yield from _missing_rungs(content)
+    yield from _emergencies(content)
     yield from _final_authorities(content)
 
 
@@ -45,6 +50,27 @@ def _missing_rungs(content: ExecutableCharter) -> Iterator[Finding]:
             if body.key in needed and (body.key, severity) not in rungs:
                 message = f"Give {body.key!r} a clock for {severity}, or an explicit rung without limit."
                 yield Finding("missing_rung", message, "/ladder")
+
+
+def _emergencies(content: ExecutableCharter) -> Iterator[Finding]:
+    """An emergency authority always has a clock, and one that runs day and night."""
+    timed = {(rung.body, rung.severity) for rung in content.ladder if rung.limit is not None}
+    on_call = {calendar.key: _never_closes(calendar) for calendar in content.calendars}
+    for index, body in enumerate(content.bodies):
+        if body.kind is not BodyKind.emergency:
+            continue
+        for severity in Severity:
+            if (body.key, severity) not in timed:
+                message = f"Give {body.key!r} a limit for {severity}, such as 1 hour to authorize."
+                yield Finding("emergency_without_clock", message, "/ladder")
+        if not on_call.get(body.calendar, True):
+            message = "An emergency authority needs a calendar open from 00:00 to 00:00 on all seven days, without holidays or closures."
+            yield Finding("emergency_calendar_closes", message, pointer("bodies", index, "calendar"))
+
+
+def _never_closes(calendar: CalendarRules) -> bool:
+    whole = {row.weekday for row in calendar.hours if row.opens == time.min and closes_at_midnight(row)}
+    return len(whole) == 7 and not calendar.federal_holidays and not calendar.closures
 
 
 def _lowest(content: ExecutableCharter) -> list[Body]:

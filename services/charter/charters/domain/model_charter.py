@@ -27,6 +27,7 @@ from shared.contracts.governance import (
 )
 
 FEDERAL = "federal"
+AROUND_THE_CLOCK = "around_the_clock"
 ANNUAL_ORDER_VALUE = "annual_order_value"
 REQUIRED_DIMENSIONS = ("cost_one_time", "cost_annual", "schedule_days", "sla_effect", "security_impact")
 LADDER_BODIES = ("jowg", "smb", "esc", "esf")
@@ -40,16 +41,26 @@ _BANDS: dict[str, tuple[str, str, str]] = {
     "cost_variance_percent": ("10", "10", "30"),
     "schedule_variance_percent": ("10", "10", "30"),
 }
-# What each tier adds to the levels of the tier below; tier 4 always decides everything.
-_LEVELS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
-    "sla_effect": (("none",), ("waiver_one_period",), ("target_change",)),
-    "security_impact": (("none", "low"), ("moderate",), ("high",)),
-    "risk_acceptance": (("very_low", "low"), ("moderate",), ("high",)),
-    "sla_dispute": ((), ("stage_1",), ("stage_2",)),
-    "cap_approval": ((), ("expected_level_miss",), ("minimum_level_miss", "chronic_failure")),
-    "charter_amendment": ((), ("minor",), ("major",)),
-    "agreement": ((), ("clarification",), ("modification", "renewal_recommendation")),
-    "calendar": ((), ("approve",), ("override",)),
+# What each tier adds to the levels of the tier below; tier 4 decides everything, and these alone.
+_LEVELS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
+    "sla_effect": (("none",), ("waiver_one_period",), ("target_change",), ("remove_sla",)),
+    "security_impact": (("none", "low"), ("moderate",), ("high",), ("above_appetite",)),
+    "risk_acceptance": (("very_low", "low"), ("moderate",), ("high",), ("very_high",)),
+    "sla_dispute": ((), ("stage_1",), ("stage_2",), ("final",)),
+    "cap_approval": (
+        (),
+        ("expected_level_miss",),
+        ("minimum_level_miss", "chronic_failure"),
+        ("repeated_failure",),
+    ),
+    "charter_amendment": ((), ("minor",), ("major",), ("parties", "term", "termination")),
+    "agreement": (
+        (),
+        ("clarification",),
+        ("modification", "renewal_recommendation"),
+        ("termination", "non_renewal"),
+    ),
+    "calendar": ((), ("approve",), ("override",), ()),
 }
 _DAYS: dict[Severity, tuple[int | None, ...]] = {
     Severity.high: (2, 5, 10, 10),
@@ -74,7 +85,7 @@ def model_charter(
         decision_rights=_decision_rights(),
         ladder=_ladder(),
         final_authorities=tuple(FinalAuthority(party=p, role=Role.executive_sponsor) for p in Party),
-        calendars=(_federal_calendar(),),
+        calendars=(_federal_calendar(), _around_the_clock()),
         pauses=tuple(Pause(reason=f"awaiting_{party}_information") for party in Party),
         reporting=(_monthly_sla_report(),),
         reference_amounts={ANNUAL_ORDER_VALUE: annual_order_value},
@@ -104,6 +115,7 @@ def _bodies() -> tuple[Body, ...]:
             seats=_both(Role.om_team) + _both(Role.isso, voting=False),
             quorum=Quorum(customer=1, provider=1),
             chair=Party.provider,
+            calendar=AROUND_THE_CLOCK,
         ),
         Body(
             key="smb",
@@ -175,11 +187,12 @@ def _annual_cost_rows() -> list[DecisionRight]:
 def _level_rows(dimension: str, added: tuple[tuple[str, ...], ...]) -> list[DecisionRight]:
     rows: list[DecisionRight] = []
     levels: tuple[str, ...] = ()
-    for tier, more in enumerate(added, start=1):
+    *lower, top = added
+    for tier, more in enumerate(lower, start=1):
         levels += more
         kind = LimitKind.one_of if levels else LimitKind.none
         rows.append(_right(dimension, tier, kind, levels=levels))
-    return [*rows, _right(dimension, 4, LimitKind.any)]
+    return [*rows, _right(dimension, 4, LimitKind.any, levels=top)]
 
 
 def _right(
@@ -214,12 +227,21 @@ def _ladder() -> tuple[Rung, ...]:
         for severity, limits in _DAYS.items()
         for body, days in zip(LADDER_BODIES, limits, strict=True)
     )
-    return critical + others
+    # To authorize acting now; in a calendar that never closes a business hour is an elapsed one.
+    emergency = tuple(
+        Rung(body="eca", severity=severity, limit=1, unit=ClockUnit.business_hours) for severity in Severity
+    )
+    return critical + others + emergency
 
 
 def _federal_calendar() -> CalendarRules:
     hours = tuple(OpenHours(weekday=day, opens=time(8), closes=time(17)) for day in range(5))
     return CalendarRules(key=FEDERAL, zone="America/New_York", hours=hours)
+
+
+def _around_the_clock() -> CalendarRules:
+    hours = tuple(OpenHours(weekday=day, opens=time(0), closes=time(0)) for day in range(7))
+    return CalendarRules(key=AROUND_THE_CLOCK, zone="America/New_York", hours=hours, federal_holidays=False)
 
 
 def _monthly_sla_report() -> ReportingObligation:

@@ -5,9 +5,15 @@ from decimal import Decimal
 
 from services.charter.charters.domain.bodies import chain_above
 from services.charter.charters.domain.findings import Finding, pointer, repeated
-from shared.contracts.governance import BodyKind, DecisionRight, ExecutableCharter, LimitKind
+from shared.contracts.governance import (
+    AMOUNT_KINDS,
+    SAVINGS,
+    BodyKind,
+    DecisionRight,
+    ExecutableCharter,
+    LimitKind,
+)
 
-_NUMBERS = (LimitKind.at_most, LimitKind.below)
 _HUNDRED = Decimal(100)
 
 Rows = Mapping[tuple[str, str], int]
@@ -32,9 +38,13 @@ def _rows(content: ExecutableCharter) -> Iterator[Finding]:
     bodies = {body.key for body in content.bodies}
     for index, row in enumerate(content.decision_rights):
         at = pointer("decision_rights", index)
+        if row.dimension in SAVINGS:
+            message = "Savings are recorded beside the costs and lead to no body; leave this row out."
+            yield Finding("savings_do_not_route", message, f"{at}/dimension")
         if row.body not in bodies:
             yield Finding("unknown_body", f"The charter has no body {row.body!r}.", f"{at}/body")
         yield from _limit(row, at)
+        yield from _levels(content, row, at)
         if row.percent_of is not None and row.percent_of not in (content.reference_amounts or {}):
             message = f"Give {row.percent_of!r} a value in reference_amounts."
             yield Finding("unknown_reference_amount", message, f"{at}/percent_of")
@@ -45,17 +55,24 @@ def _rows(content: ExecutableCharter) -> Iterator[Finding]:
 
 def _limit(row: DecisionRight, at: str) -> Iterator[Finding]:
     """Each kind uses its own fields and no others: a stray amount would look like a limit."""
-    if row.kind in _NUMBERS:
+    if row.kind in AMOUNT_KINDS:
         if row.amount is None:
             yield Finding("missing_amount", f"{row.kind} needs an amount.", f"{at}/amount")
         elif row.amount < 0:
             yield Finding("negative_amount", "An amount cannot be negative.", f"{at}/amount")
     elif row.amount is not None:
         yield Finding("unexpected_amount", f"{row.kind} has no amount.", f"{at}/amount")
+
+
+def _levels(content: ExecutableCharter, row: DecisionRight, at: str) -> Iterator[Finding]:
+    """`one_of` lists what it allows; `any` may name the levels that only its body decides."""
     if row.kind is LimitKind.one_of and not row.levels:
         yield Finding("missing_levels", "one_of needs at least one level.", f"{at}/levels")
-    elif row.kind is not LimitKind.one_of and row.levels:
+    elif row.levels and row.kind not in (LimitKind.one_of, LimitKind.any):
         yield Finding("unexpected_levels", f"{row.kind} has no levels.", f"{at}/levels")
+    elif row.levels and row.kind is LimitKind.any and row.dimension in content.amount_dimensions:
+        message = f"{row.dimension!r} is limited by amounts, so it has no levels."
+        yield Finding("unexpected_levels", message, f"{at}/levels")
 
 
 def _totality(content: ExecutableCharter) -> Iterator[Finding]:
@@ -108,7 +125,7 @@ def _step(content: ExecutableCharter, below: int, above: int | None, parent: str
 
 def _incomparable(lower: DecisionRight, upper: DecisionRight) -> bool:
     kinds = {lower.kind, upper.kind}
-    return LimitKind.one_of in kinds and not kinds.isdisjoint(_NUMBERS)
+    return LimitKind.one_of in kinds and not kinds.isdisjoint(AMOUNT_KINDS)
 
 
 def _covers(upper: DecisionRight, lower: DecisionRight, references: Mapping[str, Decimal]) -> bool:
@@ -134,6 +151,6 @@ def _amount(row: DecisionRight, references: Mapping[str, Decimal]) -> Decimal | 
 
 
 def _field(row: DecisionRight) -> str:
-    if row.kind in _NUMBERS:
+    if row.kind in AMOUNT_KINDS:
         return "amount"
     return "levels" if row.kind is LimitKind.one_of else "kind"

@@ -128,9 +128,9 @@ BROKEN: dict[str, tuple[ExecutableCharter, str, str]] = {
         "/bodies/5/key",
     ),
     "repeated calendar": (
-        changed("/calendars", MODEL.calendars * 2),
+        changed("/calendars", (*MODEL.calendars, MODEL.calendars[0])),
         "duplicate_key",
-        "/calendars/1/key",
+        "/calendars/2/key",
     ),
     "repeated report": (changed("/reporting", MODEL.reporting * 2), "duplicate_key", "/reporting/1/key"),
     "repeated right id": (
@@ -214,10 +214,15 @@ BROKEN: dict[str, tuple[ExecutableCharter, str, str]] = {
         "missing_levels",
         f"/decision_rights/{RIGHT['sla_effect/t1']}/levels",
     ),
-    "any with levels": (
-        right("sla_effect/t4", levels=("none",)),
+    "an amount with levels": (
+        right("cost_one_time/t4", levels=("much",)),
         "unexpected_levels",
-        f"/decision_rights/{RIGHT['sla_effect/t4']}/levels",
+        f"/decision_rights/{RIGHT['cost_one_time/t4']}/levels",
+    ),
+    "a row for savings": (
+        extra_right(dimension="savings_annual"),
+        "savings_do_not_route",
+        f"/decision_rights/{len(MODEL.decision_rights)}/dimension",
     ),
     "percent of nothing": (
         right("cost_annual/t3", percent_of="budget"),
@@ -285,6 +290,31 @@ BROKEN: dict[str, tuple[ExecutableCharter, str, str]] = {
         "duplicate_rung",
         f"/ladder/{len(MODEL.ladder)}",
     ),
+    "a body without a moderate limit": (
+        changed(f"/ladder/{RUNG['esf', Severity.moderate]}/limit", None),
+        "moderate_without_limit",
+        f"/ladder/{RUNG['esf', Severity.moderate]}/limit",
+    ),
+    "emergency without a clock": (
+        changed("/ladder", without(MODEL.ladder, RUNG["eca", Severity.critical])),
+        "emergency_without_clock",
+        "/ladder",
+    ),
+    "emergency with a rung that never ends": (
+        changed(f"/ladder/{RUNG['eca', Severity.high]}/limit", None),
+        "emergency_without_clock",
+        "/ladder",
+    ),
+    "emergency by office hours": (
+        body(ECA, calendar="federal"),
+        "emergency_calendar_closes",
+        f"/bodies/{ECA}/calendar",
+    ),
+    "emergency authority on leave": (
+        changed("/calendars/1/federal_holidays", True),
+        "emergency_calendar_closes",
+        f"/bodies/{ECA}/calendar",
+    ),
     "missing rung": (
         changed("/ladder", without(MODEL.ladder, RUNG["esc", Severity.high])),
         "missing_rung",
@@ -324,7 +354,12 @@ FINE: dict[str, ExecutableCharter] = {
     "everybody seated": seats(ESF, (0, "ann", "bob"), (1, "cyd", "dan")),
     "no executive clock above a rung without one": changed("/ladder", without(MODEL.ladder, LOW_EXECUTIVES)),
     "equal limits on two tiers": right("cost_one_time/t2", amount=Decimal(25_000)),
-    "a second working group": changed("/bodies", (*MODEL.bodies, replace(MODEL.bodies[ECA], key="hr"))),
+    "a second emergency authority": replace(
+        MODEL,
+        bodies=(*MODEL.bodies, replace(MODEL.bodies[ECA], key="hr")),
+        ladder=(*MODEL.ladder, *(replace(rung, body="hr") for rung in MODEL.ladder if rung.body == "eca")),
+    ),
+    "levels that only the top decides": right("sla_effect/t4", levels=("remove_sla", "end_service")),
 }
 
 
