@@ -12,7 +12,7 @@ from services.changes.change_requests.domain import ChangeState
 from services.changes.change_requests.models import CLOCK_COLUMNS, ChangeRequest, priority, running_clock
 from services.changes.matters import policy as matters_policy
 from services.changes.matters.service import deciding, escalating
-from shared.contracts.governance import Severity
+from shared.contracts.governance import SAVINGS, Severity
 from shared.data.session import Session
 from shared.runtime.clock import Now
 from shared.web.app import new_router
@@ -40,6 +40,8 @@ LOG_COLUMNS = (
     "severity",
     "cost_one_time",
     "cost_annual",
+    "savings_one_time",
+    "savings_annual",
     "schedule_days",
     "sla_effect",
     "security_impact",
@@ -56,7 +58,9 @@ LOG_COLUMNS = (
     "decided_at",
     "charter_version",
 )
-IMPACT_COLUMNS = frozenset({"cost_one_time", "cost_annual", "schedule_days", "sla_effect", "security_impact"})
+IMPACT_COLUMNS = frozenset(
+    {"cost_one_time", "cost_annual", *SAVINGS, "schedule_days", "sla_effect", "security_impact"}
+)
 LISTED = Shape(
     stored=tuple(name for name in schemas.Change.model_fields if name in ChangeRequest.__table__.c),
     sources=("priority_impact", "priority_urgency", *CLOCK_COLUMNS),

@@ -22,7 +22,7 @@ from shared.web.schemas import In, Key, LongText, Out, Text
 IMPACT_PATTERN = r"^-?[A-Za-z0-9][A-Za-z0-9_.]{0,63}$"
 IMPACT_SCHEMA = {
     "type": "object",
-    "description": "dimension of the charter to amount (as a string) or level",
+    "description": "dimension of the charter, or `savings_one_time` or `savings_annual`, to amount (0 or more, as a string) or level",
     "additionalProperties": {"type": "string", "pattern": IMPACT_PATTERN},
     "propertyNames": {"pattern": r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$"},
     "maxProperties": 50,

@@ -113,6 +113,7 @@ async def withdraw(
     if acting_party(caller, policy.WITHDRAW_CHANGE, row.scope) is not row.origin:
         raise Forbidden("other_party", f"Only the {row.origin}, which requested it, may withdraw it.")
     row.state = CHANGE.next(row.state, ChangeAction.withdraw)
+    row.decision_id = row.decided_at = None
     await void_ballots(session, row)
     event = ChangeWithdrawn(change_id=row.id, number=row.number, title=row.title, reason=form.reason)
     await leave_trail(session, row, event, by=caller, action="change.withdraw", now=now, note=form.reason)
@@ -134,7 +135,7 @@ async def resume(
     row.state = CHANGE.next(row.state, ChangeAction.resume)
     content = (await governance(session, row.charter_id, row.charter_version)).content
     place(row, content, content.body(row.body or ""), now)
-    row.decided_at = None
+    row.escalation_id = row.decision_id = row.decided_at = None
     await leave_trail(session, row, routed(row), by=caller, action="change.resume", now=now, note=form.reason)
     return await detailed(session, row)
 

@@ -78,22 +78,33 @@ def rung_of(content: ExecutableCharter, body_key: str, severity: Severity) -> Ru
     return next((r for r in content.ladder if (r.body, r.severity) == (body_key, severity)), None)
 
 
+def limit_of(content: ExecutableCharter, body_key: str, severity: Severity) -> tuple[int, ClockUnit] | None:
+    """How long the body may hold an item of that severity.
+
+    What the ladder does not time there runs on the body's moderate limit, so that nothing waits
+    without a clock; None only where the ladder does not time the body at all.
+    """
+    rungs = (rung_of(content, body_key, each) for each in (severity, Severity.moderate))
+    return next(((rung.limit, rung.unit) for rung in rungs if rung and rung.limit is not None), None)
+
+
 def clock_of(
     content: ExecutableCharter, body_key: str, severity: Severity, starts_at: datetime
 ) -> RungClock | None:
-    """The clock of a rung that accepts an item at `starts_at`; None for a rung without one."""
-    rung = rung_of(content, body_key, severity)
-    if rung is None or rung.limit is None:
+    """The clock of a rung that accepts an item at `starts_at`; None where the ladder has none."""
+    limited = limit_of(content, body_key, severity)
+    if limited is None:
         return None
+    limit, unit = limited
     rules = content.calendar(content.body(body_key).calendar)
     calendar = business_calendar(rules)
-    ends_at = calendar.deadline(starts_at, rung.limit, rung.unit)
+    ends_at = calendar.deadline(starts_at, limit, unit)
     return RungClock(
         starts_at=starts_at,
         warns_at=calendar.fraction_point(starts_at, ends_at, WARNING_SHARE),
         ends_at=ends_at,
-        limit=rung.limit,
-        unit=rung.unit,
+        limit=limit,
+        unit=unit,
         calendar=rules.key,
         calendar_version=rules.version,
         zone=rules.zone,

@@ -6,22 +6,27 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 
-from shared.contracts.governance import DecisionRight, ExecutableCharter, LimitKind
+from shared.contracts.governance import SAVINGS, DecisionRight, ExecutableCharter, LimitKind
 from shared.pure.refusal import Refused
 
 ImpactValue = Decimal | int | str
 Impact = Mapping[str, ImpactValue]
 
 _NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,10})?")
-_NUMERIC = (LimitKind.at_most, LimitKind.below)
 # How an amount reads, by the way charters name dimensions; the first fit counts.
-_UNITS = (("percent", "{} %"), ("days", "{} business days"), ("hours", "{} hours"), ("cost", "${}"))
+_UNITS = (
+    ("percent", "{} %"),
+    ("days", "{} business days"),
+    ("hours", "{} hours"),
+    ("cost", "${}"),
+    ("savings", "${}"),
+)
 
 
 def known_dimensions(content: ExecutableCharter) -> tuple[str, ...]:
-    """Every dimension the charter has a rule or a requirement for, in the charter's order."""
+    """Every dimension that routes: the charter has a rule or a requirement for it; in the charter's order."""
     named = (right.dimension for right in content.decision_rights)
-    return tuple(dict.fromkeys((*content.required_dimensions, *named)))
+    return tuple(d for d in dict.fromkeys((*content.required_dimensions, *named)) if d not in SAVINGS)
 
 
 def missing_dimensions(content: ExecutableCharter, impact: Impact) -> tuple[str, ...]:
@@ -30,9 +35,8 @@ def missing_dimensions(content: ExecutableCharter, impact: Impact) -> tuple[str,
 
 
 def check_impact(content: ExecutableCharter, impact: Impact) -> None:
-    """Refuses `unknown_dimension` and `impact_not_a_number`, each with a pointer to the value."""
-    known = known_dimensions(content)
-    numeric = {right.dimension for right in content.decision_rights if right.kind in _NUMERIC}
+    """Refuses `unknown_dimension`, `unknown_level` and what `as_number` refuses, with a pointer to the value."""
+    known = (*known_dimensions(content), *SAVINGS)
     for dimension, value in impact.items():
         if dimension not in known:
             raise Refused(
@@ -40,18 +44,42 @@ def check_impact(content: ExecutableCharter, impact: Impact) -> None:
                 f"The charter has no rule for {dimension}; it knows {', '.join(known)}.",
                 pointer(dimension),
             )
-        if dimension in numeric:
+        if dimension in content.amount_dimensions or dimension in SAVINGS:
             as_number(dimension, value)
+        elif dimension in content.levels_of_dimensions:
+            _check_level(dimension, value, content.levels_of_dimensions[dimension])
+
+
+def _check_level(dimension: str, value: ImpactValue, levels: tuple[str, ...]) -> None:
+    # A typing error must not look like a matter for the top body, which decides every level.
+    if str(value) not in levels:
+        raise Refused(
+            "unknown_level",
+            f"{dimension} has the levels {', '.join(levels)}; choose the one that fits.",
+            pointer(dimension),
+        )
+
+
+def routing_part(impact: Impact) -> Impact:
+    """The dimensions that lead to a body: all but the savings, which are recorded beside the costs."""
+    return {dimension: value for dimension, value in impact.items() if dimension not in SAVINGS}
 
 
 @lru_cache(maxsize=4096, typed=True)
 def as_number(dimension: str, value: ImpactValue) -> Fraction:
-    """The exact number of a value; refuses `impact_not_a_number`, also for exponents and NaN."""
+    """The exact number of a value, 0 or more; refuses `impact_not_a_number` (also for exponents and
+    NaN) and `negative_amount`."""
     text = format(value, "f") if isinstance(value, Decimal) else str(value)
     if not _NUMBER.fullmatch(text):
         raise Refused(
             "impact_not_a_number",
             f"{dimension} is limited by an amount; give a plain number such as 180000.00.",
+            pointer(dimension),
+        )
+    if text.startswith("-"):
+        raise Refused(
+            "negative_amount",
+            f"{dimension} is 0 or more. A saving goes under {' or '.join(SAVINGS)}; time gained counts as 0.",
             pointer(dimension),
         )
     return Fraction(text)

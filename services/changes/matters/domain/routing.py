@@ -15,6 +15,7 @@ from services.changes.matters.domain.impact import (
     limit_in_words,
     missing_dimensions,
     pointer,
+    routing_part,
     value_in_words,
 )
 from shared.contracts.governance import Body, BodyKind, DecisionRight, ExecutableCharter
@@ -79,6 +80,7 @@ def route(
     `provisional`; `no_competent_body` when no body covers the impact; and requests for a lower
     body, or for a higher one without a reason code."""
     check_impact(content, impact)
+    impact = routing_part(impact)
     candidates = competent_order(content, emergency=emergency)
     computed = _lowest(content, candidates, impact)
     missing = () if _decides_by_kind(content, computed) else missing_dimensions(content, impact)

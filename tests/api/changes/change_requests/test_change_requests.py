@@ -101,6 +101,9 @@ async def test_a_proposer_may_ask_for_a_higher_body_with_a_reason_code(s: Runnin
         ({"requested_body": "esc"}, 409, "reason_code_required"),
         ({"requested_body": "esc", "reason_code": "i_like_it"}, 422, "invalid"),
         ({"impact": {"rainfall": "1"}}, 422, "unknown_dimension"),
+        ({"impact": {"sla_effect": "whatever"}}, 422, "unknown_level"),
+        ({"impact": {"cost_one_time": "-999999999"}}, 422, "negative_amount"),
+        ({"impact": {"savings_annual": "-1"}}, 422, "negative_amount"),
         ({"impact": {"cost_one_time": 180000.5}}, 422, "invalid"),
         ({"impact": {"cost_one_time": True}}, 422, "invalid"),
         ({"impact": {"cost_one_time": "9" * 400}}, 422, "invalid"),
@@ -115,6 +118,34 @@ async def test_what_does_not_fit_is_refused_by_name(
     s: RunningService, over: dict[str, Any], status: int, code: str
 ) -> None:
     assert problem(await s.post("customer.om_team", CHANGES, change(s, **over)), status) == code
+
+
+@pytest.mark.parametrize("verb", ["preview_route", "assess"])
+@pytest.mark.parametrize(
+    ("impact", "code"),
+    [({"sla_effect": "whatever"}, "unknown_level"), ({"cost_annual": "-0.01"}, "negative_amount")],
+)
+async def test_every_door_refuses_an_impact_the_charter_cannot_measure(
+    s: RunningService, verb: str, impact: dict[str, str], code: str
+) -> None:
+    if verb == "assess":
+        path = f"{CHANGES}/{(await submitted(s, impact={}))['id']}/assess"
+        refused = await s.post("provider.om_team", path, {"impact": impact}, version=1)
+    else:
+        question = {"charter_id": str(s.world.charter_id), "type": "normal", "impact": impact}
+        refused = await s.post("provider.om_team", f"{CHANGES}/preview_route", question)
+    assert problem(refused, 422) == code
+    assert refused.json()["errors"][0]["pointer"] == f"/impact/{next(iter(impact))}"
+
+
+async def test_savings_stand_in_the_log_and_lead_to_no_body(s: RunningService) -> None:
+    found = await submitted(s, impact=JOWG_IMPACT | {"savings_annual": "5000000", "savings_one_time": 12})
+    assert (found["body"], found["impact"]["savings_annual"]) == ("jowg", "5000000")
+    rows = csv.DictReader(io.StringIO((await s.get("customer.om_team", f"{CHANGES}.csv")).text))
+    saved = {
+        row["number"]: (row["savings_one_time"], row["savings_annual"], row["other_impact"]) for row in rows
+    }
+    assert saved[found["number"]] == ("12", "5000000", "")
 
 
 @pytest.mark.parametrize(
@@ -175,6 +206,11 @@ async def test_the_preview_says_who_will_decide_and_writes_nothing(s: RunningSer
 async def test_an_emergency_goes_to_the_emergency_authority_before_it_is_assessed(s: RunningService) -> None:
     found = await submitted(s, type="emergency", impact={}, priority={"impact": "high", "urgency": "high"})
     assert (found["state"], found["body"], found["severity"]) == ("pending_decision", "eca", "critical")
+    # An hour of the day and the night, from 15:00.
+    assert (found["clock"]["ends_at"], found["clock"]["calendar"]) == (
+        "2026-11-10T16:00:00Z",
+        "around_the_clock",
+    )
 
 
 async def test_an_idempotency_key_replays_the_first_answer(s: RunningService) -> None:

@@ -171,10 +171,18 @@ async def test_a_deferred_request_resumes_at_its_body_with_new_votes_and_a_new_c
     resumed = await act(s, P, deferred, "resume", {"reason": "The funds arrived."})
     assert (resumed["state"], resumed["body"]) == ("pending_decision", "smb")
     assert resumed["clock"] is not None
+    assert (resumed["decision_id"], resumed["decided_at"]) == (None, None)
     done = await vote(s, P, await vote(s, C, resumed, "approve"), "approve")
     assert done["state"] == "approved"
     page = ok(await s.get(C, DECISIONS, subject_id=found["id"]))
     assert [d["outcome"] for d in page["items"]] == ["approved", "deferred"]
+
+
+async def test_a_deferred_request_that_is_withdrawn_is_decided_no_more(s: RunningService) -> None:
+    found = await submitted(s, C)
+    deferred = await vote(s, P, await vote(s, "customer.isso", found, "defer"), "defer")
+    gone = await act(s, C, deferred, "withdraw", {"reason": "Not needed any more."})
+    assert (gone["state"], gone["decision_id"], gone["decided_at"]) == ("withdrawn", None, None)
 
 
 async def test_the_decision_register_exports_as_csv(s: RunningService) -> None:

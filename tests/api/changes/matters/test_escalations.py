@@ -75,6 +75,13 @@ async def test_each_rung_warns_once_and_elevates_once_however_often_timers_run(s
     assert len(await s.events(EscalationRaised)) == 1
 
 
+async def test_an_emergency_nobody_authorizes_within_the_hour_goes_to_the_board(s: RunningService) -> None:
+    found = await submitted(s, type="emergency", impact={}, priority={"impact": "high", "urgency": "high"})
+    ends = datetime.fromisoformat(found["clock"]["ends_at"])
+    assert await body_at(s, found, ends - SECOND) == "eca"
+    assert await body_at(s, found, ends) == "smb"
+
+
 async def test_at_the_last_rung_the_clock_ends_once_and_the_request_stays(s: RunningService) -> None:
     found = await submitted(s, requested_body="esf", reason_code="contentious")
     ends = datetime.fromisoformat(found["clock"]["ends_at"])
@@ -91,7 +98,9 @@ async def test_a_low_request_waits_at_the_board_until_a_member_takes_it_up(s: Ru
     found = await submitted(s, priority={"impact": "low", "urgency": "low"})
     assert await body_at(s, found, eastern("2027-06-01")) == "smb"
     raised = await act(s, "provider.om_team", await read(s, found), "escalate", UP)
-    assert (raised["body"], raised["clock"]) == ("esc", None)
+    # At the next body, which times nothing of low severity, it runs on the moderate limit: 15 business days.
+    assert (raised["body"], raised["clock"]["ends_at"]) == ("esc", "2027-06-23T21:00:00Z")
+    assert await body_at(s, found, eastern("2027-12-01")) == "esc"
 
 
 async def test_a_late_timer_keeps_the_ladders_dates_but_gives_every_body_time(s: RunningService) -> None:
@@ -169,6 +178,7 @@ async def test_a_resumed_request_that_goes_up_again_is_a_new_escalation(s: Runni
     deferred = await vote(s, "provider.business_owner", deferred, "defer")
     assert [e.outcome for e in await s.events(EscalationClosed)] == ["deferred"]
     resumed = await act(s, "customer.om_team", deferred, "resume", {"reason": "Funds arrived."})
+    assert resumed["escalation_id"] is None
     again = await act(s, "customer.om_team", resumed, "escalate", UP)
     assert again["escalation_id"] != up["escalation_id"]
 

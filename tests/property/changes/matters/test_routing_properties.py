@@ -16,7 +16,7 @@ CHARTER = model_charter(
 )
 LEVELS = {
     "sla_effect": ("none", "waiver_one_period", "target_change", "remove_sla"),
-    "security_impact": ("none", "low", "moderate", "high", "very_high"),
+    "security_impact": ("none", "low", "moderate", "high", "above_appetite"),
     "risk_acceptance": ("very_low", "low", "moderate", "high", "very_high"),
 }
 AMOUNTS = (

@@ -1,7 +1,7 @@
 """Escalation by the model charter: next rungs, clocks in business time, and the last rung."""
 
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -55,11 +55,37 @@ def test_a_critical_clock_counts_business_hours(charter: ExecutableCharter) -> N
     assert clock.ends_at == eastern("2026-11-12", 10)
 
 
-@pytest.mark.parametrize(("body", "severity"), [("esc", Severity.low), ("eca", Severity.critical)])
-def test_a_rung_without_a_limit_has_no_clock(
-    charter: ExecutableCharter, body: str, severity: Severity
+@pytest.mark.parametrize(("body", "limit", "ends"), [("esc", 15, "2026-12-03"), ("esf", 20, "2026-12-10")])
+def test_a_low_item_runs_on_the_moderate_limit_of_a_body_that_does_not_time_it(
+    charter: ExecutableCharter, body: str, limit: int, ends: str
 ) -> None:
-    assert clock_of(charter, body, severity, eastern("2026-11-10")) is None
+    clock = clock_of(charter, body, Severity.low, eastern("2026-11-10"))
+    assert clock is not None
+    assert (clock.limit, clock.ends_at) == (limit, eastern(ends))
+
+
+@pytest.mark.parametrize("body", ["jowg", "eca", "smb", "esc", "esf"])
+@pytest.mark.parametrize("severity", list(Severity))
+def test_nothing_waits_without_a_clock(charter: ExecutableCharter, body: str, severity: Severity) -> None:
+    assert clock_of(charter, body, severity, eastern("2026-11-10")) is not None
+
+
+@pytest.mark.parametrize("severity", list(Severity))
+def test_the_emergency_authority_has_one_elapsed_hour_at_any_time(
+    charter: ExecutableCharter, severity: Severity
+) -> None:
+    # A Saturday night; and the night of 2026-11-01, when the hour from 01:00 comes twice.
+    for declared in (eastern("2026-12-05", 2, 10), datetime(2026, 11, 1, 5, 30, tzinfo=UTC)):
+        clock = clock_of(charter, "eca", severity, declared)
+        assert clock is not None
+        assert clock.ends_at == declared + timedelta(hours=1)
+        assert clock.warns_at == declared + timedelta(minutes=45)
+    assert clock.calendar != "federal"
+
+
+def test_a_ladder_that_does_not_time_a_body_gives_it_no_clock(charter: ExecutableCharter) -> None:
+    untimed = replace(charter, ladder=tuple(rung for rung in charter.ladder if rung.body != "eca"))
+    assert clock_of(untimed, "eca", Severity.critical, eastern("2026-11-10")) is None
 
 
 def test_the_clock_names_the_calendar_version_that_made_it(charter: ExecutableCharter) -> None:

@@ -9,7 +9,7 @@ import pytest
 from services.changes.matters.domain.impact import ImpactValue
 from services.changes.matters.domain.routing import RequestReason, Route, route
 from services.charter.charters.domain.model_charter import model_charter
-from shared.contracts.governance import DecisionRight, ExecutableCharter, LimitKind
+from shared.contracts.governance import SAVINGS, DecisionRight, ExecutableCharter, LimitKind
 from shared.pure.refusal import Refusal
 
 NOTHING: dict[str, ImpactValue] = {
@@ -19,6 +19,25 @@ NOTHING: dict[str, ImpactValue] = {
     "sla_effect": "none",
     "security_impact": "none",
 }
+
+
+AMOUNTS = (
+    "cost_one_time",
+    "cost_annual",
+    "schedule_days",
+    "cost_variance_percent",
+    "schedule_variance_percent",
+)
+LEVELS = (
+    "sla_effect",
+    "security_impact",
+    "risk_acceptance",
+    "sla_dispute",
+    "cap_approval",
+    "charter_amendment",
+    "agreement",
+    "calendar",
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +77,7 @@ def routed(charter: ExecutableCharter, **impact: ImpactValue) -> Route:
         ({"cost_variance_percent": 10}, "esc"),
         ({"cost_variance_percent": "29.99"}, "esc"),
         ({"cost_variance_percent": 30}, "esf"),
-        ({"cost_one_time": "-5000"}, "jowg"),
+        ({"savings_one_time": "999999999", "savings_annual": 4}, "jowg"),
         ({"sla_effect": "waiver_one_period"}, "smb"),
         ({"sla_effect": "target_change"}, "esc"),
         ({"sla_effect": "remove_sla"}, "esf"),
@@ -218,6 +237,16 @@ def test_an_emergency_authority_with_limits_of_its_own_decides_only_within_them(
         ({"cost_one_time": "1e9"}, "impact_not_a_number", "/impact/cost_one_time"),
         ({"cost_one_time": "cheap"}, "impact_not_a_number", "/impact/cost_one_time"),
         ({"weather/rain": "mild"}, "unknown_dimension", "/impact/weather~1rain"),
+        *(
+            ({dimension: amount}, "negative_amount", f"/impact/{dimension}")
+            for dimension in (*AMOUNTS, *SAVINGS)
+            for amount in ("-999999999", Decimal("-0.01"), "-0")
+        ),
+        *(
+            ({dimension: level}, "unknown_level", f"/impact/{dimension}")
+            for dimension in LEVELS
+            for level in ("whatever", "None", 0)
+        ),
     ],
 )
 def test_an_impact_the_charter_cannot_measure_is_refused(
@@ -226,6 +255,26 @@ def test_an_impact_the_charter_cannot_measure_is_refused(
     with pytest.raises(Refusal) as refused:
         routed(charter, **impact)
     assert (refused.value.code, refused.value.pointer) == (code, pointer)
+
+
+def test_a_refused_level_names_those_that_exist(charter: ExecutableCharter) -> None:
+    with pytest.raises(Refusal) as refused:
+        routed(charter, sla_effect="whatever")
+    assert "none, waiver_one_period, target_change, remove_sla" in refused.value.message
+
+
+@pytest.mark.parametrize("dimension", LEVELS)
+def test_every_level_the_charter_names_finds_a_body_and_the_last_is_for_the_top_alone(
+    charter: ExecutableCharter, dimension: str
+) -> None:
+    tiers = [routed(charter, **{dimension: level}).tier for level in charter.levels_of_dimensions[dimension]]
+    assert tiers == sorted(tiers)
+    assert tiers[-1] == 4 or dimension == "calendar"
+
+
+def test_savings_are_recorded_and_explain_nothing(charter: ExecutableCharter) -> None:
+    found = routed(charter, savings_annual="12000000")
+    assert (found.body, set(found.rules)) == ("jowg", set(NOTHING))
 
 
 def test_an_impact_beyond_every_body_is_refused_by_name(charter: ExecutableCharter) -> None:
