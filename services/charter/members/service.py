@@ -12,7 +12,7 @@ from services.charter.members.schemas import MemberCreate
 from services.charter.organizations.models import Organization
 from shared.contracts.charter import MemberChanged
 from shared.contracts.governance import Role
-from shared.data.history import record
+from shared.data.history import Act, record
 from shared.data.ids import uuid7
 from shared.data.session import load, load_for_update
 from shared.pure.refusal import Forbidden, Refused
@@ -108,4 +108,4 @@ async def _record(session: AsyncSession, caller: Principal, row: Member, now: da
         roles=tuple(Role(name) for name in row.roles),
         active=row.active,
     )
-    await record(session, by=caller, action=policy.CHANGE_MEMBER.name, row=row, event=event, now=now)
+    await record(session, row, Act(policy.CHANGE_MEMBER.name, event), by=caller, now=now)

@@ -9,7 +9,7 @@ from services.charter.organizations import policy
 from services.charter.organizations.models import Organization
 from services.charter.organizations.schemas import OrganizationCreate
 from shared.contracts.charter import OrganizationRegistered
-from shared.data.history import record
+from shared.data.history import Act, record
 from shared.web.authz import Principal
 
 
@@ -20,7 +20,7 @@ async def register(
     row = Organization(name=form.name, aid=form.aid)
     session.add(row)
     event = OrganizationRegistered(org_id=row.id, name=row.name, aid=row.aid)
-    await record(session, by=caller, action=policy.REGISTER_ORGANIZATION.name, row=row, event=event, now=now)
+    await record(session, row, Act(policy.REGISTER_ORGANIZATION.name, event), by=caller, now=now)
     return row
 
 

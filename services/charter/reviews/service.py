@@ -15,7 +15,7 @@ from shared.calendars.fiscal import day_in
 from shared.contracts.base import Event
 from shared.contracts.charter import CharterReviewDetermined, CharterReviewDueSoon, CharterReviewOverdue
 from shared.contracts.governance import Party
-from shared.data.history import note, record
+from shared.data.history import Act, record
 from shared.data.session import inherited, load_for_update
 from shared.pure.refusal import Refused, Stale
 from shared.reviews.domain import OVERDUE, Determination, ReviewState, clock_events, next_due, wakes_at
@@ -72,7 +72,7 @@ async def determine(
     # One party's word is on record but is no event yet: nothing is determined until both agree.
     detail = {"outcome": form.outcome, "rationale": form.rationale}
     action = policy.DETERMINE_REVIEW.name
-    await note(session, by=caller, action=action, kind="charter_review", row=review, now=now, detail=detail)
+    await record(session, review, Act(action, detail=detail), by=caller, now=now)
     if party.other in stated:
         await _close(session, caller, review, form.outcome, now)
     return await _with_statements(session, review)
@@ -119,7 +119,7 @@ async def _close(
         determined_at=now,
         next_review_due=charter.next_review_due,
     )
-    await record(session, by=caller, action="charter.review.close", row=charter, event=event, now=now)
+    await record(session, charter, Act("charter.review.close", event), by=caller, now=now)
     schedule_review(session, charter, review.zone, now)
     await session.flush()
 
@@ -151,4 +151,4 @@ async def _raise(
     review.version += 1
     review.updated_at = now
     action = f"charter.review.{step}"
-    await record(session, by=SYSTEM, action=action, row=charter, event=event, now=now)
+    await record(session, charter, Act(action, event), by=SYSTEM, now=now)

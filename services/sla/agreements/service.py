@@ -11,7 +11,7 @@ from services.sla.agreements.schemas import AgreementCreate
 from services.sla.reviews.service import open_review
 from shared.contracts.sla import AgreementRegistered
 from shared.data.directory import governance
-from shared.data.history import record
+from shared.data.history import Act, record
 from shared.data.numbering import next_number
 from shared.pure.refusal import checking_input
 from shared.reviews.domain import SubjectKind, next_due
@@ -43,9 +43,7 @@ async def register(
         end_date=agreement.end_date,
         next_review_due=agreement.next_review_due,
     )
-    await record(
-        session, by=caller, action=policy.REGISTER_AGREEMENT.name, row=agreement, event=event, now=now
-    )
+    await record(session, agreement, Act(policy.REGISTER_AGREEMENT.name, event), by=caller, now=now)
     open_review(session, SubjectKind.agreement, agreement, charter.content.calendars[0].zone, now)
     await session.flush()
     return agreement

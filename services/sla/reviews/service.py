@@ -22,7 +22,7 @@ from shared.contracts.sla import (
     SlaReviewDueSoon,
     SlaReviewOverdue,
 )
-from shared.data.history import note, record
+from shared.data.history import Act, record
 from shared.data.session import inherited, load, load_for_update
 from shared.pure.refusal import Stale
 from shared.reviews.domain import (
@@ -124,11 +124,11 @@ async def determine(
     review.determiner_name = caller.display_name
     detail = {"outcome": form.outcome, "rationale": form.rationale}
     action = policy.DETERMINE_REVIEW.name
-    await note(session, by=caller, action=action, kind="review", row=review, now=now, detail=detail)
+    await record(session, review, Act(action, detail=detail), by=caller, now=now)
     subject: Subject = await load_for_update(session, events.model, subject_id, None)
     subject.next_review_due = next_due(day_in(review.zone, now))
     event = events.determined(subject, form.outcome, now)
-    await record(session, by=caller, action=action, row=subject, event=event, now=now)
+    await record(session, subject, Act(action, event), by=caller, now=now)
     open_review(session, kind, subject, review.zone, now)
     await session.flush()
     return review
@@ -154,4 +154,4 @@ async def _raise(session: AsyncSession, review: Review, step: str, left: int, no
     review.raised = [*review.raised, step]
     review.version += 1
     review.updated_at = now
-    await record(session, by=SYSTEM, action=f"review.{step}", row=subject, event=event, now=now)
+    await record(session, subject, Act(f"review.{step}", event), by=SYSTEM, now=now)

@@ -15,7 +15,7 @@ from shared.calendars.fiscal import Period, bounds, day_in
 from shared.contracts.governance import ExecutableCharter
 from shared.contracts.sla import SlaRegistered
 from shared.data.directory import governance
-from shared.data.history import record
+from shared.data.history import Act, record
 from shared.data.numbering import next_number
 from shared.data.session import inherited, load
 from shared.pure.refusal import checking_input
@@ -44,7 +44,7 @@ async def register(session: AsyncSession, caller: Principal, form: SlaCreate, no
         service=sla.service,
         next_review_due=sla.next_review_due,
     )
-    await record(session, by=caller, action=policy.REGISTER_SLA.name, row=sla, event=event, now=now)
+    await record(session, sla, Act(policy.REGISTER_SLA.name, event), by=caller, now=now)
     open_review(session, SubjectKind.sla, sla, charter.calendar(sla.calendar).zone, now)
     await session.flush()
     return sla

@@ -20,7 +20,7 @@ from services.charter.organizations.models import Organization
 from shared.contracts.charter import CharterDrafted, CharterEdited, CharterRatificationOpened
 from shared.contracts.governance import ExecutableCharter
 from shared.data.directory import CONTENT, join_charter, keep_parties
-from shared.data.history import record
+from shared.data.history import Act, record
 from shared.data.ids import uuid7
 from shared.data.numbering import next_number
 from shared.data.session import load, load_for_update
@@ -67,7 +67,7 @@ async def draft(session: AsyncSession, caller: Principal, form: CharterCreate, n
         observer_org_ids=tuple(observers),
     )
     await _found(session, caller, row, event, now)
-    await record(session, by=caller, action=policy.DRAFT_CHARTER.name, row=row, event=event, now=now)
+    await record(session, row, Act(policy.DRAFT_CHARTER.name, event), by=caller, now=now)
     return await with_signatures(session, row)
 
 
@@ -154,7 +154,7 @@ async def replace_content(
     await join_charter(session, row.id, caller.org_id)
     row.findings_count = len(await check(session, row))
     event = CharterEdited(charter_id=row.id, content_hash=row.content_hash)
-    await record(session, by=caller, action=policy.EDIT_CHARTER.name, row=row, event=event, now=now)
+    await record(session, row, Act(policy.EDIT_CHARTER.name, event), by=caller, now=now)
     return await with_signatures(session, row)
 
 
@@ -172,5 +172,5 @@ async def freeze(
         listed = [Finding(f.code, f.message, f.pointer) for f in found]
         raise Invalid("charter_invalid", message, findings=listed)
     event = CharterRatificationOpened(charter_id=row.id, content_hash=row.content_hash)
-    await record(session, by=caller, action=policy.FREEZE_CHARTER.name, row=row, event=event, now=now)
+    await record(session, row, Act(policy.FREEZE_CHARTER.name, event), by=caller, now=now)
     return await with_signatures(session, row)

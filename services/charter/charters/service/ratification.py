@@ -18,7 +18,7 @@ from shared.calendars.fiscal import local_midnight, zone_named
 from shared.contracts.charter import CharterActivated, CharterDeclined, CharterSigned
 from shared.contracts.governance import Party
 from shared.data.directory import CONTENT, join_charter, keep_charter
-from shared.data.history import record
+from shared.data.history import Act, record
 from shared.data.session import inherited, load_for_update
 from shared.pure.refusal import Forbidden, Refused
 from shared.web.authz import Actor, Principal, require
@@ -79,7 +79,7 @@ async def _record_signature(
         role=signature.role,
         member_id=signature.member_id,
     )
-    await record(session, by=caller, action=policy.SIGN_CHARTER.name, row=row, event=event, now=now)
+    await record(session, row, Act(policy.SIGN_CHARTER.name, event), by=caller, now=now)
 
 
 async def _ratify(session: AsyncSession, caller: Principal, row: Charter, now: datetime) -> None:
@@ -116,7 +116,7 @@ async def decline(
     )
     event = CharterDeclined(charter_id=row.id, party=_party(caller, row), reason=reason)
     action = policy.DECLINE_CHARTER.name
-    await record(session, by=caller, action=action, row=row, event=event, now=now, detail={"reason": reason})
+    await record(session, row, Act(action, event, {"reason": reason}), by=caller, now=now)
     return await with_signatures(session, row)
 
 
@@ -137,7 +137,7 @@ async def activate(session: AsyncSession, by: Actor, row: Charter, now: datetime
         next_review_due=row.next_review_due,
         content=content,
     )
-    await record(session, by=by, action="charter.activate", row=row, event=event, now=now)
+    await record(session, row, Act("charter.activate", event), by=by, now=now)
     await keep_charter(session, event)  # its parties stand since the draft, and have joined by signing
     schedule_review(session, row, charter_zone(content), now)
     await session.flush()

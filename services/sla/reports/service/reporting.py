@@ -28,7 +28,7 @@ from services.sla.slas.models import Sla
 from shared.calendars.fiscal import bounds
 from shared.contracts.governance import Party
 from shared.contracts.sla import MetricMissed, ReportAcknowledged, ReportDrafted, ReportPublished
-from shared.data.history import note, record
+from shared.data.history import Act, record
 from shared.data.session import inherited, load, load_for_update
 from shared.pure.refusal import checking_input
 from shared.web.authz import Principal, require
@@ -63,7 +63,7 @@ async def draft(
         period=report.period,
         result_hash=report.result_hash,
     )
-    await record(session, by=caller, action=policy.DRAFT_REPORT.name, row=report, event=event, now=now)
+    await record(session, report, Act(policy.DRAFT_REPORT.name, event), by=caller, now=now)
     return await _with_lines(session, caller, report)
 
 
@@ -87,7 +87,7 @@ async def comment(
     if form.summary is not None:
         report.summary = form.summary
     action, detail = policy.COMMENT_REPORT.name, {"causes": dict(form.causes)}
-    await note(session, by=caller, action=action, kind="sla_report", row=report, now=now, detail=detail)
+    await record(session, report, Act(action, detail=detail), by=caller, now=now)
     return await _with_lines(session, caller, report)
 
 
@@ -114,8 +114,8 @@ async def publish(
     for line in lines:
         line.visibility = report.visibility
     event = _published(report, lines, now, report.acknowledge_due)
-    await record(session, by=caller, action=policy.PUBLISH_REPORT.name, row=report, event=event, now=now)
-    await _emit_misses(session, caller, report, lines, now)
+    await record(session, report, Act(policy.PUBLISH_REPORT.name, event), by=caller, now=now)
+    await _record_misses(session, caller, report, lines, now)
     return await _with_lines(session, caller, report)
 
 
@@ -136,7 +136,7 @@ async def acknowledge(
     event = ReportAcknowledged(
         report_id=report.id, sla_id=report.sla_id, number=report.number, acknowledged_at=now
     )
-    await record(session, by=caller, action=policy.ACKNOWLEDGE_REPORT.name, row=report, event=event, now=now)
+    await record(session, report, Act(policy.ACKNOWLEDGE_REPORT.name, event), by=caller, now=now)
     return await _with_lines(session, caller, report)
 
 
@@ -183,7 +183,7 @@ def _published(report: Report, lines: list[ReportResult], now: datetime, due: da
     )
 
 
-async def _emit_misses(
+async def _record_misses(
     session: AsyncSession, caller: Principal, report: Report, lines: list[ReportResult], now: datetime
 ) -> None:
     for line in lines:
@@ -204,4 +204,4 @@ async def _emit_misses(
             minimum=line.minimum,
             unit=line.unit,
         )
-        await record(session, by=caller, action="report.miss", row=line, event=event, now=now)
+        await record(session, line, Act("report.miss", event), by=caller, now=now)

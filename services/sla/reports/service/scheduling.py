@@ -18,7 +18,7 @@ from shared.calendars.business_time import business_calendar
 from shared.calendars.fiscal import Period, period_of
 from shared.contracts.sla import AcknowledgementOverdue, ReportOverdue
 from shared.data.directory import governance
-from shared.data.history import note, record
+from shared.data.history import Act, record
 from shared.data.numbering import next_number
 from shared.data.session import inherited, load_for_update
 from shared.pure.refusal import Refused
@@ -64,7 +64,7 @@ async def raise_overdue(session: AsyncSession, now: datetime) -> int:
             period=report.period,
             due=report.due_at,
         )
-        await record(session, by=SYSTEM, action="report.overdue", row=report, event=event, now=now)
+        await record(session, report, Act("report.overdue", event), by=SYSTEM, now=now)
     return len(reports)
 
 
@@ -81,7 +81,7 @@ async def raise_unanswered(session: AsyncSession, now: datetime) -> int:
             period=report.period,
             due=report.acknowledge_due,
         )
-        await record(session, by=SYSTEM, action="report.ack_overdue", row=report, event=event, now=now)
+        await record(session, report, Act("report.ack_overdue", event), by=SYSTEM, now=now)
     return len(reports)
 
 
@@ -109,8 +109,6 @@ async def _schedule(session: AsyncSession, by: Actor, sla: Sla, period: Period, 
     )
     session.add(report)
     detail = {"period": period.label, "due_at": report.due_at, "due_rule": report.due_rule}
-    await note(
-        session, by=by, action="report.schedule", kind="sla_report", row=report, now=now, detail=detail
-    )
+    await record(session, report, Act("report.schedule", detail=detail), by=by, now=now)
     set_committed_value(report, "results", [])
     return report
