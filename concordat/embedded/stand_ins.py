@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from services.notifier.domain.signing import secret_key, signature
+from services.notifier.channels.webhook.domain.signing import secret_key, signature
 from shared.contracts.base import rfc3339
 from shared.pure.refusal import Refusal
 

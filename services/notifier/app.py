@@ -5,12 +5,18 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from services.notifier.api import alerts, catalog, deliveries, endpoints
+from services.notifier.alerts import api as alerts
 from services.notifier.base import Base
-from services.notifier.consumers import HANDLERS
-from services.notifier.delivery import DeliveryWorker
+from services.notifier.channels.webhook import api as templates
+from services.notifier.deliveries import api as deliveries
+from services.notifier.deliveries import consumers as deliveries_consumers
+from services.notifier.deliveries import due as deliveries_due
+from services.notifier.deliveries.service.worker import DeliveryWorker
+from services.notifier.endpoints import api as endpoints
+from services.notifier.endpoints import due as endpoints_due
+from services.notifier.rules import api as rules
+from services.notifier.rules import consumers as rules_consumers
 from services.notifier.settings import Settings
-from services.notifier.timers import timers
 from services.notifier.tools import Tools
 from shared.data import directory
 from shared.messaging.bus import Bus
@@ -32,6 +38,8 @@ SERVICE = ServiceInfo(
         ("templates", "The bodies ticketing systems are sent"),
     ),
 )
+ROUTERS = (alerts.router, endpoints.router, deliveries.router, rules.router, templates.router)
+HANDLERS = {**rules_consumers.HANDLERS, **deliveries_consumers.HANDLERS}
 
 
 def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system_clock) -> FastAPI:
@@ -41,9 +49,9 @@ def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system
     app = new_app(
         SERVICE,
         settings,
-        routers=(alerts.router, endpoints.router, deliveries.router, catalog.rules, catalog.templates),
+        routers=ROUTERS,
         handlers={**directory.HANDLERS, **own},
-        timers=timers(tools.vault),
+        timers=(*deliveries_due.TIMERS, *endpoints_due.timers(tools.vault)),
         bus=bus,
         clock=clock,
         workers=lambda kernel: (DeliveryWorker(kernel.database, tools),),

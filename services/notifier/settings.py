@@ -7,8 +7,8 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
-from services.notifier.domain.addresses import EgressPolicy, egress_policy
-from services.notifier.vault import Vault, new_vault_key, vault_key
+from services.notifier.channels.webhook.domain.addresses import EgressPolicy, egress_policy
+from services.notifier.endpoints.service.vault import Vault, new_vault_key, vault_key
 from shared.runtime.settings import KernelSettings, settings_config
 
 # A claimed delivery is ours for a minute; an attempt must surely have ended by then.

@@ -3,11 +3,14 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
-from services.notifier.domain.schedule import LEAST_JITTER, MOST_JITTER
-from services.notifier.egress import Egress
+from fastapi import Depends, Request
+
+from services.notifier.channels.webhook.service.egress import Egress
+from services.notifier.deliveries.domain import LEAST_JITTER, MOST_JITTER
+from services.notifier.endpoints.service.vault import Vault
 from services.notifier.settings import Settings
-from services.notifier.vault import Vault
 from shared.runtime.clock import Clock
 
 
@@ -31,3 +34,12 @@ class Tools:
             ca_file=self.settings.ca_file,
             connections=self.settings.concurrency,
         )
+
+
+async def _tools(request: Request) -> Tools:
+    tools: Tools = request.app.state.delivery_tools
+    return tools
+
+
+DeliveryTools = Annotated[Tools, Depends(_tools)]
+"""For routes: the vault and the deployment's egress policy."""

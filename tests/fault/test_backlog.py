@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from services.notifier.service.claiming import _CLAIM
+from services.notifier.deliveries.service.claiming import _CLAIM
 from shared.data.session import Database
 from shared.runtime.clock import system_clock
 from tests.support.faults.history import rounds

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from concordat.embedded.stand_ins import KEPT_DELIVERIES, identity_provider, named, webhook_sink
-from services.notifier.domain.signing import signed_headers
+from services.notifier.channels.webhook.domain.signing import signed_headers
 from shared.runtime.clock import system_clock
 from shared.runtime.settings import Issuer
 from shared.web.auth import TokenVerifier

@@ -1,1 +1,0 @@
-"""Routes of the notifier, one module per aggregate."""

@@ -1,0 +1,1 @@
+"""Channels: the ways a delivery leaves the house."""

@@ -1,0 +1,1 @@
+"""Webhooks: bodies, signatures and the one guarded way out."""

@@ -1,0 +1,50 @@
+"""The bodies a ticketing system can be sent, listed and tried."""
+
+from typing import Annotated
+
+from services.notifier.alerts.domain import Change
+from services.notifier.alerts.queries import alert_with_history
+from services.notifier.alerts.service import Touched
+from services.notifier.channels.webhook import policy, schemas
+from services.notifier.channels.webhook.domain.templates import CONTENT_TYPES, TOLD, Template, Ticket, body
+from services.notifier.channels.webhook.service.bodies import require_options, sample_ticket, ticket_of
+from services.notifier.tools import DeliveryTools
+from shared.data.session import Session
+from shared.runtime.clock import Now
+from shared.web.app import new_router
+from shared.web.auth import allow
+from shared.web.authz import Principal
+
+router = new_router("templates", prefix="/notifier/v1")
+
+MayRead = Annotated[Principal, allow(policy.READ_TEMPLATES)]
+
+
+@router.get("/templates")
+async def list_templates(caller: MayRead) -> schemas.TemplatePage:
+    """The bodies a ticketing system can be sent."""
+    items = [
+        schemas.TemplateInfo(name=template, content_type=CONTENT_TYPES[template], told=TOLD[template])
+        for template in Template
+    ]
+    return schemas.TemplatePage(items=items, next_cursor=None)
+
+
+@router.post("/templates/{template}/render")
+async def render_template(
+    template: Template,
+    form: schemas.RenderRequest,
+    session: Session,
+    now: Now,
+    tools: DeliveryTools,
+    caller: MayRead,
+) -> schemas.Rendered:
+    """Show what would be sent, for a sample or for one of the caller's alerts. Nothing is sent."""
+    options = form.template_options.as_domain()
+    require_options(template, options)
+    ticket: Ticket = sample_ticket(now, tools.settings.public_url)
+    if form.alert_id is not None:
+        alert = await alert_with_history(session, form.alert_id)
+        touched = Touched(alert=alert, change=Change.opened)
+        ticket = ticket_of(touched, dict(ticket.event), tools.settings.public_url)
+    return schemas.Rendered(content_type=CONTENT_TYPES[template], body=dict(body(template, ticket, options)))

@@ -1,0 +1,181 @@
+"""The built-in bodies an endpoint can be sent: the event itself, a ServiceNow incident, a Jira issue."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from services.notifier.alerts.domain import AlertState, Change, Priority
+from shared.pure.refusal import Refusal
+
+Json = Mapping[str, object]
+PRODUCT = "Concordat"
+SERVICENOW_TITLE = 160
+JIRA_SUMMARY = 255
+
+
+class Template(StrEnum):
+    """How a delivery's body is made."""
+
+    cloudevents = "cloudevents"
+    servicenow_incident = "servicenow_incident"
+    jira_issue = "jira_issue"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateOptions:
+    """What the owner of an endpoint chose. Each template reads the options that concern it."""
+
+    project_key: str | None = None
+    issue_type: str = "Task"
+    labels: tuple[str, ...] = ()
+    category: str = "inquiry"
+    assignment_group: str | None = None
+    priorities: Mapping[Priority, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ticket:
+    """An alert at the moment of one change, with the event (CloudEvents JSON) that caused it."""
+
+    alert_id: UUID
+    rule: str
+    title: str
+    priority: Priority
+    state: AlertState
+    opened_at: datetime
+    change: Change
+    event: Json
+    link: str = ""
+
+
+NEWS = frozenset({Change.opened, Change.updated, Change.reopened})
+
+
+class Told(StrEnum):
+    """Which changes of an alert a template passes on."""
+
+    everything = "everything"
+    follow_ups = "follow_ups"
+    once = "once"
+
+
+# Jira's create call would open a second issue for every further message, so it is told once; a
+# ServiceNow incident is updated by its correlation id, but nothing is told to resolve what never was.
+TOLD: Mapping[Template, Told] = {
+    Template.cloudevents: Told.everything,
+    Template.servicenow_incident: Told.follow_ups,
+    Template.jira_issue: Told.once,
+}
+CONTENT_TYPES: Mapping[Template, str] = {
+    Template.cloudevents: "application/cloudevents+json; charset=utf-8",
+    Template.servicenow_incident: "application/json",
+    Template.jira_issue: "application/json",
+}
+LEVELS = {Priority.urgent: "1", Priority.high: "2", Priority.normal: "3"}
+JIRA_PRIORITIES = {Priority.urgent: "Highest", Priority.high: "High", Priority.normal: "Medium"}
+SERVICENOW_RESOLVED = {"state": "6", "close_code": "Resolved by caller"}
+
+
+def check_options(template: Template, options: TemplateOptions) -> None:
+    """Refuse options that cannot make a body."""
+    if template is Template.jira_issue and not options.project_key:
+        raise Refusal(
+            "project_key_required", "A Jira issue needs a project key.", "/template_options/project_key"
+        )
+    if any(" " in label for label in options.labels):
+        raise Refusal("bad_label", "A Jira label holds no space.", "/template_options/labels")
+
+
+def passes_on(template: Template, change: Change, *, told_before: bool) -> bool:
+    """Whether an endpoint hears of `change`; `told_before`: it already heard of that alert."""
+    match TOLD[template]:
+        case Told.everything:
+            return True
+        case Told.follow_ups:
+            return change in NEWS or told_before
+        case Told.once:
+            return change in NEWS and not told_before
+
+
+def body(template: Template, ticket: Ticket, options: TemplateOptions) -> Json:
+    """The JSON body of one delivery."""
+    return BODIES[template](ticket, options)
+
+
+def cloud_event(ticket: Ticket, options: TemplateOptions) -> Json:
+    """The event as it was published, unchanged."""
+    return ticket.event
+
+
+def servicenow_incident(ticket: Ticket, options: TemplateOptions) -> Json:
+    """An incident for a table or import-set API that coalesces on `correlation_id`."""
+    level = options.priorities.get(ticket.priority, LEVELS[ticket.priority])
+    optional = {"assignment_group": options.assignment_group} if options.assignment_group else {}
+    return {
+        "short_description": ticket.title[:SERVICENOW_TITLE],
+        "description": description(ticket),
+        "urgency": level,
+        "impact": level,
+        "correlation_id": str(ticket.alert_id),
+        "correlation_display": PRODUCT,
+        "category": options.category,
+        "work_notes": note(ticket),
+        **optional,
+        **(_resolved(ticket) if ticket.change is Change.resolved else {}),
+    }
+
+
+def _resolved(ticket: Ticket) -> Json:
+    return {**SERVICENOW_RESOLVED, "close_notes": note(ticket)}
+
+
+def jira_issue(ticket: Ticket, options: TemplateOptions) -> Json:
+    """The body of Jira's create-issue call (REST v3); the text is an Atlassian document."""
+    priority = options.priorities.get(ticket.priority, JIRA_PRIORITIES[ticket.priority])
+    return {
+        "fields": {
+            "project": {"key": options.project_key},
+            "issuetype": {"name": options.issue_type},
+            "summary": ticket.title[:JIRA_SUMMARY],
+            "description": atlassian_document(description(ticket)),
+            "labels": ["concordat", f"concordat-{ticket.alert_id}", *options.labels],
+            "priority": {"name": priority},
+        }
+    }
+
+
+def atlassian_document(text: str) -> Json:
+    """`text` as an Atlassian Document Format document, one paragraph per line."""
+    return {"type": "doc", "version": 1, "content": [_paragraph(line) for line in text.splitlines()]}
+
+
+def _paragraph(line: str) -> Json:
+    # The format refuses empty text nodes; an empty line is a paragraph without content.
+    return {"type": "paragraph", "content": [{"type": "text", "text": line}] if line else []}
+
+
+def description(ticket: Ticket) -> str:
+    """What a person needs to find the alert again; details stay behind the link."""
+    lines = (
+        ticket.title,
+        "",
+        f"Rule: {ticket.rule}",
+        f"Priority: {ticket.priority}",
+        f"Opened: {ticket.opened_at.isoformat(timespec='seconds')}",
+        f"{PRODUCT} alert: {ticket.link or ticket.alert_id}",
+    )
+    return "\n".join(lines)
+
+
+def note(ticket: Ticket) -> str:
+    """One line on what just changed."""
+    return f"{PRODUCT}: alert {ticket.change} ({ticket.rule}, {ticket.priority}). {ticket.title}"
+
+
+BODIES: Mapping[Template, Callable[[Ticket, TemplateOptions], Json]] = {
+    Template.cloudevents: cloud_event,
+    Template.servicenow_incident: servicenow_incident,
+    Template.jira_issue: jira_issue,
+}

@@ -1,0 +1,1 @@
+"""The address, the body and the sending of a webhook."""

@@ -1,0 +1,1 @@
+"""Deliveries: one message for one endpoint, from the alert to the answer."""

@@ -1,0 +1,87 @@
+"""Housekeeping of deliveries: lost leases, old deliveries, the gauges of the queue."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from prometheus_client import Gauge
+from sqlalchemy import delete, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.notifier.deliveries.domain import SCHEDULE, DeliveryState, Next
+from services.notifier.deliveries.models import Delivery, DeliveryAttempt
+from services.notifier.deliveries.service.results import release
+from shared.runtime.timers import Timer
+
+BATCH = 50
+KEPT_FOR = timedelta(days=90)
+QUEUE = Gauge("concordat_delivery_queue", "Deliveries not ended, by what they wait for", ("state",))
+OLDEST_DUE = Gauge(
+    "concordat_delivery_oldest_due_seconds", "How long the delivery that is due longest has been due"
+)
+ENDED = (DeliveryState.done, DeliveryState.exhausted, DeliveryState.cancelled)
+_QUEUE = text(
+    """
+    SELECT count(*) FILTER (WHERE what = 'due') AS due, count(*) FILTER (WHERE what = 'later') AS later,
+           count(*) FILTER (WHERE what = 'held') AS held, count(*) FILTER (WHERE what = 'in_flight') AS in_flight,
+           min(next_attempt_at) FILTER (WHERE what = 'due') AS oldest
+      FROM (SELECT d.next_attempt_at,
+                   CASE WHEN d.state = 'in_flight' THEN 'in_flight'
+                        WHEN d.next_attempt_at > :now THEN 'later'
+                        WHEN e.enabled AND (e.circuit = 'closed' OR e.circuit_open_until <= :now) THEN 'due'
+                        ELSE 'held' END AS what
+              FROM delivery d JOIN endpoint e ON e.id = d.endpoint_id
+             WHERE d.state = 'pending' OR d.state = 'in_flight') AS open
+    """
+)
+
+
+async def give_back_leases(session: AsyncSession, now: datetime) -> int:
+    """A worker died or hung while sending: its attempt counts, the next one is due at once."""
+    lost = await session.scalars(
+        select(Delivery)
+        .where(Delivery.state == DeliveryState.in_flight, Delivery.lease_until <= now)
+        .order_by(Delivery.id)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    return await _give_back(session, lost.all(), now)
+
+
+async def _give_back(session: AsyncSession, lost: Sequence[Delivery], now: datetime) -> int:
+    for delivery in lost:
+        is_over = delivery.is_test or delivery.attempt - delivery.round_start >= len(SCHEDULE)
+        after = Next(state=DeliveryState.exhausted) if is_over else Next(state=DeliveryState.pending, at=now)
+        delivery.last_error = "the worker stopped while sending"
+        await release(session, delivery, after, now)
+    return len(lost)
+
+
+async def forget_old_deliveries(session: AsyncSession, now: datetime) -> int:
+    """Deliveries may be replayed for ninety days; then they and their log go."""
+    old = await session.scalars(
+        select(Delivery.id)
+        .where(Delivery.state.in_(ENDED), Delivery.created_at < now - KEPT_FOR)
+        .order_by(Delivery.id)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    ids = old.all()
+    await session.execute(delete(DeliveryAttempt).where(DeliveryAttempt.delivery_id.in_(ids)))
+    await session.execute(delete(Delivery).where(Delivery.id.in_(ids)))
+    return len(ids)
+
+
+async def measure_queue(session: AsyncSession, now: datetime) -> int:
+    """Set the gauges of what is not ended; handles no rows."""
+    queue = (await session.execute(_QUEUE, {"now": now})).one()
+    for state in ("due", "later", "held", "in_flight"):
+        QUEUE.labels(state).set(getattr(queue, state))
+    OLDEST_DUE.set((now - queue.oldest).total_seconds() if queue.oldest else 0)
+    return 0
+
+
+TIMERS = (
+    Timer("lease_expiry", timedelta(seconds=5), give_back_leases),
+    Timer("delivery_expiry", timedelta(hours=1), forget_old_deliveries),
+    Timer("delivery_queue", timedelta(seconds=10), measure_queue),
+)

@@ -1,0 +1,75 @@
+"""Selects of deliveries that are worth a name."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import selectinload
+
+from services.notifier.deliveries.domain import DeliveryState, Verdict
+from services.notifier.deliveries.models import Delivery, DeliveryAttempt
+from services.notifier.endpoints.domain import Window
+from services.notifier.endpoints.models import Endpoint
+from shared.web.problems import NotFound
+
+
+async def listening_endpoints(session: AsyncSession, org_id: UUID) -> Sequence[Endpoint]:
+    """The endpoints of an organization that new events are delivered to."""
+    found = await session.scalars(
+        select(Endpoint).where(Endpoint.org_id == org_id, Endpoint.enabled, Endpoint.deleted_at.is_(None))
+    )
+    return found.all()
+
+
+async def has_heard_of(session: AsyncSession, endpoint_id: UUID, alert_id: UUID) -> bool:
+    found = await session.scalar(
+        select(Delivery.id).where(Delivery.alert_id == alert_id, Delivery.endpoint_id == endpoint_id).limit(1)
+    )
+    return found is not None
+
+
+def deliveries(
+    *,
+    endpoint_id: UUID | None = None,
+    alert_id: UUID | None = None,
+    state: DeliveryState | None = None,
+    event_type: str | None = None,
+) -> Select[Delivery]:
+    wanted: list[ColumnElement[bool]] = []
+    if endpoint_id is not None:
+        wanted.append(Delivery.endpoint_id == endpoint_id)
+    if alert_id is not None:
+        wanted.append(Delivery.alert_id == alert_id)
+    if state is not None:
+        wanted.append(Delivery.state == state)
+    if event_type is not None:
+        wanted.append(Delivery.event_type == event_type)
+    return select(Delivery).where(*wanted)
+
+
+async def delivery_with_attempts(session: AsyncSession, delivery_id: UUID) -> Delivery:
+    found = await session.scalars(
+        select(Delivery)
+        .where(Delivery.id == delivery_id)
+        .options(selectinload(Delivery.attempts))
+        .execution_options(populate_existing=True)
+    )
+    delivery = found.one_or_none()
+    if delivery is None:
+        raise NotFound("delivery")
+    return delivery
+
+
+async def window(session: AsyncSession, endpoint_id: UUID, since: datetime) -> Window:
+    """How the attempts of an endpoint went since then."""
+    failed = func.count().filter(DeliveryAttempt.verdict != Verdict.delivered)
+    row = (
+        await session.execute(
+            select(func.count(), failed).where(
+                DeliveryAttempt.endpoint_id == endpoint_id, DeliveryAttempt.finished_at >= since
+            )
+        )
+    ).one()
+    return Window(attempts=row[0], failures=row[1])

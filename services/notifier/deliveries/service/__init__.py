@@ -1,0 +1,1 @@
+"""Deliveries: written, claimed, sent, and what came of them."""

@@ -1,0 +1,124 @@
+"""What the owner of an endpoint does with its deliveries: tests, replays by one or by range, cancels."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.notifier.channels.webhook.service.bodies import TEST_EVENT, sample_ticket
+from services.notifier.deliveries.domain import DeliveryState
+from services.notifier.deliveries.models import Delivery
+from services.notifier.deliveries.service.fanout import NEWS, Message, new_delivery
+from services.notifier.deliveries.service.results import DELIVERIES
+from services.notifier.endpoints import queries as endpoints
+from services.notifier.endpoints.models import Endpoint
+from shared.contracts.base import rfc3339
+from shared.data.history import note
+from shared.data.ids import uuid7
+from shared.data.session import announce, load_for_update
+from shared.pure.refusal import Refusal
+from shared.web.authz import Principal
+from shared.web.problems import NotFound
+
+UNDELIVERED = (DeliveryState.exhausted, DeliveryState.cancelled)
+
+
+async def replay(
+    session: AsyncSession, caller: Principal, delivery_id: UUID, expected: int, now: datetime
+) -> Delivery:
+    """Send it again with the same webhook-id, starting its schedule anew."""
+    delivery = await load_for_update(session, Delivery, delivery_id, expected)
+    if delivery.state is DeliveryState.in_flight:
+        raise Refusal("delivery_in_flight", "It is being sent right now. Look again in a moment.")
+    try:
+        await endpoints.find(session, delivery.endpoint_id)
+    except NotFound:
+        raise Refusal("endpoint_deleted", "Its endpoint no longer exists.") from None
+    delivery.state, delivery.next_attempt_at, delivery.done_at = DeliveryState.pending, now, None
+    delivery.round_start = delivery.attempt
+    await note(session, by=caller, action="delivery.replay", row=delivery, kind="delivery", now=now)
+    announce(session, NEWS)
+    return delivery
+
+
+async def replay_range(
+    session: AsyncSession,
+    caller: Principal,
+    endpoint_id: UUID,
+    since: datetime,
+    until: datetime,
+    *,
+    delivered_too: bool,
+    now: datetime,
+) -> int:
+    """Send again what was created from `since` to before `until` and never arrived; how many."""
+    endpoint = await endpoints.find_for_update(session, endpoint_id, None)
+    states = (*UNDELIVERED, DeliveryState.done) if delivered_too else UNDELIVERED
+    replayed = await session.scalars(
+        update(Delivery)
+        .where(
+            Delivery.endpoint_id == endpoint_id,
+            Delivery.created_at >= since,
+            Delivery.created_at < until,
+            Delivery.state.in_(states),
+            Delivery.is_test.is_(False),
+        )
+        .values(
+            state=DeliveryState.pending,
+            next_attempt_at=now,
+            done_at=None,
+            round_start=Delivery.attempt,
+            version=Delivery.version + 1,
+            updated_at=now,
+        )
+        .returning(Delivery.id)
+        .execution_options(synchronize_session=False)
+    )
+    count = len(replayed.all())
+    detail = {"since": since.isoformat(), "until": until.isoformat(), "deliveries": count}
+    await note(
+        session, by=caller, action="endpoint.replay", row=endpoint, kind="endpoint", now=now, detail=detail
+    )
+    announce(session, NEWS)
+    return count
+
+
+async def send_test(
+    session: AsyncSession, caller: Principal, endpoint_id: UUID, public_url: str, now: datetime
+) -> Delivery:
+    """Queue a sample message, sent once even while the endpoint is off or its circuit open."""
+    endpoint = await endpoints.find(session, endpoint_id)
+    delivery = new_delivery(endpoint, _test_message(endpoint, now), sample_ticket(now, public_url), now)
+    delivery.is_test, delivery.version = True, 0
+    session.add(delivery)
+    await note(session, by=caller, action="endpoint.test", row=delivery, kind="delivery", now=now)
+    announce(session, NEWS)
+    return delivery
+
+
+def _test_message(endpoint: Endpoint, now: datetime) -> Message:
+    event_id = uuid7()
+    content = {
+        "specversion": "1.0",
+        "id": str(event_id),
+        "source": "/services/notifier",
+        "type": TEST_EVENT,
+        "subject": str(endpoint.id),
+        "time": rfc3339(now),
+        "datacontenttype": "application/json",
+        "data": {"endpoint_id": str(endpoint.id), "name": endpoint.name},
+    }
+    return Message(event_id=event_id, event_type=TEST_EVENT, content=content)
+
+
+async def cancel_waiting(session: AsyncSession, endpoint_id: UUID, now: datetime) -> None:
+    """Nothing that waits for the endpoint is sent any more."""
+    cancelled = await session.execute(
+        update(Delivery)
+        .where(Delivery.endpoint_id == endpoint_id, Delivery.state == DeliveryState.pending)
+        .values(state=DeliveryState.cancelled, next_attempt_at=None, updated_at=now)
+        .returning(Delivery.id)
+        .execution_options(synchronize_session=False)
+    )
+    DELIVERIES.labels(DeliveryState.cancelled.value).inc(len(cancelled.all()))

@@ -1,0 +1,178 @@
+"""What an attempt leaves behind: the delivery's next step, the log entry, the endpoint's health."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from prometheus_client import Counter
+from sqlalchemy import select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.notifier.channels.webhook.service.egress import Answer
+from services.notifier.deliveries import queries
+from services.notifier.deliveries.domain import (
+    DeliveryState,
+    Next,
+    Verdict,
+    after_attempt,
+    retry_after,
+    verdict_of_fault,
+    verdict_of_status,
+)
+from services.notifier.deliveries.models import Delivery, DeliveryAttempt
+from services.notifier.deliveries.service.claiming import Claimed
+from services.notifier.endpoints.models import Endpoint
+from services.notifier.endpoints.service import health
+from shared.contracts.notifier import DeliveryExhausted
+from shared.data.history import record
+from shared.data.ids import uuid7
+from shared.web.authz import SYSTEM
+
+DELIVERIES = Counter("concordat_deliveries_total", "Deliveries that ended, by outcome", ("outcome",))
+LOST_LEASES = Counter(
+    "concordat_delivery_lost_leases_total", "Results dropped because another worker took over"
+)
+# A counter that appears with a 1 shows no increase, so every series exists from the start.
+for _outcome in (DeliveryState.done, DeliveryState.exhausted, DeliveryState.cancelled):
+    DELIVERIES.labels(_outcome.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One attempt and its answer."""
+
+    claimed: Claimed
+    answer: Answer
+    finished_at: datetime
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.answer.status is not None:
+            return verdict_of_status(self.answer.status)
+        return verdict_of_fault(self.answer.fault) if self.answer.fault else Verdict.retry
+
+
+_KEEP_DELIVERED = text(
+    """
+    WITH given AS (
+      SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[]), CAST(:attempt_ids AS uuid[]),
+                           CAST(:finished AS timestamptz[]), CAST(:durations AS integer[]),
+                           CAST(:statuses AS integer[]), CAST(:addresses AS text[]), CAST(:excerpts AS text[]))
+                    AS g(id, token, attempt_id, finished_at, duration_ms, status, address, excerpt)),
+    kept AS (
+      UPDATE delivery d
+         SET state = 'done', done_at = g.finished_at, updated_at = g.finished_at, last_status = g.status,
+             last_error = NULL, next_attempt_at = NULL, lease_token = NULL, lease_until = NULL
+        FROM given g WHERE d.id = g.id AND d.lease_token = g.token
+      RETURNING d.id, d.endpoint_id, d.org_id, d.attempt)
+    INSERT INTO delivery_attempt (id, delivery_id, endpoint_id, org_id, number, finished_at, duration_ms,
+                                  verdict, status, error, address, excerpt)
+    SELECT g.attempt_id, k.id, k.endpoint_id, k.org_id, k.attempt, g.finished_at, g.duration_ms,
+           'delivered', g.status, '', g.address, g.excerpt
+      FROM kept k JOIN given g ON g.id = k.id
+    RETURNING endpoint_id
+    """
+)
+
+
+async def keep_delivered(session: AsyncSession, outcomes: Sequence[Outcome], now: datetime) -> None:
+    """Write successes as one batch; results whose lease was lost are dropped."""
+    kept = await session.scalars(_KEEP_DELIVERED, _columns(outcomes))
+    endpoint_ids = kept.all()
+    LOST_LEASES.inc(len(outcomes) - len(endpoint_ids))
+    DELIVERIES.labels(DeliveryState.done.value).inc(len(endpoint_ids))
+    tests = {o.claimed.endpoint_id: o.finished_at for o in outcomes if o.claimed.is_test}
+    for endpoint_id, tested_at in tests.items():
+        await session.execute(update(Endpoint).where(Endpoint.id == endpoint_id).values(tested_at=tested_at))
+    await health.recover(session, set(endpoint_ids) - set(tests), now)
+
+
+def _columns(outcomes: Sequence[Outcome]) -> dict[str, object]:
+    return {
+        "ids": [o.claimed.id for o in outcomes],
+        "tokens": [o.claimed.lease_token for o in outcomes],
+        "attempt_ids": [uuid7() for _ in outcomes],
+        "finished": [o.finished_at for o in outcomes],
+        "durations": [_milliseconds(o) for o in outcomes],
+        "statuses": [o.answer.status for o in outcomes],
+        "addresses": [o.answer.address for o in outcomes],
+        "excerpts": [o.answer.excerpt for o in outcomes],
+    }
+
+
+def _milliseconds(outcome: Outcome) -> int:
+    return round(outcome.answer.duration.total_seconds() * 1000)
+
+
+async def keep_failed(session: AsyncSession, outcome: Outcome, now: datetime, jitter: float) -> None:
+    """Write one failure: the next attempt or the end, and what it means for the endpoint."""
+    claimed = outcome.claimed
+    endpoint = await session.get_one(Endpoint, claimed.endpoint_id, with_for_update={"key_share": True})
+    delivery = await _held(session, claimed)
+    if delivery is None:
+        LOST_LEASES.inc()
+        return
+    session.add(_attempt(delivery, outcome))
+    await session.flush()
+    await _settle(session, delivery, outcome, now, jitter)
+    if not claimed.is_test:
+        window = await queries.window(session, endpoint.id, endpoint.health.window_start(now))
+        await health.judge(session, endpoint, outcome.verdict, window, outcome.answer.error, now)
+
+
+async def _held(session: AsyncSession, claimed: Claimed) -> Delivery | None:
+    found = await session.scalars(
+        select(Delivery)
+        .where(Delivery.id == claimed.id, Delivery.lease_token == claimed.lease_token)
+        .with_for_update()
+    )
+    return found.one_or_none()
+
+
+def _attempt(delivery: Delivery, outcome: Outcome) -> DeliveryAttempt:
+    answer = outcome.answer
+    return DeliveryAttempt(
+        delivery_id=delivery.id,
+        endpoint_id=delivery.endpoint_id,
+        org_id=delivery.org_id,
+        number=delivery.attempt,
+        finished_at=outcome.finished_at,
+        duration_ms=_milliseconds(outcome),
+        verdict=outcome.verdict,
+        status=answer.status,
+        fault=answer.fault,
+        error=answer.error,
+        address=answer.address,
+        excerpt=answer.excerpt,
+    )
+
+
+async def _settle(
+    session: AsyncSession, delivery: Delivery, outcome: Outcome, now: datetime, jitter: float
+) -> None:
+    delivery.last_status = outcome.answer.status
+    delivery.last_error = outcome.answer.error or outcome.verdict.value
+    wait = retry_after(outcome.answer.retry_after, now)
+    made = delivery.attempt - delivery.round_start
+    after = after_attempt(outcome.verdict, made, now, jitter=jitter, wait=wait)
+    if delivery.is_test:
+        # A test answers its owner's question once; nobody wants it again tomorrow.
+        after = Next(state=DeliveryState.exhausted)
+    await release(session, delivery, after, now)
+
+
+async def release(session: AsyncSession, delivery: Delivery, after: Next, now: datetime) -> None:
+    """Give up the lease; a delivery that is exhausted says so to the world, unless it was a test."""
+    delivery.state, delivery.next_attempt_at = after.state, after.at
+    delivery.lease_token = delivery.lease_until = None
+    delivery.updated_at = now
+    if after.state is not DeliveryState.exhausted or delivery.is_test:
+        return
+    DELIVERIES.labels(after.state.value).inc()
+    event = DeliveryExhausted(
+        delivery_id=delivery.id,
+        endpoint_id=delivery.endpoint_id,
+        org_id=delivery.org_id,
+        attempts=delivery.attempt,
+    )
+    await record(session, by=SYSTEM, action="delivery.exhaust", row=delivery, event=event, now=now)

@@ -1,1 +1,0 @@
-"""The rules of alerting and delivering, free of I/O."""

@@ -1,0 +1,1 @@
+"""Endpoints as their owners keep them, their health and their secrets."""

@@ -1,0 +1,200 @@
+"""Endpoints: where alerts go, kept by the organization that owns them."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.notifier.alerts import service as alerts
+from services.notifier.channels.webhook.domain.addresses import EgressPolicy
+from services.notifier.channels.webhook.service.bodies import options_of, require_options, stored_options
+from services.notifier.channels.webhook.service.urls import endpoint_url
+from services.notifier.deliveries.service.owner import cancel_waiting
+from services.notifier.endpoints.domain import Circuit, DisableReason, Health
+from services.notifier.endpoints.models import Endpoint
+from services.notifier.endpoints.queries import find_for_update
+from services.notifier.endpoints.service import secrets
+from services.notifier.endpoints.service.vault import Vault
+from services.notifier.rules.domain import DISABLED, rendered
+from shared.contracts.notifier import EndpointDisabled
+from shared.data.history import note, record
+from shared.pure.refusal import Refusal
+from shared.web.authz import Principal
+from shared.web.problems import Invalid
+
+KIND = EndpointDisabled.AGGREGATE
+NO_OVERLAP = timedelta(0)
+
+
+async def create(
+    session: AsyncSession,
+    caller: Principal,
+    vault: Vault,
+    policy: EgressPolicy,
+    values: Mapping[str, Any],
+    authorization: str | None,
+    now: datetime,
+) -> tuple[Endpoint, str]:
+    """The new endpoint and its signing secret, which is never shown again."""
+    endpoint = Endpoint(
+        org_id=caller.org_id,
+        enabled=True,
+        secret_last4="",
+        has_authorization=False,
+        created_at=now,
+        updated_at=now,
+        **_blank_health(),
+        **_checked(values, policy),
+    )
+    session.add(endpoint)
+    await session.flush()
+    secret = await secrets.rotate_signing_secret(session, vault, endpoint, NO_OVERLAP, now)
+    await secrets.set_authorization(session, vault, endpoint, authorization, now)
+    # The host alone: operators read this trail too, and the rest of an address is often a secret.
+    await _mark(session, caller, "endpoint.create", endpoint, now, host=urlsplit(endpoint.url).hostname)
+    return endpoint, secret
+
+
+def _blank_health() -> dict[str, object]:
+    return {
+        "circuit": Circuit.closed,
+        "circuit_trips": 0,
+        "failures_in_a_row": 0,
+        "configuration_failures": 0,
+    }
+
+
+def _checked(values: Mapping[str, Any], policy: EgressPolicy) -> dict[str, Any]:
+    """The values as they are stored: one form of URL, options that fit the template. 422 otherwise."""
+    require_options(values["template"], values["template_options"])
+    try:
+        url = endpoint_url(values["url"], policy)
+    except Refusal as refused:
+        # Bad input, not a rule that says no.
+        raise Invalid(refused.code, refused.message, refused.pointer) from None
+    return {
+        **values,
+        "url": url,
+        "event_types": list(values["event_types"]),
+        "template_options": stored_options(values["template_options"]),
+    }
+
+
+async def change(
+    session: AsyncSession,
+    caller: Principal,
+    policy: EgressPolicy,
+    endpoint_id: UUID,
+    changes: Mapping[str, Any],
+    expected: int,
+    now: datetime,
+) -> Endpoint:
+    """Change what the caller named. A new address starts with a clean record of health."""
+    endpoint = await find_for_update(session, endpoint_id, expected)
+    checked = _checked(_as_given(endpoint) | dict(changes), policy)
+    moved = checked["url"] != endpoint.url
+    for name, value in checked.items():
+        setattr(endpoint, name, value)
+    if moved:
+        endpoint.health, endpoint.tested_at, endpoint.warned_at = Health(), None, None
+    await _mark(session, caller, "endpoint.change", endpoint, now, changed=sorted(changes))
+    return endpoint
+
+
+def _as_given(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "name": endpoint.name,
+        "url": endpoint.url,
+        "template": endpoint.template,
+        "template_options": options_of(endpoint.template_options),
+        "event_types": endpoint.event_types,
+        "least_priority": endpoint.least_priority,
+        "max_in_flight": endpoint.max_in_flight,
+    }
+
+
+async def remove(
+    session: AsyncSession, caller: Principal, endpoint_id: UUID, expected: int, now: datetime
+) -> None:
+    """Forget the secrets, cancel what waits; the log of past deliveries stays."""
+    endpoint = await find_for_update(session, endpoint_id, expected)
+    endpoint.enabled, endpoint.deleted_at = False, now
+    endpoint.has_authorization, endpoint.secret_last4 = False, ""
+    await secrets.destroy(session, endpoint_id)
+    await cancel_waiting(session, endpoint_id, now)
+    await _mark(session, caller, "endpoint.delete", endpoint, now)
+
+
+async def rotate_secret(
+    session: AsyncSession,
+    caller: Principal,
+    vault: Vault,
+    endpoint_id: UUID,
+    overlap: timedelta,
+    expected: int,
+    now: datetime,
+) -> tuple[Endpoint, str]:
+    """A new signing secret; for `overlap` every message is signed with the old ones too."""
+    endpoint = await find_for_update(session, endpoint_id, expected)
+    secret = await secrets.rotate_signing_secret(session, vault, endpoint, overlap, now)
+    await _mark(session, caller, "endpoint.rotate_secret", endpoint, now, overlap=str(overlap))
+    return endpoint, secret
+
+
+async def replace_authorization(
+    session: AsyncSession,
+    caller: Principal,
+    vault: Vault,
+    endpoint_id: UUID,
+    value: str | None,
+    expected: int,
+    now: datetime,
+) -> Endpoint:
+    """Set or remove the credentials its receiver asks for."""
+    endpoint = await find_for_update(session, endpoint_id, expected)
+    await secrets.set_authorization(session, vault, endpoint, value, now)
+    await _mark(session, caller, "endpoint.set_authorization", endpoint, now, set=value is not None)
+    return endpoint
+
+
+async def enable(
+    session: AsyncSession, caller: Principal, endpoint_id: UUID, expected: int, now: datetime
+) -> Endpoint:
+    """Switch an endpoint on again; refused until a test delivery succeeded after it was switched off."""
+    endpoint = await find_for_update(session, endpoint_id, expected)
+    if endpoint.enabled:
+        raise Refusal("already_enabled", "The endpoint is switched on.")
+    if endpoint.tested_at is None or (endpoint.disabled_at and endpoint.tested_at < endpoint.disabled_at):
+        raise Refusal("test_required", "Send a test delivery first and wait until it succeeds.")
+    endpoint.enabled, endpoint.disabled_at, endpoint.disabled_reason = True, None, None
+    endpoint.health, endpoint.warned_at = Health(), None
+    await _mark(session, caller, "endpoint.enable", endpoint, now)
+    key = rendered(DISABLED.dedup_key, {"endpoint_id": endpoint.id})
+    cause = alerts.Cause(event_type=EndpointDisabled.TYPE, subject_id=endpoint.id)
+    await alerts.clear(session, [key], [endpoint.org_id], cause, now)
+    return endpoint
+
+
+async def disable(
+    session: AsyncSession, caller: Principal, endpoint_id: UUID, expected: int, now: datetime
+) -> Endpoint:
+    """Switch an endpoint off. What waits stays waiting; new alerts are not queued for it."""
+    endpoint = await find_for_update(session, endpoint_id, expected)
+    if not endpoint.enabled:
+        raise Refusal("already_disabled", "The endpoint is switched off.")
+    endpoint.enabled, endpoint.disabled_at = False, now
+    endpoint.disabled_reason = DisableReason.by_member
+    event = EndpointDisabled(
+        endpoint_id=endpoint.id, org_id=endpoint.org_id, reason=DisableReason.by_member.value
+    )
+    await record(session, by=caller, action="endpoint.disable", row=endpoint, event=event, now=now)
+    return endpoint
+
+
+async def _mark(
+    session: AsyncSession, caller: Principal, action: str, endpoint: Endpoint, now: datetime, **detail: object
+) -> None:
+    await note(session, by=caller, action=action, row=endpoint, kind=KIND, now=now, detail=detail)

@@ -1,0 +1,1 @@
+"""Rules: which event opens or resolves which alert, for whom, how pressing."""

@@ -1,0 +1,66 @@
+"""Applies the rule of every event that has one."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.notifier.alerts.service import Cause, Touched, clear, raise_alert
+from services.notifier.deliveries.service.fanout import fan_out, message, pass_on
+from services.notifier.rules.domain import RULES, Rule, audience_orgs, filled, rendered
+from shared.contracts import registry
+from shared.contracts.audit import AuditCheckpointed
+from shared.contracts.base import Event, Received
+
+
+async def apply_rule(
+    session: AsyncSession, received: Received[Event], now: datetime, public_url: str = ""
+) -> None:
+    """Resolve and open what the event's rule says, and deliver every change of an alert."""
+    rule = RULES[received.event.TYPE]
+    touched = [*await _cleared(session, rule, received, now), *await _raised(session, rule, received, now)]
+    about = message(received.envelope)
+    await fan_out(session, touched, about, now, public_url)
+    for org in _keepers(rule, received):
+        await pass_on(session, org, about, now)
+
+
+def _keepers(rule: Rule, received: Received[Event]) -> tuple[UUID, ...]:
+    """Whose systems keep the event as evidence: the parties', or its own where it is one organization's affair."""
+    event, scope = received.event, received.envelope.scope
+    if isinstance(event, AuditCheckpointed) and scope.charter_id is None:
+        return (event.chain,)
+    return audience_orgs(rule.evidence_for, scope.visibility, scope.customer_org_id, scope.provider_org_id)
+
+
+async def _cleared(
+    session: AsyncSession, rule: Rule, received: Received[Event], now: datetime
+) -> list[Touched]:
+    facts = received.event.model_dump(mode="json")
+    scope = received.envelope.scope
+    orgs = [org for org in (scope.customer_org_id, scope.provider_org_id) if org is not None]
+    return await clear(session, [rendered(key, facts) for key in rule.resolves], orgs, _cause(received), now)
+
+
+async def _raised(
+    session: AsyncSession, rule: Rule, received: Received[Event], now: datetime
+) -> list[Touched]:
+    if rule.opens is None:
+        return []
+    opened = filled(rule.name, rule.opens, received.event.model_dump(mode="json"))
+    scope = received.envelope.scope
+    orgs = audience_orgs(opened.audience, scope.visibility, scope.customer_org_id, scope.provider_org_id)
+    return [await raise_alert(session, org, opened, _cause(received), now) for org in orgs]
+
+
+def _cause(received: Received[Event]) -> Cause:
+    envelope = received.envelope
+    return Cause(
+        event_type=envelope.type, subject_id=envelope.subject, event_id=envelope.id, scope=envelope.scope
+    )
+
+
+HANDLERS: Mapping[type[Event], Callable[..., Awaitable[None]]] = {
+    event: apply_rule for event in registry() if event.TYPE in RULES
+}

@@ -1,0 +1,274 @@
+"""The alert rules as data: which event opens or resolves which alert, for whom, how pressing."""
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from services.notifier.alerts.domain import Opened, Priority
+from shared.contracts.governance import Party, Role
+
+TITLE_LENGTH = 200
+BOTH = frozenset(Party)
+CUSTOMER = frozenset({Party.customer})
+TEAM = (Role.om_team, Role.business_owner)
+REVIEWERS = (Role.business_owner, Role.om_team)
+BOARD = (Role.business_owner, Role.executive_sponsor, Role.om_team)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """Priority by the value of one field of the event; values that `levels` lacks get the rule's own."""
+
+    by: str
+    levels: Mapping[str, Priority] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """The alert an event opens. Templates name the event's fields, as in `{escalation_id}`.
+
+    While an alert with the same dedup key is unresolved it is updated instead, and opened again when
+    `reopens`; its priority never falls. `roles` are who should take it up.
+    """
+
+    dedup_key: str
+    title: str
+    audience: frozenset[Party]
+    roles: tuple[Role, ...] = TEAM
+    priority: Priority = Priority.normal
+    ranking: Ranking | None = None
+    reopens: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What one event type does: opens at most one alert per organization, resolves any number.
+
+    `evidence_for` are the parties whose systems keep the event itself; nobody is alerted.
+    """
+
+    name: str
+    opens: Opening | None = None
+    resolves: tuple[str, ...] = ()
+    evidence_for: frozenset[Party] = frozenset()
+
+
+ESCALATION = "escalation:{escalation_id}"
+CHANGE_CLOCK = "change_clock:{change_id}"
+CHANGE_CLOCK_OF_SUBJECT = "change_clock:{subject_id}"
+CHARTER_REVIEW = "review:charter:{charter_id}"
+AGREEMENT_REVIEW = "review:agreement:{agreement_id}"
+SLA_REVIEW = "review:sla:{sla_id}"
+REPORT_OVERDUE = "report_overdue:{report_id}"
+ACK_OVERDUE = "ack_overdue:{report_id}"
+
+RULES: Mapping[str, Rule] = {
+    "org.concordat.audit.checkpointed.v1": Rule(name="audit_checkpointed", evidence_for=BOTH),
+    "org.concordat.escalation.raised.v1": Rule(
+        name="escalation_raised",
+        opens=Opening(
+            dedup_key=ESCALATION,
+            title="{subject_number} escalated from {from_body} to {to_body}: {title}",
+            audience=BOTH,
+            roles=BOARD,
+            priority=Priority.high,
+            ranking=Ranking(by="severity", levels={"critical": Priority.urgent, "low": Priority.normal}),
+            reopens=True,
+        ),
+        resolves=(CHANGE_CLOCK_OF_SUBJECT,),
+    ),
+    "org.concordat.escalation.elevated.v1": Rule(
+        name="escalation_elevated",
+        opens=Opening(
+            dedup_key=ESCALATION,
+            title="{subject_number} elevated from {from_body} to {to_body}: {title}",
+            audience=BOTH,
+            roles=BOARD,
+            priority=Priority.high,
+            ranking=Ranking(by="severity", levels={"critical": Priority.urgent, "high": Priority.urgent}),
+            reopens=True,
+        ),
+        resolves=(CHANGE_CLOCK_OF_SUBJECT,),
+    ),
+    "org.concordat.escalation.closed.v1": Rule(
+        name="escalation_closed", resolves=(ESCALATION, CHANGE_CLOCK_OF_SUBJECT)
+    ),
+    "org.concordat.change.clock_warned.v1": Rule(
+        name="change_clock_warned",
+        opens=Opening(
+            dedup_key=CHANGE_CLOCK,
+            title="{number} awaits {body}, whose clock ends {clock_ends_at}: {title}",
+            audience=BOTH,
+            priority=Priority.high,
+        ),
+    ),
+    "org.concordat.change.approved.v1": Rule(name="change_approved", resolves=(CHANGE_CLOCK,)),
+    "org.concordat.change.rejected.v1": Rule(name="change_rejected", resolves=(CHANGE_CLOCK,)),
+    "org.concordat.change.deferred.v1": Rule(name="change_deferred", resolves=(CHANGE_CLOCK,)),
+    "org.concordat.change.withdrawn.v1": Rule(name="change_withdrawn", resolves=(CHANGE_CLOCK,)),
+    "org.concordat.charter.review.due_soon.v1": Rule(
+        name="charter_review_due_soon",
+        opens=Opening(
+            dedup_key=CHARTER_REVIEW,
+            title="Yearly charter review due {due}, in {days_left} days: {title}",
+            audience=BOTH,
+            roles=REVIEWERS,
+        ),
+    ),
+    "org.concordat.charter.review.overdue.v1": Rule(
+        name="charter_review_overdue",
+        opens=Opening(
+            dedup_key=CHARTER_REVIEW,
+            title="Yearly charter review overdue since {due}: {title}",
+            audience=BOTH,
+            roles=REVIEWERS,
+            priority=Priority.high,
+            reopens=True,
+        ),
+    ),
+    "org.concordat.charter.review.determined.v1": Rule(
+        name="charter_review_determined", resolves=(CHARTER_REVIEW,)
+    ),
+    "org.concordat.agreement.review.due_soon.v1": Rule(
+        name="agreement_review_due_soon",
+        opens=Opening(
+            dedup_key=AGREEMENT_REVIEW,
+            title="Yearly agreement review due {due}, in {days_left} days: {title}",
+            audience=CUSTOMER,
+            roles=REVIEWERS,
+        ),
+    ),
+    "org.concordat.agreement.review.overdue.v1": Rule(
+        name="agreement_review_overdue",
+        opens=Opening(
+            dedup_key=AGREEMENT_REVIEW,
+            title="Yearly agreement review overdue since {due}: {title}",
+            audience=CUSTOMER,
+            roles=REVIEWERS,
+            priority=Priority.high,
+            reopens=True,
+        ),
+    ),
+    "org.concordat.agreement.review.determined.v1": Rule(
+        name="agreement_review_determined", resolves=(AGREEMENT_REVIEW,)
+    ),
+    "org.concordat.sla.review.due_soon.v1": Rule(
+        name="sla_review_due_soon",
+        opens=Opening(
+            dedup_key=SLA_REVIEW,
+            title="Yearly SLA review due {due}, in {days_left} days: {title}",
+            audience=CUSTOMER,
+            roles=REVIEWERS,
+        ),
+    ),
+    "org.concordat.sla.review.overdue.v1": Rule(
+        name="sla_review_overdue",
+        opens=Opening(
+            dedup_key=SLA_REVIEW,
+            title="Yearly SLA review overdue since {due}: {title}",
+            audience=CUSTOMER,
+            roles=REVIEWERS,
+            priority=Priority.high,
+            reopens=True,
+        ),
+    ),
+    "org.concordat.sla.review.determined.v1": Rule(name="sla_review_determined", resolves=(SLA_REVIEW,)),
+    "org.concordat.sla.report.overdue.v1": Rule(
+        name="report_overdue",
+        opens=Opening(
+            dedup_key=REPORT_OVERDUE,
+            title="Performance report for {period} overdue since {due}: {title}",
+            audience=BOTH,
+            priority=Priority.high,
+            reopens=True,
+        ),
+    ),
+    "org.concordat.sla.report.published.v1": Rule(name="report_published", resolves=(REPORT_OVERDUE,)),
+    "org.concordat.sla.report.ack_overdue.v1": Rule(
+        name="acknowledgement_overdue",
+        opens=Opening(
+            dedup_key=ACK_OVERDUE,
+            title="Performance report for {period} not acknowledged by {due}: {title}",
+            audience=CUSTOMER,
+            reopens=True,
+        ),
+    ),
+    "org.concordat.sla.report.acknowledged.v1": Rule(name="report_acknowledged", resolves=(ACK_OVERDUE,)),
+    "org.concordat.sla.metric.missed.v1": Rule(
+        name="metric_missed",
+        opens=Opening(
+            dedup_key="metric:{sla_id}:{metric_key}:{period}",
+            title="{metric_name} of {service} missed its {level} level in {period}: {value} {unit}",
+            audience=BOTH,
+            ranking=Ranking(by="level", levels={"minimum": Priority.high}),
+        ),
+    ),
+}
+
+ENDPOINT_TEAM = (Role.om_team, Role.org_admin)
+# What the notifier itself finds out about an organization's endpoints; fed with the endpoint's facts.
+FAILING = Opening(
+    dedup_key="endpoint_failing:{endpoint_id}",
+    title="Endpoint {name} has answered nothing but failures since {failing_since}",
+    audience=BOTH,
+    roles=ENDPOINT_TEAM,
+)
+DISABLED = Opening(
+    dedup_key="endpoint_disabled:{endpoint_id}",
+    title="Endpoint {name} was switched off: {reason}",
+    audience=BOTH,
+    roles=ENDPOINT_TEAM,
+    priority=Priority.high,
+    reopens=True,
+)
+BLOCKED = Opening(
+    dedup_key="endpoint_blocked:{endpoint_id}",
+    title="Endpoint {name} points where deliveries may not go: {reason}",
+    audience=BOTH,
+    roles=ENDPOINT_TEAM,
+    priority=Priority.high,
+)
+
+
+def filled(rule: str, opening: Opening, facts: Mapping[str, object]) -> Opened:
+    """`opening` with its templates filled from `facts`; missing optional values read as "none"."""
+    return Opened(
+        rule=rule,
+        dedup_key=rendered(opening.dedup_key, facts),
+        title=one_line(rendered(opening.title, facts))[:TITLE_LENGTH],
+        audience=opening.audience,
+        roles=opening.roles,
+        priority=_ranked(opening, facts),
+        reopens=opening.reopens,
+    )
+
+
+def _ranked(opening: Opening, facts: Mapping[str, object]) -> Priority:
+    if opening.ranking is None:
+        return opening.priority
+    return opening.ranking.levels.get(str(facts.get(opening.ranking.by)), opening.priority)
+
+
+def rendered(template: str, facts: Mapping[str, object]) -> str:
+    """A template of this file with the event's values put in; values are never templates themselves."""
+    return template.format_map(
+        {name: "none" if value is None else str(value) for name, value in facts.items()}
+    )
+
+
+def one_line(text: str) -> str:
+    """`text` without line breaks and other control characters: a title goes into headers and columns."""
+    return "".join(" " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char for char in text)
+
+
+def audience_orgs(
+    audience: frozenset[Party], visibility: str, customer_org_id: UUID | None, provider_org_id: UUID | None
+) -> tuple[UUID, ...]:
+    """The organizations an event's alert is for: the rule's parties, never beyond the event's visibility."""
+    organizations = {Party.customer: customer_org_id, Party.provider: provider_org_id}
+    return tuple(
+        org
+        for party, org in organizations.items()
+        if org is not None and party in audience and visibility in ("shared", party.value)
+    )

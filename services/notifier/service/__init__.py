@@ -1,1 +1,0 @@
-"""Use cases of the notifier, one module per aggregate."""
