@@ -20,6 +20,7 @@ from shared.contracts.base import schema_name
 from shared.data import directory
 from shared.messaging.outbox import CONTENT_TYPE
 from tests.contract.golden import ROOT
+from tests.support.patience import PATIENCE
 
 DOCUMENT = asyncapi_document()
 FOLDER = ROOT / "docs" / "events"
@@ -30,7 +31,7 @@ def official() -> Draft7Validator:
     """The official schema. Without npm or network there is none: skipped at home, a failure in CI."""
     script = ROOT / "scripts" / "asyncapi_schema.py"
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=180, check=False
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     if done.returncode:
         give_up = pytest.fail if os.environ.get("CI") else pytest.skip

@@ -15,7 +15,8 @@ from shared.messaging.bus import Bus, Delivered, Outgoing, RetryLater
 from shared.messaging.kafka import consumer as kafka_consumer
 from shared.messaging.kafka.bus import KafkaBus, ensure_topics
 from shared.messaging.pglog.bus import PgLogBus
-from tests.integration.messaging_support import kill, running, until
+from tests.integration.messaging_support import kill, running
+from tests.support.patience import PATIENCE, until
 from tests.support.postgres import PostgresServer
 from tests.support.processes import kafka_bootstrap
 
@@ -137,7 +138,7 @@ async def test_members_of_a_group_share_the_work_in_order(place: Place) -> None:
         second.seen.clear()
         for start in range(0, 20, 5):
             await asyncio.gather(*(place.publish_values(key, *range(start, start + 5)) for key in keys))
-        await until(lambda: len(first.seen) + len(second.seen) >= 480, seconds=30)
+        await until(lambda: len(first.seen) + len(second.seen) >= 480)
     assert first.seen, "the first member got nothing"
     assert second.seen, "the second member got nothing"
     whole = Notebook(sorted(first.seen + second.seen, key=lambda m: (m.partition, m.offset)))
@@ -146,7 +147,7 @@ async def test_members_of_a_group_share_the_work_in_order(place: Place) -> None:
 
 async def until_both_work(place: Place, first: Notebook, second: Notebook) -> None:
     """Until the group has settled: both members receive something."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not (first.seen and second.seen):
             await asyncio.gather(*(place.publish_values(f"settle-{n}", 0) for n in range(8)))
             await asyncio.sleep(0.1)
@@ -296,7 +297,7 @@ async def test_a_member_knows_how_far_its_group_is_behind(
             return sum((await member.waiting()).values())
 
         await place.publish_values("k", 1, 2, 3, 4)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE):
             while await behind() != 3:
                 await asyncio.sleep(0.02)
             held_back = False

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from services.notifier.settings import LONGEST_DEADLINE
 from tests.support.faults.history import History, seed_of_this_run
 from tests.support.faults.notifier import NotifierStage, notifier_stage
 from tests.support.faults.stage import Stage, new_stage
@@ -74,4 +75,15 @@ async def notifier(
 ) -> AsyncIterator[NotifierStage]:
     """The product's notifier as a process, for scenarios about alerts and webhooks."""
     async with notifier_stage(postgres, issuer_folder, history, seed) as made:
+        yield made
+
+
+@pytest.fixture
+async def patient_notifier(
+    postgres: PostgresServer, issuer_folder: Path, history: History, seed: int
+) -> AsyncIterator[NotifierStage]:
+    """One that waits for a receiver as long as it can be told to: who waits behind a stuck one waits for ever."""
+    async with notifier_stage(
+        postgres, issuer_folder, history, seed, delivery_deadline=LONGEST_DEADLINE
+    ) as made:
         yield made

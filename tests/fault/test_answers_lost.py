@@ -9,6 +9,7 @@ from dataclasses import replace
 from tests.support.faults.history import rounds
 from tests.support.faults.proxy import FaultProxy, fault_proxy
 from tests.support.faults.stage import Stage, port_of, through
+from tests.support.patience import until
 
 CUTS = 9
 
@@ -18,13 +19,15 @@ async def cutting(
     proxy: FaultProxy,
     chance: random.Random,
 ) -> AsyncIterator[None]:
-    """In the background, cut answers for a moment, again and again."""
+    """In the background, cut answers for a moment, again and again, until at least one was lost."""
 
     async def cut() -> None:
         for _ in range(rounds(CUTS)):
             await asyncio.sleep(chance.uniform(0.15, 0.4))
+            before = proxy.cuts
             proxy.fail(cut_answers=True)
             await asyncio.sleep(chance.uniform(0.01, 0.06))
+            await until(lambda: proxy.cuts > before)  # noqa: B023 - used within the turn
             proxy.heal()
 
     task = asyncio.create_task(cut())

@@ -10,15 +10,14 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from concordat.embedded.postgres import EmbeddedPostgres
-from tests.support.faults.client import GaveUp, Note
 from tests.support.faults.history import History, rounds
 from tests.support.faults.proxy import fault_proxy
 from tests.support.faults.stage import Stage, new_stage, port_of, through
+from tests.support.patience import until
 from tests.support.postgres import PostgresServer
 
 CRASHES = 2
-LONGEST_ANSWER = 10.0
-RECOVERY = 10.0
+UNLUCKY = 3
 TERMINATE = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
      WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name <> 'fault-test'
@@ -95,9 +94,9 @@ async def test_random_connections_are_terminated(stage: Stage) -> None:
     await stage.verdict()
 
 
-@pytest.mark.parametrize(("kind", "seconds"), [("refused", 4), ("half_open", 8)])
-async def test_the_server_is_out_of_reach(log_stage: Stage, kind: str, seconds: float) -> None:
-    """T15: 503 with Retry-After within the time-outs, and well again within ten seconds of healing."""
+@pytest.mark.parametrize("kind", ["refuse", "half_open"])
+async def test_the_server_is_out_of_reach(log_stage: Stage, kind: str) -> None:
+    """T15: everybody is told 503 with Retry-After while the server is away, and all is well again after healing."""
     stage = log_stage
     stage.relay()
     stage.consumers()
@@ -105,19 +104,16 @@ async def test_the_server_is_out_of_reach(log_stage: Stage, kind: str, seconds: 
         away = replace(stage.setup, database_url=through(stage.setup.database_url, proxy.port))
         service = await stage.service(setup=away, background=False)
         await burst(stage, service.url, "before")
-        unlucky = stage.client(service.url, "unlucky", timeout=LONGEST_ANSWER, patience=seconds)
         stage.fault(kind)
-        proxy.fail(**{"refuse" if kind == "refused" else kind: True})
-        if kind == "refused":
+        proxy.fail(**{kind: True})
+        if kind == "refuse":
             proxy.reset_all()
-        hurt = [asyncio.create_task(unlucky.create(f"unlucky-{n}")) for n in range(3)]
-        await asyncio.sleep(seconds)
-        proxy.heal()
-        async with asyncio.timeout(RECOVERY):
+        async with stage.client(service.url, "unlucky") as unlucky, asyncio.TaskGroup() as group:
+            for n in range(UNLUCKY):
+                group.create_task(unlucky.create(f"unlucky-{n}"))
+            await until(lambda: len({answer["key"] for answer in stage.history.of("info")}) == UNLUCKY)
+            proxy.heal()
             await burst(stage, service.url, "after")
-        outcomes = await asyncio.gather(*hurt, return_exceptions=True)
-        assert all(isinstance(o, Note | GaveUp) for o in outcomes), outcomes
-        await unlucky.close()
     await stage.settle()
     await stage.verdict()
     assert {answer.get("status") for answer in stage.history.of("info")} == {503}, "somebody got no answer"
@@ -125,7 +121,7 @@ async def test_the_server_is_out_of_reach(log_stage: Stage, kind: str, seconds: 
 
 async def burst(stage: Stage, url: str, name: str) -> None:
     """More requests at once than the service has connections, so that it uses every one it holds."""
-    client = stage.client(url, name, timeout=LONGEST_ANSWER)
+    client = stage.client(url, name)
     await asyncio.gather(*(client.create() for _ in range(20)))
     await client.close()
 
@@ -139,8 +135,6 @@ async def test_a_writing_transaction_that_stays_open_delays_no_event(stage: Stag
         await connection.execute("INSERT INTO obstacle VALUES ('none')")
         async with stage.load(service.url, clients=4):
             await asyncio.sleep(3)
-        assert await stage.settle(within=5) < 5, (
-            "events wait for a transaction that has nothing to do with them"
-        )
+        assert not await stage.settle(), "events wait for a transaction that has nothing to do with them"
         assert await connection.fetchval("SELECT txid_current_if_assigned() IS NOT NULL")
     await stage.verdict()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.runtime import failpoints
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 HIT_THRICE = (
@@ -19,7 +20,9 @@ def run(spec: str | None, point: str) -> tuple[int, list[str]]:
     """Exit code and output of a process that passes the point three times."""
     environment = {"PYTHONPATH": str(ROOT)} | ({"FAILPOINT": spec} if spec is not None else {})
     program = [sys.executable, "-c", HIT_THRICE.format(point)]
-    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(
+        program, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     return done.returncode, done.stdout.split()
 
 

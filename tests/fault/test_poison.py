@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +18,7 @@ from shared.messaging.inbox import Inbox
 from shared.messaging.pglog.bus import PgLogBus
 from tests.support.faults.service import NoteChanged, events, writes_effects
 from tests.support.faults.stage import Stage
+from tests.support.patience import until
 
 
 def envelope(**changes: object) -> bytes:
@@ -103,12 +103,16 @@ async def test_poison_is_set_aside_and_everything_else_flows(stage: Stage) -> No
 
 async def _letters(stage: Stage, group: str, count: int) -> list[Any]:
     """The group's dead letters, once there are as many as wanted."""
-    deadline = time.monotonic() + 10
-    while True:
-        letters = await stage.fetch("SELECT error_class, value FROM dead_letter WHERE consumer = $1", group)
-        if len(letters) >= count or time.monotonic() > deadline:
-            return letters
-        await asyncio.sleep(0.1)
+    letters: list[Any] = []
+
+    async def are_here() -> bool:
+        letters[:] = await stage.fetch(
+            "SELECT error_class, value FROM dead_letter WHERE consumer = $1", group
+        )
+        return len(letters) >= count
+
+    await until(are_here, pause=0.1)
+    return letters
 
 
 async def test_a_message_that_was_set_aside_is_replayed_with_those_that_waited_behind_it(

@@ -55,7 +55,7 @@ async def test_dying_beside_the_commit_is_invisible_to_a_client_that_repeats(
 
 async def always_restarted(actor: Actor) -> None:
     while True:
-        assert await actor.ended(within=60) == -signal.SIGKILL
+        assert await actor.ended() == -signal.SIGKILL
         actor.start()
 
 
@@ -68,7 +68,7 @@ async def test_twenty_identical_requests_and_a_crash_between_have_one_effect(
     service = await stage.service(setup=replace(stage.setup, fail_point=point))
     stage.consumers(stage.groups[1])
     stage.fault(point)
-    async with stage.client(service.url, "twin", patience=15) as client, asyncio.TaskGroup() as group:
+    async with stage.client(service.url, "twin") as client, asyncio.TaskGroup() as group:
         twins = [group.create_task(client.create("the-one-key")) for _ in range(TWINS)]
         assert await service.ended() == -signal.SIGKILL
         healthy = await stage.service(setup=stage.setup, port=service.port)

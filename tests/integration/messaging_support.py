@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -19,6 +19,7 @@ from shared.messaging.bus import Delivered, Handle, Outgoing
 from shared.messaging.outbox import emit
 from shared.messaging.pglog.bus import PgLogBus
 from tests.support.harness import schema_fingerprint
+from tests.support.patience import PATIENCE
 from tests.support.postgres import PostgresServer
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -220,16 +221,6 @@ class OneByOne:
         raise NotImplementedError
 
 
-async def until(holds: Callable[[], Awaitable[bool]] | Callable[[], bool], seconds: float = 15.0) -> None:
-    """Wait for a condition; fails the test when it does not come true in time."""
-    async with asyncio.timeout(seconds):
-        while True:
-            answer = holds()
-            if answer if isinstance(answer, bool) else await answer:
-                return
-            await asyncio.sleep(0.02)
-
-
 @contextlib.asynccontextmanager
 async def running(thing: Any) -> AsyncIterator[Any]:
     """`thing.run()` in the background, stopped politely at the end of the block."""
@@ -238,7 +229,7 @@ async def running(thing: Any) -> AsyncIterator[Any]:
         yield thing
     finally:
         await thing.stop()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             await task
 
 

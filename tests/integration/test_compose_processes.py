@@ -11,11 +11,11 @@ import pytest
 from services.registry import SERVICES
 from shared.data.migrations import runtime_role
 from tests.support.harness import PASSWORD
+from tests.support.patience import PATIENCE, Patience
 from tests.support.postgres import PostgresServer
-from tests.support.processes import STOP_SECONDS, Stack, compose_stack, kafka_bootstrap
+from tests.support.processes import Stack, compose_stack, kafka_bootstrap
 
 pytestmark = pytest.mark.kafka
-EVENT_SECONDS = 30
 LISTS = {
     "charter": "/charter/v1/organizations",
     "sla": "/sla/v1/slas",
@@ -33,7 +33,7 @@ async def stack(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(timeout=10, trust_env=False) as opened:
+    async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as opened:
         yield opened
 
 
@@ -74,8 +74,9 @@ async def test_a_member_registered_with_the_charter_service_is_served_by_every_s
 
 
 async def _eventually_ok(client: httpx.AsyncClient, url: str, headers: dict[str, str]) -> httpx.Response:
-    """The first 200 before the time is up, else the last answer's assertion."""
-    for _ in range(EVENT_SECONDS * 2):
+    """The first 200, else the last answer's assertion."""
+    patience = Patience()
+    while patience.is_left:
         answer = await client.get(url, headers=headers)
         if answer.status_code == 200:
             return answer
@@ -124,15 +125,14 @@ async def test_a_webhook_reaches_the_sink_with_a_signature_it_believes(
 
 async def _deliveries(stack: Stack, client: httpx.AsyncClient) -> list[dict[str, object]]:
     """What the sink has received, as soon as it has received anything."""
-    async with asyncio.timeout(EVENT_SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while not (found := (await client.get(stack.sink_url)).json()["deliveries"]):
             await asyncio.sleep(0.2)
     return list(found)
 
 
-async def test_every_process_ends_in_time_and_reports_success_when_asked_to_stop(stack: Stack) -> None:
+async def test_every_process_ends_and_reports_success_when_asked_to_stop(stack: Stack) -> None:
     ended = await stack.stop()
     assert set(ended) == {*SERVICES, "identity-provider", "webhook-sink"}
-    failures = {name: stack.processes[name].said() for name, how in ended.items() if how.code != 0}
-    assert not failures, "\n".join(failures.values())
-    assert all(how.seconds < STOP_SECONDS for how in ended.values()), ended
+    failures = [stack.processes[name].said() for name, code in ended.items() if code != 0]
+    assert not failures, "\n".join(failures)

@@ -42,11 +42,11 @@ from tests.integration.messaging_support import (
     new_service,
     registry,
     running,
-    until,
 )
+from tests.support.patience import until
 from tests.support.postgres import PostgresServer
 
-IMPATIENT = RetryPolicy(first=0.001, longest=0.002, transient_limit=timedelta(minutes=15), handler_timeout=5)
+IMPATIENT = RetryPolicy(first=0.001, longest=0.002, transient_limit=timedelta(minutes=15), handler_timeout=60)
 OPERATOR = Decision("operator", NOW, "the fix is deployed")
 
 

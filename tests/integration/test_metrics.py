@@ -11,7 +11,7 @@ from sqlalchemy import text
 from shared.messaging.bus import Delivered, RetryLater
 from shared.messaging.failures import Permanent
 from shared.messaging.metrics import show_lag
-from shared.runtime.clock import system_clock
+from shared.runtime.clock import MovableClock, system_clock
 from shared.runtime.timers import Timer, TimerRunner
 from tests.conftest import StartService
 from tests.support.alerting import (
@@ -26,6 +26,7 @@ from tests.support.alerting import (
 )
 from tests.support.harness import RunningService
 from tests.support.receiver import Receiver, Reply
+from tests.support.world import START
 
 TEAM = "customer.om_team"
 GROUP = {"consumer": "concordat-notifier"}
@@ -39,7 +40,7 @@ def sample(name: str, **labels: str) -> float:
 
 @pytest.fixture(scope="module")
 async def service(start_service: StartService) -> AsyncIterator[RunningService]:
-    async with start_service("notifier", **LOCAL, deadline=timedelta(seconds=0.5)) as started:
+    async with start_service("notifier", **LOCAL) as started:
         yield started
 
 
@@ -59,7 +60,7 @@ async def test_events_that_nobody_published_are_counted_and_aged(s: RunningServi
     await escalated(s)
     await measured(s)
     assert sample("concordat_relay_unpublished_events", **SERVICE) == 2
-    assert 0 < sample("concordat_relay_oldest_unpublished_seconds", **SERVICE) < 60
+    assert sample("concordat_relay_oldest_unpublished_seconds", **SERVICE) > 0
     async with s.kernel.database.system() as session:
         await session.execute(text("UPDATE outbox SET published_at = clock_timestamp()"))
     await measured(s)
@@ -244,15 +245,12 @@ async def test_a_timer_shows_its_pause_its_successes_and_its_failures(s: Running
         return 0
 
     timer = Timer("now_and_then", timedelta(seconds=0.01), now_and_then)
-    runner = TimerRunner("toy", s.kernel.database, [timer], system_clock)
+    runner = TimerRunner("toy", s.kernel.database, [timer], MovableClock(START))
     await runner.run()
     about = {"service": "toy", "timer": "now_and_then"}
     assert sample("concordat_timer_failures_total", **about) == 1
     assert sample("concordat_timer_interval_seconds", **about) == 0.01
-    assert (
-        abs(sample("concordat_timer_last_success_timestamp_seconds", **about) - system_clock().timestamp())
-        < 5
-    )
+    assert sample("concordat_timer_last_success_timestamp_seconds", **about) == START.timestamp()
 
 
 async def test_a_timer_that_never_succeeded_counts_from_the_start_of_the_process(s: RunningService) -> None:
@@ -260,13 +258,11 @@ async def test_a_timer_that_never_succeeded_counts_from_the_start_of_the_process
         runner.stop()
         raise ValueError
 
-    runner = TimerRunner(
-        "toy", s.kernel.database, [Timer("never", timedelta(seconds=9), never)], system_clock
-    )
-    started = system_clock().timestamp()
+    clock = MovableClock(START)
+    runner = TimerRunner("toy", s.kernel.database, [Timer("never", timedelta(seconds=9), never)], clock)
     await runner.run()
     about = {"service": "toy", "timer": "never"}
-    assert abs(sample("concordat_timer_last_success_timestamp_seconds", **about) - started) < 5
+    assert sample("concordat_timer_last_success_timestamp_seconds", **about) == START.timestamp()
 
 
 async def test_two_services_in_one_process_have_series_of_their_own(

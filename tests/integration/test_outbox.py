@@ -32,8 +32,8 @@ from tests.integration.messaging_support import (
     kill,
     new_service,
     running,
-    until,
 )
+from tests.support.patience import until
 from tests.support.postgres import PostgresServer
 
 QUICK = RelayTiming(poll=0.02, publish=0.3, first_backoff=0.02, longest_backoff=0.1)
@@ -174,12 +174,12 @@ async def test_an_event_the_bus_refuses_does_not_hold_up_other_shards(service: S
 
 async def test_the_wakeup_spares_the_poll(service: Service) -> None:
     bus, wakeup = Recording(), asyncio.Event()
-    patient = Relay(service.url, bus, service="test", wakeup=wakeup, timing=RelayTiming(poll=30))
+    patient = Relay(service.url, bus, service="test", wakeup=wakeup, timing=RelayTiming(poll=3600))
     async with running(patient):
         await until(lambda: patient.healthy)
         await service.deposit(await service.open_account(), 1)
         wakeup.set()
-        await until(lambda: len(bus.published) == 1, seconds=2)
+        await until(lambda: len(bus.published) == 1)
 
 
 class Away:
@@ -194,7 +194,7 @@ class Away:
 
 async def test_news_does_not_hurry_a_relay_whose_bus_is_away(service: Service) -> None:
     bus, wakeup = Away(), asyncio.Event()
-    timing = RelayTiming(first_backoff=30, longest_backoff=30)
+    timing = RelayTiming(first_backoff=3600, longest_backoff=3600)
     async with running(Relay(service.url, bus, service="test", wakeup=wakeup, timing=timing)):  # type: ignore[arg-type]
         await until(lambda: bus.asked == 1)
         for _ in range(20):
@@ -294,7 +294,7 @@ async def test_the_janitor_takes_only_what_was_published_long_ago(service: Servi
     ]
     waiting = await connection.fetchrow(WAITING_TO_PUBLISH)
     assert waiting["events"] == 1
-    assert 0 < waiting["seconds"] < 60
+    assert waiting["seconds"] > 0
     await connection.close()
 
 

@@ -23,6 +23,7 @@ from shared.messaging.bus import Bus
 from shared.messaging.pglog.bus import PgLogBus
 from shared.runtime.clock import MovableClock
 from tests.support.harness import PASSWORD, settings_for, template_database
+from tests.support.patience import PATIENCE
 from tests.support.postgres import PostgresServer
 from tests.support.processes import kafka_bootstrap
 
@@ -103,7 +104,7 @@ async def whole_platform(
     async with (
         dispatcher.lifespan(),
         listening(dispatcher) as url,
-        httpx.AsyncClient(base_url=url, timeout=30) as client,
+        httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client,
     ):
         yield WholePlatform(services, clock, Story(client, token, ISSUER, prefix=f"{database[-6:]}."), url)
     await server.drop_database(database)

@@ -6,7 +6,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -20,21 +19,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 from shared.contracts import TOPICS
 from tests.support.compose import ROOT, ComposeService, compose_services, in_start_order, variables
 from tests.support.harness import PASSWORD
+from tests.support.patience import PATIENCE, Patience, until
 from tests.support.postgres import PostgresServer
 
 LAUNCHER = (sys.executable, str(ROOT / "deploy" / "concordat"))
-START_SECONDS = 120
-STOP_SECONDS = 30
 THEIRS = ("postgres", "kafka", "gateway")
 CONTAINER_PORT = "8000"
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a process ended after it was asked to: its exit code, and the seconds it took."""
-
-    code: int
-    seconds: float
 
 
 class Process:
@@ -55,18 +45,15 @@ class Process:
     def is_running(self) -> bool:
         return self._popen.poll() is None
 
-    async def ended(self, within: float) -> int:
-        """The exit code; `TimeoutError` when it is still running after `within` seconds."""
-        async with asyncio.timeout(within):
-            while self.is_running:
-                await asyncio.sleep(0.05)
+    async def ended(self) -> int:
+        """The exit code; `TimeoutError` when it never ends."""
+        await until(lambda: not self.is_running, pause=0.05)
         return int(self._popen.returncode)
 
-    async def terminate(self, within: float = STOP_SECONDS) -> Ended:
-        """Ask it to end (SIGTERM), as `docker compose stop` does."""
-        began = time.monotonic()
+    async def terminate(self) -> int:
+        """Ask it to end (SIGTERM), as `docker compose stop` does; its exit code."""
         self._popen.terminate()
-        return Ended(await self.ended(within), time.monotonic() - began)
+        return await self.ended()
 
     def kill(self) -> None:
         self._popen.kill()
@@ -119,19 +106,19 @@ class Stack:
     async def run_once(self, service: str) -> None:
         """Run a one-shot service to its end; fails the test when it fails."""
         process = self.start(service)
-        code = await process.ended(within=START_SECONDS)
+        code = await process.ended()
         assert code == 0, process.said()
 
-    async def healthy(self, service: str, within: float = START_SECONDS) -> None:
+    async def healthy(self, service: str) -> None:
         """Wait for the service's own health check to pass."""
         process, check = self.processes[service], _as_python(self.services[service].health)
-        deadline = time.monotonic() + within
+        patience = Patience()
         while await _exit_code(check) != 0:
             assert process.is_running, process.said()
-            assert time.monotonic() < deadline, f"not healthy in time\n{process.said()}"
+            assert patience.is_left, f"not healthy in time\n{process.said()}"
             await asyncio.sleep(0.5)
 
-    async def stop(self, *services: str) -> dict[str, Ended]:
+    async def stop(self, *services: str) -> dict[str, int]:
         """Ask the services (all that run, when none is named) to end, and wait for it."""
         names = services or tuple(name for name, process in self.processes.items() if process.is_running)
         ended = await asyncio.gather(*(self.processes[name].terminate() for name in names))
@@ -255,7 +242,7 @@ async def _forget_topics(bootstrap: str) -> None:
     try:
         if left := set(TOPICS) & set(await admin.list_topics()):
             await admin.delete_topics(sorted(left))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while set(TOPICS) & set(await admin.list_topics()):
                 await asyncio.sleep(0.2)
     finally:

@@ -60,6 +60,8 @@ class Receiver:
         self.otherwise = otherwise or Reply()
         self.requests: list[Request] = []
         self.connections = 0
+        self.ended = 0
+        """Requests that are over: answered, or given up by the sender."""
         self.most_at_once = 0
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -96,15 +98,19 @@ class Receiver:
         try:
             self.requests.append(await _read(reader))
             self.notice(self.requests[-1])
-            await self._answer(self.script.popleft() if self.script else self.otherwise, writer)
+            await self._answer(self.script.popleft() if self.script else self.otherwise, reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
+            self.ended += 1
             writer.close()
 
-    async def _answer(self, reply: Reply, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(reply.delay)
-        await MANNERS[reply.manner](reply, writer)
+        if reply.manner is Manner.hang:
+            await reader.read()  # until the sender gives up
+        else:
+            await MANNERS[reply.manner](reply, writer)
 
 
 async def _read(reader: asyncio.StreamReader) -> Request:
@@ -159,10 +165,6 @@ async def _torn(reply: Reply, writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def _hang(reply: Reply, writer: asyncio.StreamWriter) -> None:
-    await asyncio.Event().wait()
-
-
 async def _forever(writer: asyncio.StreamWriter, piece: bytes, *, pause: float) -> None:
     while True:
         writer.write(piece)
@@ -178,5 +180,4 @@ MANNERS: Mapping[Manner, Callable[[Reply, asyncio.StreamWriter], Awaitable[None]
     Manner.huge_header: _huge_header,
     Manner.reset: _reset,
     Manner.torn: _torn,
-    Manner.hang: _hang,
 }

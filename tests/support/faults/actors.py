@@ -35,8 +35,6 @@ PR_SET_PDEATHSIG: Final = 1
 TELL_TASKS: Final = signal.SIGUSR1
 SECRET_KEY: Final = base64.b64encode(b"fault suite: 32 bytes, no secret").decode()
 ALLOWED_NETWORK: Final = "127.0.0.1/32"
-DELIVERY_DEADLINE: Final = timedelta(seconds=1)
-"""Long beside a healthy answer of these tests, short beside the two seconds a stuck endpoint may cost others."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,8 @@ class Setup:
     """How long a relay waits for the bus to take a batch."""
     instance_id: str | None = None
     """Makes a consumer a static member of its Kafka group: a new process takes over at once."""
+    delivery_deadline: timedelta = timedelta(seconds=1)
+    """How long a webhook's receiver may take: short, so that stuck ones come again and again, unless a test says more."""
     lost_answers: float = 0.0
     """The share of publishes whose acknowledgement gets lost after the bus took them."""
 
@@ -127,7 +127,7 @@ def notify(setup: Setup, port: int) -> None:
         secret_key=SecretStr(SECRET_KEY),
         allowed_networks=(ALLOWED_NETWORK,),
         allowed_ports=("1024-65535",),
-        deadline=DELIVERY_DEADLINE,
+        deadline=setup.delivery_deadline,
     )
     app = new_notifier(settings, open_bus(setup))
     _answer(app, port)

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -12,6 +11,7 @@ import httpx
 
 from tests.support.faults.history import History
 from tests.support.faults.service import PREFIX
+from tests.support.patience import PATIENCE, Patience
 
 PAUSE: Final = 0.05
 UNKNOWN_CODES: Final = ("request_in_progress",)
@@ -38,16 +38,13 @@ class Client:
     token: str
     charter_id: str
     name: str
-    timeout: float = 8.0
-    patience: float = 20.0
-    """Seconds until it stops repeating a command."""
     _keys: Any = field(default_factory=itertools.count)
     _http: httpx.AsyncClient = field(init=False)
 
     def __post_init__(self) -> None:
         self._http = httpx.AsyncClient(
             base_url=self.url,
-            timeout=httpx.Timeout(self.timeout, connect=2.0),
+            timeout=PATIENCE,
             headers={"Authorization": f"Bearer {self.token}"},
             trust_env=False,
         )
@@ -65,7 +62,7 @@ class Client:
         return f"{self.name}-{next(self._keys)}"
 
     async def create(self, key: str | None = None) -> Note:
-        """Make a note, repeating until the answer is known. GaveUp after `patience`, Refused when refused."""
+        """Make a note, repeating until the answer is known. GaveUp when it never is, Refused when refused."""
         key = key or self.new_key()
         return await self._insist("create", key, PREFIX, {"charter_id": self.charter_id, "title": key})
 
@@ -77,8 +74,8 @@ class Client:
         )
 
     async def _insist(self, f: str, key: str, path: str, body: object, version: int | None = None) -> Note:
-        deadline = time.monotonic() + self.patience
-        while time.monotonic() < deadline:
+        patience = Patience()
+        while patience.is_left:
             answer = await self.ask(f, key, path, body, version)
             if answer is not None:
                 return _note(answer)

@@ -1,7 +1,6 @@
 """What happens at the other services, put on the bus for the notifier, with what has to come of it written down."""
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -108,10 +107,10 @@ class Feed:
     bus: PgLogBus
     scopes: list[Scope]
     listeners: Callable[[UUID], list[str]]
-    beside: str = "nobody"
-    """What the events published from now on are beside; empty when their waits say nothing."""
-    published: dict[str, tuple[float, str]] = field(default_factory=dict)
-    """When each event got onto the bus, and beside what."""
+    beside: str = ""
+    """The obstacle that the events published from now on have to pass, if there is one."""
+    published: dict[str, str] = field(default_factory=dict)
+    """Every event, and the obstacle beside it."""
     parties: dict[str, list[str]] = field(default_factory=dict)
     """Who may see each id."""
     _breached: set[tuple[str, str]] = field(default_factory=set)
@@ -140,7 +139,7 @@ class Feed:
             row["payload"].encode(),
             orjson.loads(row["headers"]),
         )
-        self.published[event] = (time.time(), self.beside)
+        self.published[event] = self.beside
         while not await self._is_on_the_bus(message):
             await asyncio.sleep(0.1)
 

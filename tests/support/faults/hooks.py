@@ -4,8 +4,7 @@ import asyncio
 import hashlib
 import re
 import sys
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -39,7 +38,7 @@ class Hook:
     """Whether its webhooks go into the history; a hundred thousand of them would only fill it."""
 
     @property
-    def is_timed(self) -> bool:
+    def is_prompt(self) -> bool:
         """Whether others must not delay it: it is well and answers at once."""
         return not self.sick and self.reply == Reply()
 
@@ -52,8 +51,10 @@ class LiveHook:
     receiver: Receiver
     id: str = ""
     secret: str = ""
-    first_arrival: dict[str, float] = field(default_factory=dict)
-    """When the first copy of each webhook came, in UNIX seconds."""
+    gauge: Callable[[], int] = int
+    """Says how many requests of the obstacle beside it have ended; none when there is none."""
+    first_arrival: dict[str, int] = field(default_factory=dict)
+    """What the gauge said when the first copy of each webhook came."""
     mentioned: set[str] = field(default_factory=set)
     """Every id that stood in a body."""
 
@@ -62,7 +63,7 @@ class LiveHook:
 
     def notice(self, history: History, request: Request) -> None:
         webhook = request.headers.get("webhook-id", "none")
-        self.first_arrival.setdefault(webhook, time.time())
+        self.first_arrival.setdefault(webhook, self.gauge())
         self.mentioned |= {found.decode() for found in UUIDS.findall(request.body)}
         history.note(
             "received",

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import random
 import signal
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -30,13 +29,13 @@ from tests.support.faults.history import History
 from tests.support.faults.hooks import REFUSED_HOST, Hook, LiveHook, listening, trap
 from tests.support.faults.processes import WebActor
 from tests.support.harness import PASSWORD, template_database
+from tests.support.patience import PATIENCE, Patience
 from tests.support.postgres import PostgresServer
 from tests.support.world import World
 
 GROUP: Final = "concordat-notifier"
 LEASE: Final = "61 seconds"
 LONGEST_WAIT: Final = "30 hours"
-SETTLE_SECONDS: Final = 25.0
 ALERTS: Final = """
     SELECT split_part(dedup_key, ':', 1) AS rule, org_id,
            substr(dedup_key, strpos(dedup_key, ':') + 1) AS rest, id
@@ -90,8 +89,10 @@ class NotifierStage:
     feed: Feed
     trap_port: int
     hooks: list[LiveHook] = field(default_factory=list)
+    obstacles: dict[str, int] = field(default_factory=dict)
+    """How many requests have to end before each has given way."""
     enough: bool = False
-    """Ends a feeding before its time."""
+    """Ends a feeding that has no number."""
     process: WebActor = field(init=False)
 
     async def start(self) -> None:
@@ -146,7 +147,7 @@ class NotifierStage:
             "max_in_flight": hook.max_in_flight,
         }
         token = self.issuer.token(f"{hook.org}.om_team", system_clock())
-        async with httpx.AsyncClient(base_url=self.process.url, trust_env=False, timeout=10) as client:
+        async with httpx.AsyncClient(base_url=self.process.url, trust_env=False, timeout=PATIENCE) as client:
             answer = await client.post(
                 "/notifier/v1/endpoints", json=form, headers={"Authorization": f"Bearer {token}"}
             )
@@ -176,17 +177,20 @@ class NotifierStage:
         """The names of an organization's endpoints."""
         return [live.hook.name for live in self.hooks if self.world.orgs[live.hook.org] == org]
 
-    async def feeding(self, seconds: float, rate: float, beside: str = "") -> int:
-        """Publish at a steady pace; how many events. `beside` names what their waits are measured beside."""
-        self.feed.beside = beside
-        began, count = time.monotonic(), 0
-        for happening in self.feed.happenings():
-            await asyncio.sleep(max(0.0, began + count / rate - time.monotonic()))
-            if self.enough or time.monotonic() - began >= seconds:
+    async def feeding(self, events: int | None, rate: float) -> None:
+        """Publish so many events, or until it is `enough`, at most `rate` a second."""
+        for number, happening in enumerate(self.feed.happenings()):
+            if self.enough or number == events:
                 break
             await self.feed.publish(happening)
-            count += 1
-        return count
+            await asyncio.sleep(1 / rate)
+
+    def stand_beside(self, obstacle: str, requests: int, *hooks: LiveHook) -> None:
+        """What is published from now on has to pass these endpoints: it must arrive before `requests` of them ended."""
+        before = sum(live.receiver.ended for live in hooks)
+        self.feed.beside, self.obstacles[obstacle] = obstacle, requests
+        for live in self.hooks:
+            live.gauge = lambda: sum(each.receiver.ended for each in hooks) - before
 
     @asynccontextmanager
     async def admin(self) -> AsyncIterator[Any]:
@@ -197,17 +201,17 @@ class NotifierStage:
         try:
             yield connection
         finally:
-            await connection.close(timeout=5)
+            await connection.close(timeout=PATIENCE)
 
-    async def settle(self, within: float = SETTLE_SECONDS, *, hurry: bool = True) -> None:
+    async def settle(self, *, hurry: bool = True) -> None:
         """Wait until every event came in and every well endpoint has everything; `hurry` lets days pass."""
-        began = time.monotonic()
+        patience = Patience()
         async with self.admin() as connection:
-            while await self._waiting(connection) and time.monotonic() - began < within:
+            while (left := await self._waiting(connection)) and patience.is_left:
                 await asyncio.sleep(0.25)
                 if hurry:
                     await self.time_passes(LONGEST_WAIT)
-        self.history.note("settled", seconds=round(time.monotonic() - began, 2))
+        self.history.note("settled", waiting=left)
 
     async def _waiting(self, connection: Any) -> int:
         events = [UUID(event) for event in self.feed.published]
@@ -242,10 +246,10 @@ class NotifierStage:
             self.history.note(
                 "delivery", endpoint=name, event=event, id=row["id"], state=row["state"], sick=sick
             )
-            at, beside = self.feed.published.get(event, (0.0, ""))
-            if live.hook.is_timed and beside and row["id"] in live.first_arrival:
-                waited = round(live.first_arrival[row["id"]] - at, 3)
-                self.history.note("latency", endpoint=name, seconds=waited, beside=beside)
+            beside = self.feed.published.get(event)
+            if live.hook.is_prompt and beside and row["id"] in live.first_arrival:
+                ended, of = live.first_arrival[row["id"]], self.obstacles[beside]
+                self.history.note("passed", endpoint=name, event=event, beside=beside, ended=ended, of=of)
 
     def _note_what_was_seen(self, alerts: list[Any]) -> None:
         """Whose each id in a webhook is: an event's or its subject's parties', an alert's organization's."""
@@ -263,8 +267,9 @@ async def notifier_stage(
     history: History,
     seed: int,
     way_to_the_bus: Callable[[str], str] = str,
+    **changes: Any,
 ) -> AsyncIterator[NotifierStage]:
-    """A running notifier on a fresh database; `way_to_the_bus` changes the address it reaches the bus at."""
+    """A running notifier on a fresh database; `way_to_the_bus` changes its way there, `changes` alter its Setup."""
     name = f"notifier_{uuid4().hex[:12]}"
     await server.create_database(name, await template_database(server))
     issuer, world = DevelopmentIssuer.in_folder(folder), World()
@@ -276,6 +281,7 @@ async def notifier_stage(
         topic="unused",
         issuers=(issuer.settings,),
         log=history.path.with_suffix(".log"),
+        **changes,
     )
     orgs = world.orgs
     seen = [

@@ -1,17 +1,17 @@
 """Real processes, forked from one that has imported everything, so that a killed one is back in milliseconds."""
 
-import asyncio
 import contextlib
 import multiprocessing
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
 from typing import Final, Self
 
 import httpx
+
+from tests.support.patience import until
 
 PRELOAD: Final = ["tests.support.faults.actors"]
 
@@ -55,12 +55,11 @@ class Actor:
         self.signal(signal.SIGKILL)
         await self.ended()
 
-    async def ended(self, within: float = 15.0) -> int:
+    async def ended(self) -> int:
         """Wait for its end; its exit code."""
-        async with asyncio.timeout(within):
-            while (code := self.exit_code) is None:
-                await asyncio.sleep(0.01)
-        return code
+        await until(lambda: self.exit_code is not None)
+        assert self.exit_code is not None
+        return self.exit_code
 
     async def restart(self) -> None:
         await self.kill()
@@ -87,19 +86,16 @@ class WebActor(Actor):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    async def answers(self, within: float = 15.0) -> None:
+    async def answers(self) -> None:
         """Wait until it serves requests."""
-        deadline = time.monotonic() + within
         async with httpx.AsyncClient(trust_env=False) as client:
-            while True:
-                with contextlib.suppress(httpx.TransportError):
-                    if (
-                        await client.get(f"{self.url}/{self._service}/healthz", timeout=2)
-                    ).status_code == 200:
-                        return
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{self.name} does not answer")
-                await asyncio.sleep(0.02)
+            await until(lambda: self._is_healthy(client))
+
+    async def _is_healthy(self, client: httpx.AsyncClient) -> bool:
+        try:
+            return (await client.get(f"{self.url}/{self._service}/healthz")).is_success
+        except httpx.TransportError:
+            return False
 
 
 def free_port() -> int:

@@ -58,6 +58,10 @@ class FaultProxy:
     port: int = 0
     faults: Faults = HEALTHY
     accepted: int = 0
+    cuts: int = 0
+    """Answers that were lost to `cut_answers`."""
+    held_back: float = 0.0
+    """Seconds that chunks were made to wait, all together."""
     _links: set[_Link] = field(default_factory=set)
     _server: asyncio.Server | None = None
 
@@ -140,9 +144,11 @@ class FaultProxy:
         """The part of a chunk that may pass, late; None when the connection is cut instead."""
         faults = self.faults
         if is_answer and faults.cut_answers:
+            self.cuts += 1
             return None
         wait = faults.delay + (len(chunk) / faults.bytes_per_second if faults.bytes_per_second else 0.0)
         if wait:
+            self.held_back += wait
             await asyncio.sleep(wait)
         if faults.cut_after is not None:
             chunk = chunk[: max(0, faults.cut_after - link.passed)]

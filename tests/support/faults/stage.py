@@ -5,7 +5,6 @@ import contextlib
 import itertools
 import random
 import signal
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -31,11 +30,11 @@ from tests.support.faults.history import History
 from tests.support.faults.processes import Actor, WebActor
 from tests.support.faults.service import TABLES
 from tests.support.harness import PASSWORD, schema_fingerprint
+from tests.support.patience import PATIENCE, Patience
 from tests.support.postgres import PostgresServer
 from tests.support.world import World
 
 GROUPS: Final = ("ledger", "mail")
-SETTLE_SECONDS: Final = 20.0
 
 
 @dataclass
@@ -136,17 +135,16 @@ class Stage:
         try:
             yield connection
         finally:
-            await connection.close(timeout=5)
+            await connection.close(timeout=PATIENCE)
 
-    async def settle(self, within: float = SETTLE_SECONDS) -> float:
-        """Wait until every event reached every group, at most `within`; returns and notes the seconds it took."""
-        began = time.monotonic()
+    async def settle(self) -> int:
+        """Wait until every event reached every group; returns and notes how many never did."""
+        patience = Patience()
         async with self.admin() as connection:
-            while await waiting(connection, self.groups) and time.monotonic() - began < within:
+            while (left := await waiting(connection, self.groups)) and patience.is_left:
                 await asyncio.sleep(0.05)
-        seconds = time.monotonic() - began
-        self.history.note("settled", seconds=round(seconds, 2))
-        return seconds
+        self.history.note("settled", waiting=left)
+        return left
 
     async def verdict(self, messages: AsyncIterator[Message] | None = None) -> None:
         """Collect what is there and fail with every violation the checker names. `messages` stand for the bus."""

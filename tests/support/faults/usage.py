@@ -1,6 +1,5 @@
 """What a process holds at a moment: memory, database connections, threads, files, asyncio tasks (for I14)."""
 
-import asyncio
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
@@ -10,9 +9,9 @@ import psutil  # type: ignore[import-untyped]
 from tests.support.faults.actors import TELL_TASKS, tasks_file
 from tests.support.faults.history import History
 from tests.support.faults.processes import Actor
+from tests.support.patience import until
 
 MEGABYTE: Final = 1024 * 1024
-ANSWER_SECONDS: Final = 10
 
 
 async def measure(
@@ -43,9 +42,7 @@ async def _tasks(actor: Actor, log_file: Path) -> int:
     """Only the process itself knows."""
     told = tasks_file(log_file, actor.pid)
     actor.signal(TELL_TASKS)
-    async with asyncio.timeout(ANSWER_SECONDS):
-        while not told.exists():
-            await asyncio.sleep(0.02)
+    await until(told.exists)
     tasks = int(told.read_text())
     told.unlink()
     return tasks

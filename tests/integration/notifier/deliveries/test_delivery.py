@@ -14,6 +14,7 @@ from services.notifier.deliveries.service.claiming import claim
 from services.notifier.deliveries.service.worker import DeliveryWorker
 from services.notifier.endpoints.domain import Circuit, Health, room
 from services.notifier.endpoints.models import Endpoint
+from services.notifier.settings import LONGEST_DEADLINE
 from shared.contracts.notifier import AlertOpened, AlertResolved, DeliveryExhausted, EndpointDisabled
 from shared.data.ids import uuid7
 from tests.conftest import StartService
@@ -34,6 +35,7 @@ from tests.support.alerting import (
     review_overdue,
 )
 from tests.support.harness import RunningService
+from tests.support.patience import until
 from tests.support.receiver import Manner, Receiver, Reply, Request
 from tests.support.world import START
 
@@ -43,7 +45,7 @@ FAILS = Reply(status=500, body=b"down")
 
 @pytest.fixture(scope="module")
 async def service(start_service: StartService) -> AsyncIterator[RunningService]:
-    async with start_service("notifier", **LOCAL, deadline=timedelta(seconds=0.5)) as started:
+    async with start_service("notifier", **LOCAL) as started:
         yield started
 
 
@@ -219,12 +221,17 @@ async def test_three_configuration_failures_ask_for_the_owner(s: RunningService)
 
 
 @pytest.mark.parametrize("manner", [Manner.drip, Manner.drip_headers, Manner.hang])
-async def test_an_answer_that_never_ends_is_cut_and_retried(s: RunningService, manner: Manner) -> None:
-    async with Receiver(Reply(manner=manner)) as receiver:
+async def test_an_answer_that_never_ends_is_cut_and_retried(
+    start_service: StartService, manner: Manner
+) -> None:
+    async with (
+        start_service("notifier", **LOCAL, deadline=timedelta(seconds=0.5)) as s,
+        Receiver(Reply(manner=manner)) as receiver,
+    ):
         endpoint = await registered(s, receiver.url())
         await escalated(s)
         await s.drain()
-    (delivery,) = await deliveries_of(s, endpoint)
+        (delivery,) = await deliveries_of(s, endpoint)
     (attempt,) = delivery["attempts"]
     assert (delivery["state"], attempt["fault"], attempt["status"]) == ("pending", "timeout", None)
 
@@ -281,7 +288,7 @@ async def test_a_lane_never_has_more_in_flight_than_its_owner_allows(s: RunningS
 
 async def test_an_endpoint_that_hangs_does_not_delay_another(start_service: StartService) -> None:
     async with (
-        start_service("notifier", **LOCAL, deadline=timedelta(seconds=5)) as s,
+        start_service("notifier", **LOCAL, deadline=LONGEST_DEADLINE) as s,
         Receiver(otherwise=Reply(manner=Manner.hang)) as hanging,
         Receiver() as healthy,
     ):
@@ -292,10 +299,9 @@ async def test_an_endpoint_that_hangs_does_not_delay_another(start_service: Star
             await escalated(s)
         worker = worker_of(s)
         running = asyncio.create_task(worker.run())
-        async with asyncio.timeout(4):
-            while len(healthy.requests) < 10:
-                await asyncio.sleep(0.02)
-        assert len(hanging.requests) == 4
+        await until(lambda: len(healthy.requests) == 10)
+        await until(lambda: len(hanging.requests) == 4)
+        assert hanging.ended == 0
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
@@ -340,11 +346,9 @@ async def test_a_stopped_worker_finishes_what_it_is_sending(s: RunningService) -
         await escalated(s)
         worker = worker_of(s)
         running = asyncio.create_task(worker.run())
-        while not receiver.requests:
-            await asyncio.sleep(0.02)
+        await until(lambda: bool(receiver.requests))
         await worker.stop()
-        async with asyncio.timeout(3):
-            await running
+        await until(running.done)
     (delivery,) = await deliveries_of(s, endpoint)
     assert delivery["state"] == "done"
 
@@ -357,8 +361,7 @@ async def test_a_lost_worker_costs_an_attempt_and_its_late_result_is_dropped(
         endpoint = await registered(s, receiver.url())
         await escalated(s)
         late = asyncio.create_task(worker_of(s).run_once())
-        while not receiver.requests:
-            await asyncio.sleep(0.02)
+        await until(lambda: bool(receiver.requests))
         s.clock.advance(timedelta(seconds=61))
         await s.kernel.timers.run_once()
         await late
