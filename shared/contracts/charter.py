@@ -1,14 +1,32 @@
 """What the charter service publishes: who exists, what was ratified, which reviews are due."""
 
 from datetime import date, datetime
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
+from pydantic import GetJsonSchemaHandler, TypeAdapter
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
 from shared.contracts.base import TYPE_PREFIX, Event
-from shared.contracts.governance import ExecutableCharter, Party, Role
+from shared.contracts.governance import TEXT_FORMAT, ExecutableCharter, Party, Role
 
 TOPIC = "concordat.charter"
 CHARTER = "charter"
+
+
+class _ShapedLikeACharter:
+    """Documents an object as an `ExecutableCharter` without reading it into one."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(TypeAdapter(ExecutableCharter).core_schema)
+
+
+SignedContent = Annotated[dict[str, Any], _ShapedLikeACharter()]
+"""A signed text member for member as it was signed, whatever fields the class has by now: its RFC 8785 form is the
+signed text."""
 
 
 class OrganizationRegistered(Event):
@@ -103,7 +121,10 @@ class CharterDeclined(Event):
 
 
 class CharterActivated(Event):
-    """A ratified charter is in force; `content` is everything other services follow."""
+    """A ratified charter is in force; `content` is everything other services follow.
+
+    `content_hash` is the SHA-256 of the signed text, which every service keeps byte for byte.
+    """
 
     TYPE: ClassVar[str] = TYPE_PREFIX + "charter.activated.v1"
     TOPIC: ClassVar[str] = TOPIC
@@ -118,7 +139,8 @@ class CharterActivated(Event):
     observer_org_ids: tuple[UUID, ...] = ()
     effective_date: date
     next_review_due: date
-    content: ExecutableCharter
+    content: SignedContent
+    text_format: int = TEXT_FORMAT
 
 
 class CharterReviewDueSoon(Event):

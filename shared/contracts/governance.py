@@ -10,6 +10,14 @@ from datetime import date, time
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
+from typing import Final
+
+TEXT_FORMAT: Final = 1
+"""How charters are written down to be signed: 1 is the RFC 8785 JSON of `ExecutableCharter`.
+
+A signed text keeps the format it was signed in. `ExecutableCharter` may grow: a text without a newer field is read
+with the field's default, and neither its bytes nor its hash move.
+"""
 
 
 class Party(StrEnum):

@@ -3,7 +3,7 @@
 The charter service writes the same tables directly; elsewhere `HANDLERS` keeps them.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,18 @@ from shared.pure.canonical import canonical_json
 from shared.pure.refusal import Missing
 
 CONTENT: TypeAdapter[ExecutableCharter] = TypeAdapter(ExecutableCharter)
+_READERS: Mapping[int, Callable[[bytes], ExecutableCharter]] = {1: CONTENT.validate_json}
+
+
+def read_text(text: bytes, text_format: int) -> ExecutableCharter:
+    """What a charter's text says, for execution. Fields it has not, because it is older than they are, have defaults.
+
+    What was signed is `text` itself: nothing is ever written back from what is read here.
+    `LookupError` for a format of a later program than this one.
+    """
+    if text_format not in _READERS:
+        raise LookupError(f"a charter is written in format {text_format}; upgrade this service to read it")
+    return _READERS[text_format](text)
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,7 @@ _GOVERNANCE = text(
     """
 )
 _CONTENT = text(
-    "SELECT content::text FROM governed_charter WHERE charter_id = :charter AND charter_version = :version"
+    "SELECT text, text_format FROM governed_charter WHERE charter_id = :charter AND charter_version = :version"
 )
 _KEPT_CONTENTS = 256
 _contents: dict[str, ExecutableCharter] = {}
@@ -82,7 +94,8 @@ async def _content(
         found = await session.execute(_CONTENT, {"charter": charter_id, "version": version})
         if len(_contents) >= _KEPT_CONTENTS:
             del _contents[next(iter(_contents))]
-        _contents[content_hash] = CONTENT.validate_json(found.scalar_one())
+        row = found.one()
+        _contents[content_hash] = read_text(row.text, row.text_format)
     return _contents[content_hash]
 
 
@@ -138,8 +151,8 @@ _JOIN = text(
 _UPSERT_CHARTER = text(
     """
     INSERT INTO governed_charter (charter_id, charter_version, number, content_hash, customer_org_id,
-                                  provider_org_id, effective_date, content)
-    VALUES (:charter, :version, :number, :hash, :customer, :provider, :effective, CAST(:content AS jsonb))
+                                  provider_org_id, effective_date, text, text_format)
+    VALUES (:charter, :version, :number, :hash, :customer, :provider, :effective, :text, :format)
     ON CONFLICT DO NOTHING
     """
 )
@@ -196,7 +209,9 @@ async def keep_charter(session: AsyncSession, event: CharterActivated) -> None:
             "customer": event.customer_org_id,
             "provider": event.provider_org_id,
             "effective": event.effective_date,
-            "content": canonical_json(event.content),
+            # RFC 8785 gives one text per object, so these are the bytes that were signed; the table checks it.
+            "text": canonical_json(event.content).encode(),
+            "format": event.text_format,
         },
     )
 

@@ -17,8 +17,9 @@ from services.charter.charters.domain.model_charter import model_charter
 from services.registry import SERVICES
 from shared.contracts import registry
 from shared.contracts.base import Event, Scope
+from shared.contracts.governance import TEXT_FORMAT
 from shared.messaging.outbox import emit
-from shared.pure.canonical import content_hash
+from shared.pure.canonical import canonical_json, content_hash
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "docs" / "events" / "golden"
@@ -74,7 +75,7 @@ VALUES: dict[str, object] = {
     "charter_version": 1,
     "clock_ends_at": datetime(2026, 11, 25, 22, 0, tzinfo=UTC),
     "conditions": "Back out by 06:00 when the payroll interface check fails.",
-    "content": CONTENT,
+    "content": json.loads(canonical_json(CONTENT)),
     "content_hash": content_hash(CONTENT),
     "customer_org_id": CUSTOMER,
     "days_left": 60,
@@ -128,6 +129,7 @@ VALUES: dict[str, object] = {
     "subject_id": CHANGE,
     "subject_kind": "change_request",
     "subject_number": "CR-FY27-0001",
+    "text_format": TEXT_FORMAT,
     "tier": 2,
     "title": "Move the payroll interface to the new message format",
     "to_body": "esc",

@@ -1,5 +1,6 @@
 """The small world every API test starts from: two parties, an observer, a stranger, their people."""
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -14,7 +15,7 @@ from shared.contracts.charter import CharterActivated, MemberChanged, Organizati
 from shared.contracts.governance import ExecutableCharter, Role
 from shared.data import directory
 from shared.data.ids import uuid7
-from shared.pure.canonical import content_hash
+from shared.pure.canonical import canonical_json, content_hash
 
 SYSADMIN = "sysadmin"
 START = datetime(2026, 11, 10, 15, 0, tzinfo=UTC)  # Tuesday, 10:00 in Washington
@@ -72,7 +73,7 @@ class World:
             observer_org_ids=(self.orgs["observer"],),
             effective_date=self.charter.effective_date,
             next_review_due=self.charter.next_review_due,
-            content=self.charter,
+            content=json.loads(canonical_json(self.charter)),
         )
 
     async def seed(self, session: AsyncSession, *, with_charter: bool = True) -> None:

@@ -1,6 +1,6 @@
 """Charters: drafted together, frozen, signed by both parties."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Query, Response
@@ -22,7 +22,6 @@ from services.charter.charters.schemas import (
 )
 from services.charter.charters.service import drafting, ratification
 from shared.contracts.governance import ExecutableCharter
-from shared.data.directory import CONTENT
 from shared.data.session import Session, load
 from shared.runtime.clock import Now
 from shared.web.app import new_router
@@ -35,7 +34,23 @@ router = new_router("charters", prefix="/charter/v1")
 
 MayRead = Annotated[Principal, allow(policy.READ_CHARTER)]
 ByState = Annotated[CharterState | SkipJsonSchema[None], Query()]
-VersionNumber = Annotated[int, Field(ge=1, le=1_000_000)]
+ByVersion = Annotated[Annotated[int, Field(ge=1, le=1_000_000)] | SkipJsonSchema[None], Query()]
+TEXT: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {"application/json": {}},
+        "description": "The bytes of the text, never written anew.",
+        "headers": {
+            "Content-Hash": {
+                "description": "SHA-256 of these bytes, as 64 hexadecimal digits: what `sign` takes.",
+                "schema": {"type": "string"},
+            },
+            "Text-Format": {
+                "description": "How they are written: 1 is RFC 8785 JSON of the executable charter.",
+                "schema": {"type": "integer"},
+            },
+        },
+    }
+}
 COLUMNS = tuple(CharterSummary.model_fields)
 
 
@@ -83,15 +98,28 @@ async def get_charter_content(
     response: Response,
     session: Session,
     caller: MayRead,
-    charter_version: Annotated[VersionNumber | SkipJsonSchema[None], Query()] = None,
+    charter_version: ByVersion = None,
 ) -> ExecutableCharter:
-    """The whole text as it is now, or a ratified version as it was signed."""
-    row: models.Charter | models.CharterVersion = tagged(
-        response, await load(session, models.Charter, charter_id)
-    )
-    if charter_version is not None:
-        row = tagged(response, await queries.ratified_version(session, charter_id, charter_version))
-    return CONTENT.validate_python(row.content)
+    """What the text says as it is now, or in a ratified version. The bytes that are signed are at `/text`."""
+    return tagged(response, await queries.worded(session, charter_id, charter_version)).read()
+
+
+@router.get("/charters/{charter_id}/text", response_class=Response, responses=TEXT)
+async def get_charter_text(
+    charter_id: UUID,
+    response: Response,
+    session: Session,
+    caller: MayRead,
+    charter_version: ByVersion = None,
+) -> Response:
+    """The exact bytes that both parties sign or have signed, and their hash: what a signature is about."""
+    row = tagged(response, await queries.worded(session, charter_id, charter_version))
+    headers = {
+        "Content-Hash": row.content_hash,
+        "Text-Format": str(row.text_format),
+        "ETag": response.headers["ETag"],
+    }
+    return Response(row.text, media_type="application/json", headers=headers)
 
 
 @router.put("/charters/{charter_id}/content", response_model=Charter)

@@ -1,19 +1,33 @@
 """Charters, their ratified versions and their signatures."""
 
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
 
 from services.charter.base import Base
 from services.charter.charters.domain.signing import Signatory, Signed, missing
 from services.charter.charters.domain.states import CharterState
-from shared.contracts.governance import Party, Role
+from shared.contracts.governance import ExecutableCharter, Party, Role
+from shared.data.directory import read_text
 from shared.data.session import EnumText, Governed
+from shared.data.tables.kernel import HASH_OF_TEXT
 
+_HASHED = CheckConstraint(HASH_OF_TEXT, name="content_hash")
 _VALID = text("voided_at IS NULL")
+
+
+class Worded:
+    """A row that holds a charter's text: its bytes, the format they are written in, and the SHA-256 both parties sign."""
+
+    text: Mapped[bytes]
+    text_format: Mapped[int]
+    content_hash: Mapped[str]
+
+    def read(self) -> ExecutableCharter:
+        """What the text says, for execution; what is signed is `text`."""
+        return read_text(self.text, self.text_format)
 
 
 class Signature(Governed, Base):
@@ -58,7 +72,7 @@ class Signature(Governed, Base):
         )
 
 
-class Charter(Governed, Base):
+class Charter(Worded, Governed, Base):
     """The charter as it is now. Its `charter_id` is its own id.
 
     `activates_at` is set by the last signature: the start of the effective date where the charter applies.
@@ -67,6 +81,7 @@ class Charter(Governed, Base):
     __tablename__ = "charter"
     __table_args__ = (
         UniqueConstraint("number"),
+        _HASHED,
         Index("ix_charter_activates_at", "activates_at", postgresql_where=text("state = 'ratification'")),
     )
 
@@ -74,8 +89,6 @@ class Charter(Governed, Base):
     title: Mapped[str]
     state: Mapped[CharterState] = mapped_column(EnumText(CharterState))
     charter_version: Mapped[int]
-    content: Mapped[dict[str, Any]]
-    content_hash: Mapped[str]
     findings_count: Mapped[int]
     effective_date: Mapped[date]
     next_review_due: Mapped[date]
@@ -95,12 +108,10 @@ class Charter(Governed, Base):
         return missing([signature.as_signed() for signature in self.signatures])
 
 
-class CharterVersion(Governed, Base):
+class CharterVersion(Worded, Governed, Base):
     """The text of a ratified version, for ever as it was signed."""
 
     __tablename__ = "charter_version"
-    __table_args__ = (UniqueConstraint("charter_id", "charter_version"),)
+    __table_args__ = (UniqueConstraint("charter_id", "charter_version"), _HASHED)
 
     charter_version: Mapped[int]
-    content: Mapped[dict[str, Any]]
-    content_hash: Mapped[str]

@@ -5,11 +5,13 @@ from uuid import UUID
 
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from services.charter.charters.domain.states import CharterState
 from services.charter.charters.models import Charter, CharterVersion, Signature
 from services.charter.members.models import Member
 from shared.contracts.governance import Party
+from shared.data.session import load
 from shared.pure.refusal import Missing
 from shared.web.pages import PageRequest, Rows, paginate
 
@@ -17,8 +19,8 @@ BATCH = 50
 
 
 def charters(state: CharterState | None) -> Select[Charter]:
-    """The caller's charters, in one state or in any."""
-    statement = select(Charter)
+    """The caller's charters, in one state or in any, without their texts."""
+    statement = select(Charter).options(defer(Charter.text, raiseload=True))
     return statement if state is None else statement.where(Charter.state == state)
 
 
@@ -26,8 +28,12 @@ async def charter_page(session: AsyncSession, state: CharterState | None, page: 
     return await paginate(session, charters(state), Charter, page)
 
 
-async def ratified_version(session: AsyncSession, charter_id: UUID, charter_version: int) -> CharterVersion:
-    """The signed text of a version; `Missing` when that version was never ratified."""
+async def worded(
+    session: AsyncSession, charter_id: UUID, charter_version: int | None
+) -> Charter | CharterVersion:
+    """The row that holds the text as it is now, or that of a version; `Missing` when it was never ratified."""
+    if charter_version is None:
+        return await load(session, Charter, charter_id)
     found = await session.scalars(
         select(CharterVersion).where(
             CharterVersion.charter_id == charter_id, CharterVersion.charter_version == charter_version

@@ -3,6 +3,7 @@
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Date,
     DateTime,
@@ -20,6 +21,9 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+HASH_OF_TEXT = "content_hash = encode(sha256(text), 'hex')"
+"""A signed text is its bytes: the database itself refuses a hash that is not theirs."""
 
 
 def _instant(name: str) -> Column[object]:
@@ -78,8 +82,10 @@ def kernel_tables(metadata: MetaData) -> None:
         Column("customer_org_id", Uuid, nullable=False),
         Column("provider_org_id", Uuid, nullable=False),
         Column("effective_date", Date, nullable=False),
-        Column("content", JSONB, nullable=False),
+        Column("text", LargeBinary, nullable=False),
+        Column("text_format", Integer, nullable=False),
         PrimaryKeyConstraint("charter_id", "charter_version"),
+        CheckConstraint(HASH_OF_TEXT, name="content_hash"),
     )
     Table(
         "idempotency",

@@ -1,15 +1,12 @@
-"""The text of a charter as it is stored and hashed, and the zone its dates begin in."""
-
-import json
+"""The text of a charter as it is written down to be signed, and the zone its dates begin in."""
 
 from shared.contracts.governance import ExecutableCharter
 from shared.pure.canonical import canonical_json
 
 
-def as_document(content: ExecutableCharter) -> dict[str, object]:
-    """The text as JSON whose hash anybody can recompute from what they were sent (RFC 8785)."""
-    document: dict[str, object] = json.loads(canonical_json(content))
-    return document
+def written(content: ExecutableCharter) -> bytes:
+    """The text in `TEXT_FORMAT`: RFC 8785 JSON in UTF-8. Written once, when it is drafted; signed and kept as it is."""
+    return canonical_json(content).encode()
 
 
 def charter_zone(content: ExecutableCharter) -> str:

@@ -12,19 +12,19 @@ from services.charter.charters import policy, queries
 from services.charter.charters.domain import findings
 from services.charter.charters.domain.model_charter import model_charter
 from services.charter.charters.domain.states import CHARTER, CharterAction, CharterState
-from services.charter.charters.domain.text import as_document
+from services.charter.charters.domain.text import written
 from services.charter.charters.domain.validator import validate
 from services.charter.charters.models import Charter
 from services.charter.charters.schemas import CharterCreate
 from services.charter.organizations.models import Organization
 from shared.contracts.charter import CharterDrafted, CharterEdited, CharterRatificationOpened
-from shared.contracts.governance import ExecutableCharter
-from shared.data.directory import CONTENT, join_charter, keep_parties
+from shared.contracts.governance import TEXT_FORMAT, ExecutableCharter
+from shared.data.directory import join_charter, keep_parties
 from shared.data.history import Act, record
 from shared.data.ids import uuid7
 from shared.data.numbering import next_number
 from shared.data.session import load, load_for_update
-from shared.pure.canonical import content_hash
+from shared.pure.hashing import sha256_hex
 from shared.pure.refusal import Finding, Invalid
 from shared.web.authz import NOBODY, Principal, require
 
@@ -126,8 +126,9 @@ def _first_text(form: CharterCreate) -> ExecutableCharter:
 def _write(row: Charter, content: ExecutableCharter) -> None:
     """Put the text into the row, with everything that is read from it."""
     row.title = content.title
-    row.content = as_document(content)
-    row.content_hash = content_hash(content)
+    row.text = written(content)
+    row.text_format = TEXT_FORMAT
+    row.content_hash = sha256_hex(row.text)
     row.effective_date = content.effective_date
     row.next_review_due = content.next_review_due
 
@@ -135,7 +136,7 @@ def _write(row: Charter, content: ExecutableCharter) -> None:
 async def check(session: AsyncSession, row: Charter) -> list[findings.Finding]:
     """Every finding in the charter's text, the people named in it included."""
     members = await queries.parties_of_members(session, row)
-    return validate(CONTENT.validate_python(row.content), members)
+    return validate(row.read(), members)
 
 
 async def replace_content(

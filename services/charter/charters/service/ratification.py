@@ -1,5 +1,6 @@
 """Signing the frozen text, declining it, and bringing a ratified charter into force."""
 
+import json
 from datetime import datetime
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from services.charter.reviews.service import schedule_review
 from shared.calendars.fiscal import local_midnight, zone_named
 from shared.contracts.charter import CharterActivated, CharterDeclined, CharterSigned
 from shared.contracts.governance import Party
-from shared.data.directory import CONTENT, join_charter, keep_charter
+from shared.data.directory import join_charter, keep_charter
 from shared.data.history import Act, record
 from shared.data.session import inherited, load_for_update
 from shared.pure.refusal import Forbidden, Refused
@@ -83,14 +84,15 @@ async def _record_signature(
 
 
 async def _ratify(session: AsyncSession, caller: Principal, row: Charter, now: datetime) -> None:
-    zone = charter_zone(CONTENT.validate_python(row.content))
+    zone = charter_zone(row.read())
     row.activates_at = local_midnight(row.effective_date, zone_named(zone))
     session.add(
         CharterVersion(
             **inherited(row, now),
             version=1,
             charter_version=row.charter_version,
-            content=row.content,
+            text=row.text,
+            text_format=row.text_format,
             content_hash=row.content_hash,
         )
     )
@@ -124,7 +126,6 @@ async def activate(session: AsyncSession, by: Actor, row: Charter, now: datetime
     """Bring a ratified charter into force and open its first review. Idempotent by state."""
     row.state = CHARTER.next(row.state, CharterAction.activate)
     row.activated_at = now
-    content = CONTENT.validate_python(row.content)
     event = CharterActivated(
         charter_id=row.id,
         number=row.number,
@@ -135,9 +136,10 @@ async def activate(session: AsyncSession, by: Actor, row: Charter, now: datetime
         observer_org_ids=tuple(row.observer_org_ids),
         effective_date=row.effective_date,
         next_review_due=row.next_review_due,
-        content=content,
+        content=json.loads(row.text),
+        text_format=row.text_format,
     )
     await record(session, row, Act("charter.activate", event), by=by, now=now)
     await keep_charter(session, event)  # its parties stand since the draft, and have joined by signing
-    schedule_review(session, row, charter_zone(content), now)
+    schedule_review(session, row, charter_zone(row.read()), now)
     await session.flush()

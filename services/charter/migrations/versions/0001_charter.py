@@ -2,9 +2,10 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from shared.data.migrations import govern
+from shared.data.tables.kernel import HASH_OF_TEXT
 
 revision = "charter_0001"
 down_revision = None
@@ -52,6 +53,11 @@ def _governed() -> list[sa.Column[object]]:
     ]
 
 
+def _hashed(table: str) -> sa.CheckConstraint:
+    """A text is its bytes: no hash but theirs is stored beside them."""
+    return sa.CheckConstraint(HASH_OF_TEXT, name=op.f(f"ck_{table}_content_hash"))
+
+
 def _charter() -> None:
     op.create_table(
         "charter",
@@ -60,7 +66,8 @@ def _charter() -> None:
         sa.Column("title", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("charter_version", sa.Integer, nullable=False),
-        sa.Column("content", JSONB, nullable=False),
+        sa.Column("text", sa.LargeBinary, nullable=False),
+        sa.Column("text_format", sa.Integer, nullable=False),
         sa.Column("content_hash", sa.Text, nullable=False),
         sa.Column("findings_count", sa.Integer, nullable=False),
         sa.Column("effective_date", sa.Date, nullable=False),
@@ -69,6 +76,7 @@ def _charter() -> None:
         sa.Column("activates_at", sa.DateTime(timezone=True)),
         sa.Column("activated_at", sa.DateTime(timezone=True)),
         sa.PrimaryKeyConstraint("id", name="pk_charter"),
+        _hashed("charter"),
         sa.UniqueConstraint("number", name="uq_charter_number"),
     )
     op.create_index(
@@ -84,9 +92,11 @@ def _charter_version() -> None:
         "charter_version",
         *_governed(),
         sa.Column("charter_version", sa.Integer, nullable=False),
-        sa.Column("content", JSONB, nullable=False),
+        sa.Column("text", sa.LargeBinary, nullable=False),
+        sa.Column("text_format", sa.Integer, nullable=False),
         sa.Column("content_hash", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_charter_version"),
+        _hashed("charter_version"),
         sa.UniqueConstraint(
             "charter_id", "charter_version", name="uq_charter_version_charter_id_charter_version"
         ),

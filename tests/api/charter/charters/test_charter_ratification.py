@@ -68,7 +68,7 @@ async def test_a_charter_goes_from_the_model_through_an_edit_to_four_signatures_
     assert answer.json()["state"] == "active"
     activated = (await s.events(CharterActivated))[-1]
     assert str(activated.charter_id) == charter["id"]
-    assert activated.content.title == "Charter of two agencies"
+    assert activated.content["title"] == "Charter of two agencies"
     assert content_hash(activated.content) == activated.content_hash == charter["content_hash"]
     assert activated.observer_org_ids == (s.world.orgs["observer"],)
 
