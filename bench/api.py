@@ -214,7 +214,6 @@ def _literal_insert(table: str, row: dict[str, object], n: int) -> str:
     request = "lpad(to_hex(:n::bigint), 32, '0')::uuid"
     fresh = {
         "change_request": {"id": request, "number": ":n::text"},
-        "timeline_entry": {"id": "gen_random_uuid()", "change_id": request},
         "audit": {"object_id": request},
         "outbox": {"event_id": "gen_random_uuid()", "aggregate_id": request},
         "idempotency": {"key": ":n::text"},

@@ -27,7 +27,6 @@ from shared.data.ids import uuid7
 
 TABLES = {
     "change_request": "id",
-    "timeline_entry": "change_id",
     "audit": "object_id",
     "outbox": "aggregate_id",
     "idempotency": None,
@@ -87,7 +86,6 @@ def fresh(rows: Rows, form: Form) -> Iterator[tuple[str, dict[str, Any]]]:
     request_id = uuid7()
     own: Mapping[str, Any] = {
         "change_request": lambda: {"id": request_id, "number": str(request_id), "title": form.title},
-        "timeline_entry": lambda: {"id": uuid7(), "change_id": request_id},
         "audit": lambda: {"object_id": request_id},
         "outbox": lambda: {"event_id": uuid7(), "aggregate_id": request_id},
         "idempotency": lambda: {"key": str(request_id)},

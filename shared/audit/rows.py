@@ -4,7 +4,9 @@ The canonical text is what a later sealer hashes into the chain; it is stored as
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -13,6 +15,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.contracts.base import Scope, rfc3339
 from shared.pure.canonical import canonical_json
 from shared.web.authz import NOBODY, Actor, Principal
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a resource's timeline: an act, who did it, and the version it left."""
+
+    version: int
+    at: datetime
+    action: str
+    actor_name: str
+    actor_id: UUID | None
+    detail: Mapping[str, Any]
+
 
 INSERT = text(
     """

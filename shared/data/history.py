@@ -15,6 +15,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.audit import rows as audit
+from shared.audit.rows import Entry as Entry
 from shared.contracts.base import Event, rfc3339, shard_of
 from shared.data.session import Versioned, wake_after_commit
 from shared.messaging import outbox
@@ -33,18 +34,6 @@ class Act:
     action: str
     event: Event | None = None
     detail: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of a timeline: an act, who did it, and the version it left."""
-
-    version: int
-    at: datetime
-    action: str
-    actor_name: str
-    actor_id: UUID | None
-    detail: Mapping[str, Any]
 
 
 # Positions are given out in the order of the acts, after the row's lock was taken by the flush before: otherwise

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 from sqlalchemy.pool import QueuePool
 
+from shared.audit.rows import Entry
 from shared.contracts.base import Scope, Visibility
 from shared.contracts.governance import Role
 from shared.data.ids import uuid7
@@ -80,6 +81,16 @@ class Versioned:
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**{"id": uuid7(), "version": 0} | values)
+
+    @property
+    def timeline(self) -> Sequence[Entry]:
+        """What happened to it, oldest first; empty until somebody read it (`shared.data.history.timeline`)."""
+        found: Sequence[Entry] = self.__dict__.get("_timeline", ())
+        return found
+
+    @timeline.setter
+    def timeline(self, entries: Sequence[Entry]) -> None:
+        self.__dict__["_timeline"] = entries
 
     @property
     def aggregate(self) -> str:

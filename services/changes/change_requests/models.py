@@ -1,10 +1,10 @@
-"""The table of the change-request log, and what happened to each request."""
+"""The table of the change-request log."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, Row, UniqueConstraint, text
+from sqlalchemy import Index, Row, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -73,9 +73,6 @@ class ChangeRequest(Governed, Base):
         order_by="BallotRow.id",
         primaryjoin="ChangeRequest.id == BallotRow.change_id",
     )
-    timeline: Mapped[list["TimelineEntry"]] = relationship(
-        lazy="raise", viewonly=True, order_by="TimelineEntry.seq"
-    )
 
     @property
     def rules(self) -> dict[str, str]:
@@ -117,19 +114,3 @@ def running_clock(row: "ChangeRequest | Row[Any]") -> dict[str, object] | None:
 
 def priority(row: "ChangeRequest | Row[Any]") -> dict[str, PriorityLevel]:
     return {"impact": row.priority_impact, "urgency": row.priority_urgency}
-
-
-class TimelineEntry(Governed, Base):
-    """What happened to a change request, in the order of its versions."""
-
-    __tablename__ = "timeline_entry"
-    __table_args__ = (UniqueConstraint("change_id", "seq", name="uq_timeline_entry_change_id_seq"),)
-
-    change_id: Mapped[UUID] = mapped_column(ForeignKey("change_request.id"))
-    seq: Mapped[int]
-    action: Mapped[str]
-    actor_name: Mapped[str]
-    actor_id: Mapped[UUID | None]
-    state: Mapped[ChangeState] = mapped_column(EnumText(ChangeState))
-    body: Mapped[str | None]
-    note: Mapped[str]

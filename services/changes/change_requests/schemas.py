@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
+from pydantic import AliasPath, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from services.changes.change_requests.domain import (
     ChangeCategory,
@@ -214,13 +214,13 @@ class VoteCast(Out):
 
 
 class TimelineItem(Out):
-    at: datetime = Field(validation_alias="created_at")
+    at: datetime
     action: str
     actor_name: str
     actor_id: UUID | None
-    state: ChangeState
-    body: str | None
-    note: str
+    state: ChangeState = Field(validation_alias=AliasPath("detail", "state"))
+    body: str | None = Field(validation_alias=AliasPath("detail", "body"))
+    note: str = Field(validation_alias=AliasPath("detail", "note"))
 
 
 class ChangeDetail(Change):

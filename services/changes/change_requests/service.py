@@ -20,11 +20,8 @@ from services.changes.matters.domain.routing import RequestReason, Route, route
 from services.changes.matters.policy import acting_party
 from services.changes.matters.service.escalating import close_escalation, void_ballots
 from services.changes.matters.service.trail import (
-    Step,
     detailed,
     entered,
-    leave_steps,
-    leave_trail,
     place,
     routed,
     spoken,
@@ -33,6 +30,7 @@ from services.changes.matters.service.trail import (
 from shared.contracts.changes import ChangeSubmitted, ChangeWithdrawn
 from shared.contracts.governance import ExecutableCharter, Party
 from shared.data.directory import Governance, governance
+from shared.data.history import Act, record
 from shared.data.numbering import next_number
 from shared.data.session import load, load_for_update
 from shared.pure.refusal import Forbidden, Invalid, Refusal
@@ -52,7 +50,7 @@ async def submit(
     steps = [step(row, _submitted(row), "change.submit")]
     if row.state is ChangeState.submitted:
         steps.append(_routed_to_body(row, charter.content, found, now))
-    return await entered(session, row, await leave_steps(session, row, steps, by=caller, now=now))
+    return await entered(session, row, await record(session, row, *steps, by=caller, now=now))
 
 
 async def assess(
@@ -72,8 +70,7 @@ async def assess(
     _check(charter.content, impact)
     found = _route(charter.content, row.type, impact, row.requested_body, row.reason_code, provisional=False)
     row.impact, row.required_missing = impact, []
-    steps = [_routed_to_body(row, charter.content, found, now)]
-    await leave_steps(session, row, steps, by=caller, now=now)
+    await record(session, row, _routed_to_body(row, charter.content, found, now), by=caller, now=now)
     return await detailed(session, row)
 
 
@@ -116,7 +113,7 @@ async def withdraw(
     row.decision_id = row.decided_at = None
     await void_ballots(session, row)
     event = ChangeWithdrawn(change_id=row.id, number=row.number, title=row.title, reason=form.reason)
-    await leave_trail(session, row, event, by=caller, action="change.withdraw", now=now, note=form.reason)
+    await record(session, row, step(row, event, "change.withdraw", form.reason), by=caller, now=now)
     await close_escalation(session, row, ChangeState.withdrawn, by=caller, now=now)
     return await detailed(session, row)
 
@@ -136,7 +133,7 @@ async def resume(
     content = (await governance(session, row.charter_id, row.charter_version)).content
     place(row, content, content.body(row.body or ""), now)
     row.escalation_id = row.decision_id = row.decided_at = None
-    await leave_trail(session, row, routed(row), by=caller, action="change.resume", now=now, note=form.reason)
+    await record(session, row, step(row, routed(row), "change.resume", form.reason), by=caller, now=now)
     return await detailed(session, row)
 
 
@@ -197,11 +194,11 @@ def _submitted(row: ChangeRequest) -> ChangeSubmitted:
     )
 
 
-def _routed_to_body(row: ChangeRequest, content: ExecutableCharter, found: Route, now: datetime) -> Step:
+def _routed_to_body(row: ChangeRequest, content: ExecutableCharter, found: Route, now: datetime) -> Act:
     row.state = CHANGE.next(row.state, ChangeAction.route)
     row.computed_body = found.computed_body
     place(row, content, content.body(found.body), now, found.explanation)
     note = f"{row.body_name} decides" + (
         f" (asked for: {row.reason_code})" if found.body != found.computed_body else ""
     )
-    return step(row, routed(row), "change.route", note, detail={"rules": row.rules})
+    return step(row, routed(row), "change.route", note, {"rules": row.rules})

@@ -6,11 +6,12 @@ from uuid import UUID
 
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column
 
 from services.changes.base import Base
 from services.changes.matters.domain.ballot import BallotStatus, Vote
 from services.changes.matters.domain.escalation import Cause, EscalationState
+from shared.audit.rows import Entry
 from shared.contracts.governance import Party, Severity
 from shared.data.session import EnumText, Governed
 
@@ -94,24 +95,7 @@ class Escalation(Governed, Base):
     outcome: Mapped[str | None]
     closed_at: Mapped[datetime | None]
 
-    steps: Mapped[list["EscalationStep"]] = relationship(
-        lazy="raise", viewonly=True, order_by="EscalationStep.seq"
-    )
-
-
-class EscalationStep(Governed, Base):
-    """One rung of an escalation: who or what took it up, and why."""
-
-    __tablename__ = "escalation_step"
-    __table_args__ = (UniqueConstraint("escalation_id", "seq", name="uq_escalation_step_escalation_id_seq"),)
-
-    escalation_id: Mapped[UUID] = mapped_column(ForeignKey("escalation.id"))
-    seq: Mapped[int]
-    from_body: Mapped[str]
-    to_body: Mapped[str]
-    cause: Mapped[Cause] = mapped_column(EnumText(Cause))
-    reason_code: Mapped[str]
-    what_was_tried: Mapped[str]
-    actor_name: Mapped[str]
-    actor_id: Mapped[UUID | None]
-    clock_ends_at: Mapped[datetime | None]
+    @property
+    def steps(self) -> list[Entry]:
+        """Every rung it climbed: who or what took it up, and why."""
+        return [entry for entry in self.timeline if "to_body" in entry.detail]

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AliasPath, Field
 
 from services.changes.matters.domain.ballot import Vote
 from services.changes.matters.domain.escalation import Cause, EscalationState
@@ -58,15 +58,15 @@ class DecisionPage(Page[Decision]):
 
 
 class EscalationRung(Out):
-    from_body: str
-    to_body: str
-    cause: Cause
-    reason_code: str
-    what_was_tried: str
+    from_body: str = Field(validation_alias=AliasPath("detail", "from_body"))
+    to_body: str = Field(validation_alias=AliasPath("detail", "to_body"))
+    cause: Cause = Field(validation_alias=AliasPath("detail", "cause"))
+    reason_code: str = Field(validation_alias=AliasPath("detail", "reason_code"))
+    what_was_tried: str = Field(validation_alias=AliasPath("detail", "what_was_tried"))
     actor_name: str
     actor_id: UUID | None
-    at: datetime = Field(validation_alias="created_at")
-    clock_ends_at: datetime | None
+    at: datetime
+    clock_ends_at: datetime | None = Field(validation_alias=AliasPath("detail", "clock_ends_at"))
 
 
 class Escalation(Out):

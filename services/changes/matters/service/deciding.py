@@ -23,7 +23,7 @@ from services.changes.matters.domain.ballot import (
 from services.changes.matters.domain.escalation import Cause, next_body
 from services.changes.matters.models import BallotRow, Decision
 from services.changes.matters.service.escalating import Ascent, close_escalation, elevate
-from services.changes.matters.service.trail import child_of, detailed, leave_trail
+from services.changes.matters.service.trail import child_of, detailed, step
 from shared.contracts.base import Event
 from shared.contracts.changes import (
     CHANGE as SUBJECT_KIND,
@@ -36,6 +36,7 @@ from shared.contracts.changes import (
 )
 from shared.contracts.governance import Party
 from shared.data.directory import Governance, governance
+from shared.data.history import record
 from shared.data.numbering import next_number
 from shared.data.session import load, load_for_update
 from shared.web.authz import SYSTEM, Principal, require
@@ -122,7 +123,7 @@ async def _cast(
         change_id=row.id, number=row.number, body=row.body or "", party=party, vote=ballot.vote.value
     )
     note = f"{party}: {ballot.vote}. {ballot.rationale}"
-    await leave_trail(session, row, event, by=caller, action="change.vote", now=now, note=note)
+    await record(session, row, step(row, event, "change.vote", note), by=caller, now=now)
     return [*(other for other in before if other.party is not party), ballot]
 
 
@@ -169,16 +170,10 @@ async def _conclude(
     session.add(decision)
     row.state = CHANGE.next(row.state, DECIDING[agreed])
     row.decision_id, row.decided_at = decision.id, now
-    await leave_trail(
-        session,
-        row,
-        _concluded(row, decision, agreed),
-        by=caller,
-        action=f"change.{DECIDING[agreed]}",
-        now=now,
-        note=f"{decision.number}: {agreed} by the {row.body_name}",
-        detail={"decision": decision.number, "subject_hash": decision.subject_hash, "rules": decision.rules},
-    )
+    note = f"{decision.number}: {agreed} by the {row.body_name}"
+    detail = {"decision": decision.number, "subject_hash": decision.subject_hash, "rules": decision.rules}
+    concluded = step(row, _concluded(row, decision, agreed), f"change.{DECIDING[agreed]}", note, detail)
+    await record(session, row, concluded, by=caller, now=now)
     await close_escalation(session, row, agreed, by=caller, now=now)
 
 

@@ -18,14 +18,12 @@ from services.changes.matters.domain.escalation import (
     elevated_at,
     next_body,
 )
-from services.changes.matters.models import Escalation, EscalationStep
+from services.changes.matters.models import Escalation
 from services.changes.matters.service.trail import (
-    actor_columns,
-    child_of,
     detailed,
-    leave_trail,
     place,
     routed,
+    step,
 )
 from shared.contracts.changes import (
     CHANGE as SUBJECT_KIND,
@@ -38,7 +36,7 @@ from shared.contracts.changes import (
 )
 from shared.contracts.governance import Body, ExecutableCharter
 from shared.data.directory import governance
-from shared.data.history import record
+from shared.data.history import Act, record, timeline
 from shared.data.numbering import next_number
 from shared.data.session import load, load_for_update
 from shared.web.authz import SYSTEM, Actor, Principal, require
@@ -95,7 +93,7 @@ async def elevate(
     row.escalation_id = escalation.id
     escalation.body, escalation.clock_ends_at = to.key, row.clock_ends_at
     note = f"{ascent.cause}: {from_body} to {to.key}. {ascent.what_was_tried}".strip()
-    await leave_trail(session, row, routed(row), by=by, action="change.elevate", now=now, note=note)
+    await record(session, row, step(row, routed(row), "change.elevate", note), by=by, now=now)
     await _record_rung(session, row, escalation, from_body, ascent, by=by, now=now)
 
 
@@ -107,9 +105,8 @@ async def elevate_expired(session: AsyncSession, row: ChangeRequest, now: dateti
     to = body_after_expiry(content, row.body or "", row.severity)
     if to is None:
         note = f"The clock of the {row.body_name} has ended; the request stays there."
-        await leave_trail(
-            session, row, clock_warned(row), by=SYSTEM, action="change.clock_ended", now=now, note=note
-        )
+        ended_here = step(row, clock_warned(row), "change.clock_ended", note)
+        await record(session, row, ended_here, by=SYSTEM, now=now)
         return
     ascent = Ascent(
         cause=Cause.clock,
@@ -123,7 +120,7 @@ async def elevate_expired(session: AsyncSession, row: ChangeRequest, now: dateti
 async def warn(session: AsyncSession, row: ChangeRequest, now: datetime) -> None:
     """Say once per rung that three quarters of the clock have run."""
     row.clock_warned_at = now
-    await leave_trail(session, row, clock_warned(row), by=SYSTEM, action="change.clock_warn", now=now)
+    await record(session, row, step(row, clock_warned(row), "change.clock_warn"), by=SYSTEM, now=now)
 
 
 def clock_warned(row: ChangeRequest) -> ChangeClockWarned:
@@ -154,7 +151,7 @@ async def close_escalation(
             "outcome": outcome,
         }
     )
-    await record(session, by=by, action="escalation.close", row=escalation, event=event, now=now)
+    await record(session, escalation, Act("escalation.close", event), by=by, now=now)
 
 
 async def void_ballots(session: AsyncSession, row: ChangeRequest) -> None:
@@ -166,7 +163,7 @@ async def void_ballots(session: AsyncSession, row: ChangeRequest) -> None:
 async def get(session: AsyncSession, caller: Principal, escalation_id: UUID) -> Escalation:
     row = await load(session, Escalation, escalation_id)
     require(caller, policy.READ_ESCALATIONS, row.scope)
-    await session.refresh(row, ["steps"])
+    row.timeline = await timeline(session, row.id)
     return row
 
 
@@ -204,21 +201,15 @@ async def _record_rung(
     session.add(escalation)
     event = _rung_event(row, escalation, from_body, ascent)
     action = "escalation.elevate" if escalation.version else "escalation.raise"
-    await record(session, by=by, action=action, row=escalation, event=event, now=now)
-    session.add(
-        EscalationStep(
-            **child_of(escalation, now),
-            **actor_columns(by),
-            escalation_id=escalation.id,
-            seq=escalation.version,
-            from_body=from_body,
-            to_body=escalation.body,
-            cause=ascent.cause,
-            reason_code=ascent.reason_code,
-            what_was_tried=ascent.what_was_tried,
-            clock_ends_at=row.clock_ends_at,
-        )
-    )
+    rung = {
+        "from_body": from_body,
+        "to_body": escalation.body,
+        "cause": ascent.cause,
+        "reason_code": ascent.reason_code,
+        "what_was_tried": ascent.what_was_tried,
+        "clock_ends_at": row.clock_ends_at,
+    }
+    await record(session, escalation, Act(action, event, rung), by=by, now=now)
 
 
 def _rung_event(

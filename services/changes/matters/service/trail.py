@@ -1,23 +1,21 @@
-"""What every step of a change request leaves: event, audit row, timeline entry; and how a body receives it."""
+"""What a step of a change request tells its timeline, and how a body receives the request."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import set_committed_value
 
-from services.changes.change_requests.domain import ChangeState, ChangeType
-from services.changes.change_requests.models import ChangeRequest, TimelineEntry
+from services.changes.change_requests.domain import ChangeType
+from services.changes.change_requests.models import ChangeRequest
 from services.changes.matters.domain.escalation import clock_of
 from services.changes.matters.domain.routing import Explanation, explain
 from shared.contracts.base import Event
 from shared.contracts.changes import ChangeRouted
 from shared.contracts.governance import Body, ExecutableCharter
-from shared.data.history import Act, record_all
+from shared.data.history import Act, Entry, timeline
 from shared.data.session import Governed, inherited
-from shared.web.authz import Actor, Principal
 
 
 def child_of(parent: Governed, now: datetime) -> dict[str, Any]:
@@ -25,63 +23,11 @@ def child_of(parent: Governed, now: datetime) -> dict[str, Any]:
     return inherited(parent, now) | {"version": 1}
 
 
-def actor_columns(by: Actor) -> dict[str, Any]:
-    return {"actor_name": by.display_name, "actor_id": by.member_id if isinstance(by, Principal) else None}
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of a change request, with the state and the body it led to."""
-
-    act: Act
-    state: ChangeState
-    body: str | None
-    note: str
-
-
 def step(
-    row: ChangeRequest, event: Event, action: str, note: str = "", detail: dict[str, object] | None = None
-) -> Step:
-    """The step that brought the row to where it is now."""
-    return Step(Act(action, event, detail or {}), row.state, row.body, note)
-
-
-async def leave_steps(
-    session: AsyncSession, row: ChangeRequest, steps: Sequence[Step], *, by: Actor, now: datetime
-) -> list[TimelineEntry]:
-    """Record the steps and add them to the timeline, each under the version it produced."""
-    first = row.version + 1
-    await record_all(session, by=by, row=row, acts=[step.act for step in steps], now=now)
-    entries = [
-        TimelineEntry(
-            **child_of(row, now),
-            **actor_columns(by),
-            change_id=row.id,
-            seq=seq,
-            action=step.act.action,
-            state=step.state,
-            body=step.body,
-            note=step.note,
-        )
-        for seq, step in enumerate(steps, first)
-    ]
-    session.add_all(entries)
-    return entries
-
-
-async def leave_trail(
-    session: AsyncSession,
-    row: ChangeRequest,
-    event: Event,
-    *,
-    by: Actor,
-    action: str,
-    now: datetime,
-    note: str = "",
-    detail: dict[str, object] | None = None,
-) -> None:
-    """Record one step that is done."""
-    await leave_steps(session, row, [step(row, event, action, note, detail)], by=by, now=now)
+    row: ChangeRequest, event: Event, action: str, note: str = "", detail: Mapping[str, object] | None = None
+) -> Act:
+    """The act that brought the request to where it is now; its timeline shows the state, the body and the note."""
+    return Act(action, event, {"state": row.state, "body": row.body, "note": note} | dict(detail or {}))
 
 
 def place(
@@ -133,15 +79,14 @@ def routed(row: ChangeRequest) -> ChangeRouted:
 async def detailed(session: AsyncSession, row: ChangeRequest) -> ChangeRequest:
     """The row with its votes and timeline loaded."""
     await session.flush()
-    await session.refresh(row, ["votes", "timeline"])
+    await session.refresh(row, ["votes"])
+    row.timeline = await timeline(session, row.id)
     return row
 
 
-async def entered(
-    session: AsyncSession, row: ChangeRequest, timeline: Sequence[TimelineEntry]
-) -> ChangeRequest:
+async def entered(session: AsyncSession, row: ChangeRequest, entries: Sequence[Entry]) -> ChangeRequest:
     """A row of this transaction with its votes and timeline, which need not be read back."""
     await session.flush()
     set_committed_value(row, "votes", [])
-    set_committed_value(row, "timeline", list(timeline))
+    row.timeline = entries
     return row

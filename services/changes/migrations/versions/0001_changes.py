@@ -1,4 +1,4 @@
-"""The change-request log: requests, ballots, timeline, decisions, escalations."""
+"""The change-request log: requests, ballots, decisions, escalations."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,16 +11,14 @@ down_revision = None
 branch_labels = ("changes",)
 depends_on = "kernel_0001"
 
-GOVERNED = ("change_request", "ballot", "timeline_entry", "decision", "escalation", "escalation_step")
+GOVERNED = ("change_request", "ballot", "decision", "escalation")
 
 
 def upgrade() -> None:
     _create_change_request()
     _create_ballot()
-    _create_timeline_entry()
     _create_decision()
     _create_escalation()
-    _create_escalation_step()
     for table in GOVERNED:
         for column in ("charter_id", "customer_org_id", "provider_org_id"):
             op.create_index(f"ix_{table}_{column}", table, [column])
@@ -108,24 +106,6 @@ def _create_ballot() -> None:
     )
 
 
-def _create_timeline_entry() -> None:
-    op.create_table(
-        "timeline_entry",
-        *_governed(),
-        sa.Column("change_id", sa.Uuid, nullable=False),
-        sa.Column("seq", sa.Integer, nullable=False),
-        _text("action"),
-        _text("actor_name"),
-        sa.Column("actor_id", sa.Uuid),
-        _text("state"),
-        _text("body", nullable=True),
-        _text("note"),
-        sa.PrimaryKeyConstraint("id", name="pk_timeline_entry"),
-        sa.ForeignKeyConstraint(["change_id"], ["change_request.id"], name="fk_timeline_entry_change_id"),
-        sa.UniqueConstraint("change_id", "seq", name="uq_timeline_entry_change_id_seq"),
-    )
-
-
 def _create_decision() -> None:
     op.create_table(
         "decision",
@@ -183,28 +163,6 @@ def _create_escalation() -> None:
         ["subject_id"],
         unique=True,
         postgresql_where=sa.text("state = 'open'"),
-    )
-
-
-def _create_escalation_step() -> None:
-    op.create_table(
-        "escalation_step",
-        *_governed(),
-        sa.Column("escalation_id", sa.Uuid, nullable=False),
-        sa.Column("seq", sa.Integer, nullable=False),
-        _text("from_body"),
-        _text("to_body"),
-        _text("cause"),
-        _text("reason_code"),
-        _text("what_was_tried"),
-        _text("actor_name"),
-        sa.Column("actor_id", sa.Uuid),
-        _instant("clock_ends_at"),
-        sa.PrimaryKeyConstraint("id", name="pk_escalation_step"),
-        sa.ForeignKeyConstraint(
-            ["escalation_id"], ["escalation.id"], name="fk_escalation_step_escalation_id"
-        ),
-        sa.UniqueConstraint("escalation_id", "seq", name="uq_escalation_step_escalation_id_seq"),
     )
 
 
