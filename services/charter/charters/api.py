@@ -1,6 +1,6 @@
 """Charters: drafted together, frozen, signed by both parties."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Query, Response
@@ -29,28 +29,13 @@ from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.pages import PageQuery, Rows, all_rows, csv_response
 from shared.web.requests import IfMatch, tagged
+from shared.web.texts import TEXT, verbatim
 
 router = new_router("charters", prefix="/charter/v1")
 
 MayRead = Annotated[Principal, allow(policy.READ_CHARTER)]
 ByState = Annotated[CharterState | SkipJsonSchema[None], Query()]
 ByVersion = Annotated[Annotated[int, Field(ge=1, le=1_000_000)] | SkipJsonSchema[None], Query()]
-TEXT: dict[int | str, dict[str, Any]] = {
-    200: {
-        "content": {"application/json": {}},
-        "description": "The bytes of the text, never written anew.",
-        "headers": {
-            "Content-Hash": {
-                "description": "SHA-256 of these bytes, as 64 hexadecimal digits: what `sign` takes.",
-                "schema": {"type": "string"},
-            },
-            "Text-Format": {
-                "description": "How they are written: 1 is RFC 8785 JSON of the executable charter.",
-                "schema": {"type": "integer"},
-            },
-        },
-    }
-}
 COLUMNS = tuple(CharterSummary.model_fields)
 
 
@@ -106,20 +91,11 @@ async def get_charter_content(
 
 @router.get("/charters/{charter_id}/text", response_class=Response, responses=TEXT)
 async def get_charter_text(
-    charter_id: UUID,
-    response: Response,
-    session: Session,
-    caller: MayRead,
-    charter_version: ByVersion = None,
+    charter_id: UUID, session: Session, caller: MayRead, charter_version: ByVersion = None
 ) -> Response:
     """The exact bytes that both parties sign or have signed, and their hash: what a signature is about."""
-    row = tagged(response, await queries.worded(session, charter_id, charter_version))
-    headers = {
-        "Content-Hash": row.content_hash,
-        "Text-Format": str(row.text_format),
-        "ETag": response.headers["ETag"],
-    }
-    return Response(row.text, media_type="application/json", headers=headers)
+    row = await queries.worded(session, charter_id, charter_version)
+    return verbatim(row, row.text, row.content_hash, row.text_format)
 
 
 @router.put("/charters/{charter_id}/content", response_model=Charter)

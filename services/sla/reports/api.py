@@ -27,6 +27,7 @@ from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
 from shared.web.requests import IfMatch, tagged
+from shared.web.texts import TEXT, verbatim
 
 router = new_router("reports", prefix="/sla/v1")
 
@@ -91,6 +92,13 @@ async def get_report_page(report_id: UUID, session: Session, caller: MayRead) ->
 @router.get("/reports/{report_id}", response_model=Report)
 async def get_report(report_id: UUID, response: Response, session: Session, caller: MayRead) -> models.Report:
     return tagged(response, await service.get(session, caller, report_id))
+
+
+@router.get("/reports/{report_id}/result_text", response_class=Response, responses=TEXT)
+async def get_report_result_text(report_id: UUID, session: Session, caller: MayRead) -> Response:
+    """The exact bytes that `result_hash` is of: definitions and exact results as they were computed."""
+    report = await service.get_text(session, caller, report_id)
+    return verbatim(report, *report.computed)
 
 
 @router.post("/reports/{report_id}/draft", response_model=Report)

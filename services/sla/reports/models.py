@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from services.sla.base import Base
@@ -22,6 +22,7 @@ class Report(Governed, Base):
     __table_args__ = (
         UniqueConstraint("charter_id", "number"),
         UniqueConstraint("sla_id", "period"),
+        CheckConstraint("result_hash = encode(sha256(result_text), 'hex')", name="result_hash"),
         Index("ix_report_due_at", "due_at", postgresql_where=text("overdue_at IS NULL")),
         Index(
             "ix_report_acknowledge_due", "acknowledge_due", postgresql_where=text("ack_overdue_at IS NULL")
@@ -45,6 +46,8 @@ class Report(Governed, Base):
     overdue_at: Mapped[datetime | None]
     drafted_at: Mapped[datetime | None]
     observation_hash: Mapped[str | None]
+    result_text: Mapped[bytes | None] = mapped_column(deferred=True, deferred_raiseload=True)
+    result_format: Mapped[int | None]
     result_hash: Mapped[str | None]
     summary: Mapped[str]
     attestation: Mapped[str | None]
@@ -65,6 +68,14 @@ class Report(Governed, Base):
     @property
     def aggregate(self) -> str:
         return "sla_report"
+
+    @property
+    def computed(self) -> tuple[bytes, str, int]:
+        """The text of its results, that text's hash and its format; a report has them from its first draft on."""
+        assert self.result_text is not None  # the query asked for reports that have one
+        assert self.result_hash is not None
+        assert self.result_format is not None
+        return self.result_text, self.result_hash, self.result_format
 
     @property
     def is_overdue(self) -> bool:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import undefer
 
 from services.sla.reports.domain import ReportState
 from services.sla.reports.models import Report, ReportResult
@@ -28,6 +29,16 @@ def reports(
 
 async def report_of(session: AsyncSession, sla_id: UUID, period: str) -> Report | None:
     found = await session.scalars(select(Report).where(Report.sla_id == sla_id, Report.period == period))
+    return found.one_or_none()
+
+
+async def with_result_text(session: AsyncSession, report_id: UUID) -> Report | None:
+    """The report with the text that is attested; None while nothing was computed."""
+    found = await session.scalars(
+        select(Report)
+        .where(Report.id == report_id, Report.result_text.is_not(None))
+        .options(undefer(Report.result_text))
+    )
     return found.one_or_none()
 
 

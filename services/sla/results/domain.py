@@ -25,10 +25,12 @@ from services.sla.metrics.domain.percentiles import percentile
 from services.sla.metrics.domain.windows import Setting, Window
 from services.sla.observations.domain.observation import Observation
 from shared.calendars.business_time import BusinessCalendar
-from shared.pure.canonical import content_hash
+from shared.pure.canonical import canonical_json
 
 LOW_VOLUME = "low_volume"
 ROUNDS_TO_MET = "rounds_to_met"
+RESULT_FORMAT = 1
+"""How the results of a report are written down to be attested: 1 is the RFC 8785 JSON of definitions and results."""
 
 MissedLevel = Literal["expected", "minimum", "no_data"]
 
@@ -150,9 +152,11 @@ def display(metric: Metric, value: Fraction | None, status: ResultStatus) -> str
     return f"{rounded(value, metric.display_decimals):f} {metric.unit}"
 
 
-def result_hash(results: Sequence[tuple[Metric, Result]]) -> str:
-    """One hash over definitions and exact results, in their order."""
-    return content_hash([{"metric": metric, "result": _exact(result)} for metric, result in results])
+def result_text(results: Sequence[tuple[Metric, Result]]) -> bytes:
+    """Definitions and exact results in their order, written down once in `RESULT_FORMAT`: the text that is attested."""
+    return canonical_json(
+        [{"metric": metric, "result": _exact(result)} for metric, result in results]
+    ).encode()
 
 
 def _exact(result: Result) -> dict[str, object]:

@@ -142,6 +142,8 @@ def _report() -> None:
         sa.Column("overdue_at", sa.DateTime(timezone=True)),
         sa.Column("drafted_at", sa.DateTime(timezone=True)),
         sa.Column("observation_hash", sa.Text),
+        sa.Column("result_text", sa.LargeBinary),
+        sa.Column("result_format", sa.Integer),
         sa.Column("result_hash", sa.Text),
         sa.Column("summary", sa.Text, nullable=False),
         sa.Column("attestation", sa.Text),
@@ -155,6 +157,9 @@ def _report() -> None:
         sa.Column("acknowledger_name", sa.Text),
         sa.Column("remarks", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_report"),
+        sa.CheckConstraint(
+            "result_hash = encode(sha256(result_text), 'hex')", name=op.f("ck_report_result_hash")
+        ),
         sa.UniqueConstraint("charter_id", "number", name="uq_report_charter_id_number"),
         sa.UniqueConstraint("sla_id", "period", name="uq_report_sla_id_period"),
         sa.ForeignKeyConstraint(["sla_id"], ["sla.id"], name="fk_report_sla_id"),

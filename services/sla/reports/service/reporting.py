@@ -22,7 +22,7 @@ from services.sla.reports.domain import (
 )
 from services.sla.reports.models import Report, ReportResult
 from services.sla.reports.schemas import ReportAcknowledge, ReportCommentary, ReportPublish
-from services.sla.results.domain import ResultStatus, result_hash
+from services.sla.results.domain import RESULT_FORMAT, ResultStatus, result_text
 from services.sla.results.service import Computed, as_line, calendar_of, compute_all
 from services.sla.slas.models import Sla
 from shared.calendars.fiscal import bounds
@@ -30,13 +30,22 @@ from shared.contracts.governance import Party
 from shared.contracts.sla import MetricMissed, ReportAcknowledged, ReportDrafted, ReportPublished
 from shared.data.history import Act, record
 from shared.data.session import inherited, load, load_for_update
-from shared.pure.refusal import checking_input
+from shared.pure.hashing import sha256_hex
+from shared.pure.refusal import Missing, checking_input
 from shared.web.authz import Principal, require
 
 
 async def get(session: AsyncSession, caller: Principal, report_id: UUID) -> Report:
     """The report with its lines, as the caller may see it."""
     return await _with_lines(session, caller, await load(session, Report, report_id))
+
+
+async def get_text(session: AsyncSession, caller: Principal, report_id: UUID) -> Report:
+    """The report with the text its hash is of; `Missing` before there is one, and for others while it is a draft."""
+    report = await queries.with_result_text(session, report_id)
+    if report is None or _is_kept_back(report, caller):
+        raise Missing("result text")
+    return report
 
 
 async def draft(
@@ -55,7 +64,9 @@ async def draft(
     await _replace_lines(session, report, computed, now)
     report.drafted_at = now
     report.observation_hash = set_hash(line.observation_hash for line in computed)
-    report.result_hash = result_hash([(line.metric, line.result) for line in computed])
+    report.result_text = result_text([(line.metric, line.result) for line in computed])
+    report.result_format = RESULT_FORMAT
+    report.result_hash = sha256_hex(report.result_text)
     event = ReportDrafted(
         report_id=report.id,
         sla_id=report.sla_id,
@@ -143,9 +154,14 @@ async def acknowledge(
 async def _with_lines(session: AsyncSession, caller: Principal, report: Report) -> Report:
     """Row-level security keeps a draft's lines from the customer; its summary is kept back here."""
     set_committed_value(report, "results", await queries.lines(session, report.id))
-    if report.state is ReportState.drafted and caller.party(report.scope) is not Party.provider:
+    if _is_kept_back(report, caller):
         set_committed_value(report, "summary", "")
     return report
+
+
+def _is_kept_back(report: Report, caller: Principal) -> bool:
+    """Until publication what a report says is the provider's own affair."""
+    return report.state is ReportState.drafted and caller.party(report.scope) is not Party.provider
 
 
 async def _replace_lines(

@@ -5,10 +5,12 @@ import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from services.sla.observations.service.mapping import load_mapping, map_row
 from shared.contracts.sla import (
@@ -111,6 +113,45 @@ async def test_a_report_is_drafted_explained_published_and_acknowledged(service,
     [event] = [e for e in await service.events(ReportPublished) if str(e.report_id) == report["id"]]
     assert (event.metrics_met, event.metrics_missed, event.result_hash) == (1, 1, draft["result_hash"])
     assert report["id"] in {str(e.report_id) for e in await service.events(ReportAcknowledged)}
+
+
+async def test_the_attested_results_are_served_byte_for_byte_and_hidden_while_they_are_a_draft(
+    service, report
+):
+    path = f"/sla/v1/reports/{report['id']}/result_text"
+    assert (await service.get("provider.om_team", path)).status_code == 404
+    draft = await drafted(service, report)
+
+    own = await service.get("provider.om_team", path)
+    foreign = await service.get("customer.om_team", path)
+
+    assert foreign.status_code == 404
+    assert sha256(own.content).hexdigest() == own.headers["Content-Hash"] == draft["result_hash"]
+    assert [line["metric"]["key"] for line in own.json()] == [line["metric_key"] for line in draft["results"]]
+
+
+async def test_results_attested_before_a_metric_had_more_fields_keep_their_bytes_and_their_hash(
+    service, report
+):
+    """What an older program wrote down, without fields that today's classes have."""
+    yesterday = b'[{"metric":{"key":"AV-01","name":"Availability"},"result":{"n":3,"value":"1"}}]'
+    draft = await drafted(service, report)
+    async with service.kernel.database.system() as session:
+        await session.execute(
+            text("UPDATE report SET result_text = :text, result_hash = :hash WHERE id = :id"),
+            {"text": yesterday, "hash": sha256(yesterday).hexdigest(), "id": draft["id"]},
+        )
+    draft = (await commented(service, draft, causes={"AV-02": "Probe was off."})).json()
+    done = await act(
+        service, "provider.business_owner", draft, "publish", {"attestation": "Complete and accurate."}
+    )
+    assert done.status_code == 200, done.text
+
+    read = await service.get("customer.om_team", f"/sla/v1/reports/{report['id']}/result_text")
+
+    assert (read.content, read.headers["Content-Hash"]) == (yesterday, sha256(yesterday).hexdigest())
+    [event] = [e for e in await service.events(ReportPublished) if str(e.report_id) == report["id"]]
+    assert done.json()["result_hash"] == event.result_hash == sha256(yesterday).hexdigest()
 
 
 async def test_drafting_again_takes_new_observations_in_and_keeps_causes(service, report):

@@ -24,10 +24,11 @@ from services.sla.metrics.domain.metric import (
 from services.sla.metrics.domain.percentiles import nearest_rank
 from services.sla.metrics.domain.windows import Window, parse_period, window_in
 from services.sla.observations.domain.observation import Observation, ObservationKind
-from services.sla.results.domain import ResultStatus, compute, result_hash
+from services.sla.results.domain import ResultStatus, compute, result_text
 from shared.calendars.business_time import business_calendar
 from shared.calendars.fiscal import PeriodKind, bounds
 from shared.contracts.governance import CalendarRules, OpenHours
+from shared.pure.hashing import sha256_hex
 from shared.pure.refusal import Refusal
 
 EASTERN = ZoneInfo("America/New_York")
@@ -381,7 +382,7 @@ def test_a_period_that_is_none_is_refused(label):
 
 def test_the_hash_of_results_changes_with_definition_and_value():
     def hashed(measured, observations):
-        return result_hash([(measured, result_of(measured, observations))])
+        return sha256_hex(result_text([(measured, result_of(measured, observations))]))
 
     one = hashed(metric(), probes(9, 1))
     assert one == hashed(metric(), probes(9, 1))
