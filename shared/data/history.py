@@ -72,23 +72,12 @@ _TIMELINE: Final = text(
 )
 
 
-async def record(
-    session: AsyncSession,
-    row: Versioned,
-    *acts: Act,
-    by: Actor,
-    now: datetime,
-    action: str = "",
-    event: Event | None = None,
-    detail: Mapping[str, object] | None = None,
-) -> list[Entry]:
+async def record(session: AsyncSession, row: Versioned, *acts: Act, by: Actor, now: datetime) -> list[Entry]:
     """Write down what one request or message did to a row, in order; every act is a version of its own.
 
     Flushes the row under its new version, then writes audit rows and events in one statement. Returns the lines the
     acts add to the row's timeline.
     """
-    if action:  # the former way to call it; goes with its last caller
-        acts = (Act(action, event, detail or {}),)
     before = row.version
     await _advance(session, row, len(acts), now)
     versions = range(before + 1, row.version + 1)
@@ -100,27 +89,6 @@ async def record(
         _entry(version, now, act.action, actor, act.detail)
         for version, act in zip(versions, acts, strict=True)
     ]
-
-
-async def record_all(
-    session: AsyncSession, *, by: Actor, row: Versioned, acts: Sequence[Act], now: datetime
-) -> None:
-    """The former name; goes with its last caller."""
-    await record(session, row, *acts, by=by, now=now)
-
-
-async def note(
-    session: AsyncSession,
-    *,
-    by: Actor,
-    action: str,
-    kind: str,
-    row: Versioned,
-    now: datetime,
-    detail: Mapping[str, object] | None = None,
-) -> None:
-    """The former name; goes with its last caller."""
-    await record(session, row, Act(action, None, detail or {}), by=by, now=now)
 
 
 async def timeline(session: AsyncSession, resource_id: UUID) -> list[Entry]:

@@ -210,10 +210,6 @@ class Database:
                 self.wake_ups[name].set()
 
     @property
-    def news(self) -> defaultdict[str, asyncio.Event]:  # until the notifier calls it by its name
-        return self.wake_ups
-
-    @property
     def connections_in_use(self) -> int:
         pool = self.engine.pool
         return pool.checkedout() if isinstance(pool, QueuePool) else 0
@@ -225,9 +221,6 @@ class Database:
 def wake_after_commit(session: AsyncSession, name: str) -> None:
     """Wake the loop that waits for such work once this commits. Its poll finds what a lost wake-up does not."""
     session.info.setdefault(_WAKE_UPS, set()).add(name)
-
-
-announce = wake_after_commit  # until the notifier calls it by its name
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""How long to wait: before the next try, and for news."""
+"""How long to wait: before the next try, and for a wake-up."""
 
 import asyncio
 import contextlib

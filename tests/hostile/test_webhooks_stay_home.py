@@ -62,7 +62,7 @@ async def reached(stage: Stage) -> dict[str, set[str]]:
     names = {str(stage.org(key)): key for key in ORGANIZATIONS}
     found = {}
     async with stage.s.kernel.database.system() as session:
-        for table in ("alert", "alert_history", "delivery"):
+        for table in ("alert", "delivery"):
             rows = await session.scalars(text(f"SELECT DISTINCT org_id::text FROM {table}"))
             found[table] = {names[row] for row in rows}
     return found
@@ -70,7 +70,7 @@ async def reached(stage: Stage) -> dict[str, set[str]]:
 
 async def emptied(stage: Stage) -> None:
     async with stage.s.kernel.database.system() as session:
-        for table in ("delivery_attempt", "delivery", "alert_history", "alert"):
+        for table in ("delivery_attempt", "delivery", "alert"):
             await session.execute(text(f"DELETE FROM {table}"))
 
 

@@ -23,7 +23,6 @@ OWN_TABLES = (
     "delivery",
     "endpoint_secret",
     "endpoint",
-    "alert_history",
     "alert",
     "outbox",
     "inbox",

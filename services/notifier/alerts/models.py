@@ -3,13 +3,12 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, text
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy import Index, text
+from sqlalchemy.orm import Mapped, mapped_column
 
-from services.notifier.alerts.domain import AlertState, Change, Priority, Resolution
+from services.notifier.alerts.domain import AlertState, Priority, Resolution
 from services.notifier.base import Base
 from shared.contracts.base import Scope, Visibility
-from shared.data.ids import uuid7
 from shared.data.session import EnumText, OrgOwned
 
 UNRESOLVED = text("state <> 'resolved'")
@@ -43,8 +42,6 @@ class Alert(OrgOwned, Base):
     resolved_by: Mapped[UUID | None]
     resolution: Mapped[Resolution | None] = mapped_column(EnumText(Resolution))
 
-    history: Mapped[list["AlertEntry"]] = relationship(lazy="raise", order_by="AlertEntry.id")
-
     @property
     def scope(self) -> Scope:
         """The charter's, narrowed to the party this alert is for; empty for alerts about an endpoint."""
@@ -60,19 +57,3 @@ class Alert(OrgOwned, Base):
     @property
     def _party(self) -> Visibility:
         return "customer" if self.org_id == self.customer_org_id else "provider"
-
-
-class AlertEntry(Base):
-    """One line of an alert's history."""
-
-    __tablename__ = "alert_history"
-
-    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
-    alert_id: Mapped[UUID] = mapped_column(ForeignKey("alert.id"), index=True)
-    org_id: Mapped[UUID]
-    at: Mapped[datetime]
-    change: Mapped[Change] = mapped_column(EnumText(Change))
-    priority: Mapped[Priority] = mapped_column(EnumText(Priority))
-    note: Mapped[str]
-    event_id: Mapped[UUID | None]
-    member_id: Mapped[UUID | None]

@@ -5,11 +5,11 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import selectinload
 
 from services.notifier.alerts.domain import AlertState, Priority
 from services.notifier.alerts.models import UNRESOLVED, Alert
-from shared.web.problems import NotFound
+from shared.data.history import timeline
+from shared.data.session import load
 
 
 def alerts(
@@ -36,15 +36,8 @@ def alerts(
 
 
 async def alert_with_history(session: AsyncSession, alert_id: UUID) -> Alert:
-    found = await session.scalars(
-        select(Alert)
-        .where(Alert.id == alert_id)
-        .options(selectinload(Alert.history))
-        .execution_options(populate_existing=True)
-    )
-    alert = found.one_or_none()
-    if alert is None:
-        raise NotFound("alert")
+    alert = await load(session, Alert, alert_id)
+    alert.timeline = await timeline(session, alert_id)
     return alert
 
 

@@ -3,6 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
+from pydantic import AliasPath, Field
+
 from services.notifier.alerts.domain import AlertState, Change, Priority, Resolution
 from shared.contracts.governance import Role
 from shared.web.pages import Page
@@ -19,11 +21,11 @@ class AlertEntry(Out):
     """One line of an alert's history."""
 
     at: datetime
-    change: Change
-    priority: Priority
-    note: str
-    event_id: UUID | None
-    member_id: UUID | None
+    change: Change = Field(validation_alias=AliasPath("detail", "change"))
+    priority: Priority = Field(validation_alias=AliasPath("detail", "priority"))
+    note: str = Field(validation_alias=AliasPath("detail", "note"))
+    event_id: UUID | None = Field(validation_alias=AliasPath("detail", "event_id"))
+    member_id: UUID | None = Field(validation_alias="actor_id")
 
 
 class AlertSummary(Out):
@@ -54,7 +56,7 @@ class AlertSummary(Out):
 class Alert(AlertSummary):
     """An alert with its history, oldest first."""
 
-    history: list[AlertEntry]
+    history: list[AlertEntry] = Field(validation_alias="timeline")
 
 
 class AlertPage(Page[AlertSummary]):

@@ -1,7 +1,7 @@
 """Alerts: opened, updated and cleared by events; acknowledged and resolved by members."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -18,14 +18,13 @@ from services.notifier.alerts.domain import (
     Resolution,
     more_pressing,
 )
-from services.notifier.alerts.models import Alert, AlertEntry
+from services.notifier.alerts.models import Alert
 from shared.contracts.base import Scope
 from shared.contracts.notifier import AlertAcknowledged, AlertOpened, AlertResolved
-from shared.data.history import note, record
+from shared.data.history import Act, record
 from shared.data.session import load_for_update
 from shared.web.authz import SYSTEM, Actor, Principal
 
-KIND = AlertOpened.AGGREGATE
 ALERTS = Counter("concordat_alerts_total", "Changes of alerts", ("rule", "change"))
 
 
@@ -56,8 +55,8 @@ async def raise_alert(
         return await _update(session, known[0], opened, cause, now)
     alert = _new(org_id, opened, cause, now)
     session.add(alert)
-    await record(session, by=SYSTEM, action="alert.open", row=alert, event=_opened_event(alert), now=now)
-    return _noted(session, alert, Change.opened, opened.title, now, cause=cause)
+    act = Act("alert.open", _opened_event(alert))
+    return await _record(session, alert, act, Change.opened, opened.title, now, cause=cause)
 
 
 def _new(org_id: UUID, opened: Opened, cause: Cause, now: datetime) -> Alert:
@@ -91,12 +90,8 @@ async def _update(
     alert.priority, alert.title, alert.rule = priority, opened.title, opened.rule
     alert.event_type, alert.occurrences, alert.last_event_at = cause.event_type, alert.occurrences + 1, now
     change = Change.reopened if reopens else Change.updated
-    if needs_a_person_again:
-        event = _opened_event(alert)
-        await record(session, by=SYSTEM, action="alert.raise_again", row=alert, event=event, now=now)
-    else:
-        await note(session, by=SYSTEM, action="alert.update", row=alert, kind=KIND, now=now)
-    return _noted(session, alert, change, opened.title, now, cause=cause)
+    act = Act("alert.raise_again", _opened_event(alert)) if needs_a_person_again else Act("alert.update")
+    return await _record(session, alert, act, change, opened.title, now, cause=cause)
 
 
 async def clear(
@@ -120,8 +115,8 @@ async def acknowledge(
     alert.state = LIFE.next(alert.state, AlertAction.acknowledge)
     alert.acknowledged_at, alert.acknowledged_by = now, caller.member_id
     event = AlertAcknowledged(alert_id=alert.id, org_id=alert.org_id, member_id=caller.member_id)
-    await record(session, by=caller, action="alert.acknowledge", row=alert, event=event, now=now)
-    return _noted(session, alert, Change.acknowledged, note, now, by=caller).alert
+    act = Act("alert.acknowledge", event)
+    return (await _record(session, alert, act, Change.acknowledged, note, now, by=caller)).alert
 
 
 async def resolve(
@@ -145,8 +140,8 @@ async def _resolve(
     alert.resolved_at, alert.resolution = now, resolution
     alert.resolved_by = by.member_id if isinstance(by, Principal) else None
     event = AlertResolved(alert_id=alert.id, org_id=alert.org_id, resolution=resolution.value)
-    await record(session, by=by, action="alert.resolve", row=alert, event=event, now=now)
-    return _noted(session, alert, Change.resolved, note, now, by=by, cause=cause)
+    act = Act("alert.resolve", event)
+    return await _record(session, alert, act, Change.resolved, note, now, by=by, cause=cause)
 
 
 def _opened_event(alert: Alert) -> AlertOpened:
@@ -160,9 +155,10 @@ def _opened_event(alert: Alert) -> AlertOpened:
     )
 
 
-def _noted(
+async def _record(
     session: AsyncSession,
     alert: Alert,
+    act: Act,
     change: Change,
     note: str,
     now: datetime,
@@ -170,17 +166,13 @@ def _noted(
     by: Actor = SYSTEM,
     cause: Cause | None = None,
 ) -> Touched:
-    """Append to the alert's history."""
-    entry = AlertEntry(
-        alert_id=alert.id,
-        org_id=alert.org_id,
-        at=now,
-        change=change,
-        priority=alert.priority,
-        note=note,
-        event_id=cause.event_id if cause else None,
-        member_id=by.member_id if isinstance(by, Principal) else None,
-    )
-    session.add(entry)
+    """Record what happened to the alert, as its history will show it."""
+    shown = {
+        "change": change,
+        "priority": alert.priority,
+        "note": note,
+        "event_id": cause.event_id if cause else None,
+    }
+    await record(session, alert, replace(act, detail=shown), by=by, now=now)
     ALERTS.labels(alert.rule, change.value).inc()
     return Touched(alert=alert, change=change)

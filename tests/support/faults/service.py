@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contracts.base import Event, Received, Registry
 from shared.data.directory import governance
-from shared.data.history import record
+from shared.data.history import Act, record
 from shared.data.session import Database, Session, load_for_update
 from shared.messaging.bus import Bus
 from shared.messaging.consumer import ConsumerRunner, RetryPolicy
@@ -100,7 +100,7 @@ def entries() -> APIRouter:
 
 async def _change(session: AsyncSession, note: Note, command: str, caller: Principal, now: Any) -> None:
     event = NoteChanged(note_id=note.id, command=command)
-    await record(session, by=caller, action="note.change", row=note, event=event, now=now)
+    await record(session, note, Act("note.change", event), by=caller, now=now)
     await session.execute(
         text("INSERT INTO applied VALUES (:command, :note, :version)"),
         {"command": command, "note": note.id, "version": note.version},

@@ -24,11 +24,11 @@ from services.notifier.deliveries.domain import DeliveryState
 from services.notifier.deliveries.models import Delivery
 from services.notifier.endpoints.models import Endpoint
 from shared.contracts.base import Envelope
-from shared.data.session import announce
+from shared.data.session import wake_after_commit
 from shared.runtime.telemetry import current_traceparent
 
-NEWS = "delivery"
-"""What a session announces once it wrote deliveries: the worker has something to send when it commits."""
+WAKE_UP = "delivery"
+"""The delivery worker's wake-up, given after the commit of a transaction that wrote deliveries."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ async def fan_out(
             session.add(_delivery(endpoint, each, about, now, public_url))
             written.add(endpoint.id)
     await session.flush()
-    announce(session, NEWS)
+    wake_after_commit(session, WAKE_UP)
 
 
 async def pass_on(session: AsyncSession, org_id: UUID, about: Message, now: datetime) -> None:
@@ -68,7 +68,7 @@ async def pass_on(session: AsyncSession, org_id: UUID, about: Message, now: date
         if chosen and endpoint.template is Template.cloudevents:
             session.add(_row(endpoint, about, about.content, now))
     await session.flush()
-    announce(session, NEWS)
+    wake_after_commit(session, WAKE_UP)
 
 
 async def _wants(session: AsyncSession, endpoint: Endpoint, touched: Touched, event_type: str) -> bool:

@@ -9,14 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.notifier.channels.webhook.service.bodies import TEST_EVENT, sample_ticket
 from services.notifier.deliveries.domain import DeliveryState
 from services.notifier.deliveries.models import Delivery
-from services.notifier.deliveries.service.fanout import NEWS, Message, new_delivery
+from services.notifier.deliveries.service.fanout import WAKE_UP, Message, new_delivery
 from services.notifier.deliveries.service.results import DELIVERIES
 from services.notifier.endpoints import queries as endpoints
 from services.notifier.endpoints.models import Endpoint
 from shared.contracts.base import rfc3339
-from shared.data.history import note
+from shared.data.history import Act, record
 from shared.data.ids import uuid7
-from shared.data.session import announce, load_for_update
+from shared.data.session import load_for_update, wake_after_commit
 from shared.pure.refusal import Refusal
 from shared.web.authz import Principal
 from shared.web.problems import NotFound
@@ -37,8 +37,8 @@ async def replay(
         raise Refusal("endpoint_deleted", "Its endpoint no longer exists.") from None
     delivery.state, delivery.next_attempt_at, delivery.done_at = DeliveryState.pending, now, None
     delivery.round_start = delivery.attempt
-    await note(session, by=caller, action="delivery.replay", row=delivery, kind="delivery", now=now)
-    announce(session, NEWS)
+    await record(session, delivery, Act("delivery.replay"), by=caller, now=now)
+    wake_after_commit(session, WAKE_UP)
     return delivery
 
 
@@ -77,10 +77,8 @@ async def replay_range(
     )
     count = len(replayed.all())
     detail = {"since": since.isoformat(), "until": until.isoformat(), "deliveries": count}
-    await note(
-        session, by=caller, action="endpoint.replay", row=endpoint, kind="endpoint", now=now, detail=detail
-    )
-    announce(session, NEWS)
+    await record(session, endpoint, Act("endpoint.replay", detail=detail), by=caller, now=now)
+    wake_after_commit(session, WAKE_UP)
     return count
 
 
@@ -92,8 +90,8 @@ async def send_test(
     delivery = new_delivery(endpoint, _test_message(endpoint, now), sample_ticket(now, public_url), now)
     delivery.is_test, delivery.version = True, 0
     session.add(delivery)
-    await note(session, by=caller, action="endpoint.test", row=delivery, kind="delivery", now=now)
-    announce(session, NEWS)
+    await record(session, delivery, Act("endpoint.test"), by=caller, now=now)
+    wake_after_commit(session, WAKE_UP)
     return delivery
 
 

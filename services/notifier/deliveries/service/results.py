@@ -24,7 +24,7 @@ from services.notifier.deliveries.service.claiming import Claimed
 from services.notifier.endpoints.models import Endpoint
 from services.notifier.endpoints.service import health
 from shared.contracts.notifier import DeliveryExhausted
-from shared.data.history import record
+from shared.data.history import Act, record
 from shared.data.ids import uuid7
 from shared.web.authz import SYSTEM
 
@@ -175,4 +175,4 @@ async def release(session: AsyncSession, delivery: Delivery, after: Next, now: d
         org_id=delivery.org_id,
         attempts=delivery.attempt,
     )
-    await record(session, by=SYSTEM, action="delivery.exhaust", row=delivery, event=event, now=now)
+    await record(session, delivery, Act("delivery.exhaust", event), by=SYSTEM, now=now)

@@ -12,7 +12,7 @@ from services.notifier.channels.webhook.service.egress import NO_ANSWER, Answer,
 from services.notifier.deliveries.domain import Fault, Verdict
 from services.notifier.deliveries.models import webhook_id
 from services.notifier.deliveries.service.claiming import Claimed, claim
-from services.notifier.deliveries.service.fanout import NEWS
+from services.notifier.deliveries.service.fanout import WAKE_UP
 from services.notifier.deliveries.service.results import Outcome, keep_delivered, keep_failed
 from services.notifier.endpoints.service.secrets import opened
 from services.notifier.tools import Tools
@@ -43,7 +43,7 @@ class DeliveryWorker:
         self._database = database
         self._tools = tools
         self._stopping = asyncio.Event()
-        self._news = database.news[NEWS]
+        self._wake_up = database.wake_ups[WAKE_UP]
         self._sending: set[asyncio.Task[Outcome]] = set()
         self._unwritten: list[Outcome] = []
 
@@ -58,7 +58,7 @@ class DeliveryWorker:
 
     async def stop(self) -> None:
         self._stopping.set()
-        self._news.set()
+        self._wake_up.set()
 
     async def run_once(self) -> int:
         """Send everything that is due now and write the results; how many attempts were made."""
@@ -72,7 +72,7 @@ class DeliveryWorker:
 
     async def _survive(self, egress: Egress) -> None:
         """One turn; a database that is away costs a second, not the loop. Unwritten results are kept."""
-        self._news.clear()
+        self._wake_up.clear()
         try:
             await self._start(egress)
             await self._wait()
@@ -94,9 +94,9 @@ class DeliveryWorker:
         """Until something was sent, there is something new to send, or it is time to look again (retries)."""
         if self._stopping.is_set():
             return
-        news = asyncio.create_task(self._news.wait())
-        await asyncio.wait({news, *self._sending}, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        news.cancel()
+        woken = asyncio.create_task(self._wake_up.wait())
+        await asyncio.wait({woken, *self._sending}, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        woken.cancel()
 
     async def _send(self, egress: Egress, claimed: Claimed) -> Outcome:
         """One attempt, under a span linked to the one that wrote the delivery. Receivers learn of neither."""

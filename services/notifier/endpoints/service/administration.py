@@ -20,7 +20,7 @@ from services.notifier.endpoints.service import secrets
 from services.notifier.endpoints.service.vault import Vault
 from services.notifier.rules.domain import DISABLED, rendered
 from shared.contracts.notifier import EndpointDisabled
-from shared.data.history import note, record
+from shared.data.history import Act, record
 from shared.pure.refusal import Refusal
 from shared.web.authz import Principal
 from shared.web.problems import Invalid
@@ -190,11 +190,11 @@ async def disable(
     event = EndpointDisabled(
         endpoint_id=endpoint.id, org_id=endpoint.org_id, reason=DisableReason.by_member.value
     )
-    await record(session, by=caller, action="endpoint.disable", row=endpoint, event=event, now=now)
+    await record(session, endpoint, Act("endpoint.disable", event), by=caller, now=now)
     return endpoint
 
 
 async def _mark(
     session: AsyncSession, caller: Principal, action: str, endpoint: Endpoint, now: datetime, **detail: object
 ) -> None:
-    await note(session, by=caller, action=action, row=endpoint, kind=KIND, now=now, detail=detail)
+    await record(session, endpoint, Act(action, detail=detail), by=caller, now=now)

@@ -22,7 +22,7 @@ from services.notifier.endpoints.models import Endpoint
 from services.notifier.rules.domain import BLOCKED, DISABLED, FAILING, Opening, filled, rendered
 from shared.contracts.base import rfc3339
 from shared.contracts.notifier import EndpointDisabled
-from shared.data.history import record
+from shared.data.history import Act, record
 from shared.web.authz import SYSTEM
 
 SWITCHED_OFF = Counter(
@@ -74,7 +74,7 @@ async def _switch_off(
     endpoint.enabled, endpoint.disabled_at, endpoint.disabled_reason = False, now, reason
     SWITCHED_OFF.labels(reason.value).inc()
     event = EndpointDisabled(endpoint_id=endpoint.id, org_id=endpoint.org_id, reason=reason.value)
-    await record(session, by=SYSTEM, action="endpoint.disable", row=endpoint, event=event, now=now)
+    await record(session, endpoint, Act("endpoint.disable", event), by=SYSTEM, now=now)
     await _tell_owner(session, "endpoint_disabled", DISABLED, endpoint, now, reason=reason.value)
 
 

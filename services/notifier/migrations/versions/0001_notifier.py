@@ -1,4 +1,4 @@
-"""Alerts and their history, endpoints and their secrets, deliveries and their attempts."""
+"""Alerts, endpoints and their secrets, deliveries and their attempts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,12 +11,11 @@ down_revision = None
 branch_labels = ("notifier",)
 depends_on = "kernel_0001"
 
-TABLES = ("alert", "alert_history", "endpoint", "endpoint_secret", "delivery", "delivery_attempt")
+TABLES = ("alert", "endpoint", "endpoint_secret", "delivery", "delivery_attempt")
 
 
 def upgrade() -> None:
     _alert()
-    _alert_history()
     _endpoint()
     _endpoint_secret()
     _delivery()
@@ -86,24 +85,6 @@ def _alert() -> None:
         "uq_alert_dedup_key", "alert", ["org_id", "dedup_key"], unique=True, postgresql_where=unresolved
     )
     op.create_index("ix_alert_unresolved", "alert", ["dedup_key"], postgresql_where=unresolved)
-
-
-def _alert_history() -> None:
-    op.create_table(
-        "alert_history",
-        _uuid("id"),
-        _uuid("alert_id"),
-        _uuid("org_id"),
-        _instant("at"),
-        _text("change"),
-        _text("priority"),
-        _text("note"),
-        _uuid("event_id", nullable=True),
-        _uuid("member_id", nullable=True),
-        sa.PrimaryKeyConstraint("id", name="pk_alert_history"),
-        sa.ForeignKeyConstraint(["alert_id"], ["alert.id"], name="fk_alert_history_alert_id"),
-    )
-    op.create_index("ix_alert_history_alert_id", "alert_history", ["alert_id"])
 
 
 def _endpoint() -> None:

@@ -50,7 +50,7 @@ class Ticket:
     link: str = ""
 
 
-NEWS = frozenset({Change.opened, Change.updated, Change.reopened})
+UNSETTLED = frozenset({Change.opened, Change.updated, Change.reopened})
 
 
 class Told(StrEnum):
@@ -94,9 +94,9 @@ def passes_on(template: Template, change: Change, *, told_before: bool) -> bool:
         case Told.everything:
             return True
         case Told.follow_ups:
-            return change in NEWS or told_before
+            return change in UNSETTLED or told_before
         case Told.once:
-            return change in NEWS and not told_before
+            return change in UNSETTLED and not told_before
 
 
 def body(template: Template, ticket: Ticket, options: TemplateOptions) -> Json:
