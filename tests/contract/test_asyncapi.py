@@ -13,13 +13,13 @@ import pytest
 from jsonschema import Draft7Validator
 
 from concordat.reference.asyncapi import asyncapi_document
+from concordat.reference.golden import ROOT
 from concordat.reference.sources import heard_by, installed
 from services.registry import SERVICES, modules
 from shared.contracts import registry
 from shared.contracts.base import schema_name
 from shared.data import directory
 from shared.messaging.outbox import CONTENT_TYPE
-from tests.contract.golden import ROOT
 from tests.support.patience import PATIENCE
 
 DOCUMENT = asyncapi_document()

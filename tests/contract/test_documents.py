@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from concordat.reference import check, documents, write
+from concordat.reference.golden import ROOT
 from concordat.reference.pages import machines, short
 from concordat.reference.sources import app_of, channel_of, heard_by, installed, routes_of
 from shared.contracts import registry
-from tests.contract.golden import ROOT
 
 MAP = documents()[Path("docs/map.md")]
 STATES = documents()[Path("docs/state-machines.md")]

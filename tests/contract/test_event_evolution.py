@@ -11,11 +11,13 @@ import pytest
 
 from concordat.reference import SCHEMAS
 from concordat.reference.events import event_schema
+from concordat.reference.golden import GOLDEN, ROOT
 from shared.contracts import registry
 from shared.contracts.base import schema_name
 from tests.contract import history
 from tests.contract.evolution import breaking_changes
-from tests.contract.golden import GOLDEN, ROOT
+
+pytestmark = pytest.mark.guard
 
 EVENTS = list(registry())
 Changed = Callable[[dict[str, Any]], object]

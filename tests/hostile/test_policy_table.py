@@ -4,31 +4,32 @@ from itertools import product
 
 import pytest
 
-from services.registry import SERVICES
-from shared.contracts.governance import Role
-from shared.web.authz import Action, can
-from tests.hostile.policy_table import (
+from concordat.reference import ROOT
+from concordat.reference.policy_page import (
     ALL,
     ALL_BUT_OBSERVERS,
     NONE,
     OTHER,
-    PAGE,
     STANDINGS,
     actions_of,
     decided,
-    page,
+    policy_page,
     principal,
 )
+from services.registry import SERVICES
+from shared.contracts.governance import Role
+from shared.web.authz import Action, can
 from tests.hostile.routes import routes_of
 
+pytestmark = pytest.mark.guard
+
+PAGE = ROOT / "docs" / "policy.md"
 ACTIONS = [(service, action) for service in SERVICES for action in actions_of(service)]
 EACH = pytest.mark.parametrize(("service", "action"), ACTIONS, ids=[f"{s}: {a.name}" for s, a in ACTIONS])
 
 
 def test_the_page_says_what_the_code_decides() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), (
-        "run python -m tests.hostile.policy_table, and review it"
-    )
+    assert PAGE.read_text(encoding="utf-8") == policy_page(), "run make documents, and review it"
 
 
 def said() -> dict[tuple[str, str], list[str]]:

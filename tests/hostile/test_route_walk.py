@@ -10,6 +10,8 @@ from tests.hostile.objects import COLLECTIONS, REQUESTS, ready
 from tests.hostile.routes import Route, all_routes, document, routes_of
 from tests.hostile.support import Stage, send, staged
 
+pytestmark = pytest.mark.guard
+
 REFUSED = {"/charter/v1/dead_letters/replay": "no_consumer"}
 """What no request can do: the charter service listens to nobody."""
 

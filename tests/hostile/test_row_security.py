@@ -22,6 +22,8 @@ from tests.hostile.objects import collections_of, one, ready
 from tests.hostile.routes import routes_of
 from tests.hostile.support import FORMER, Parties, Stage, send, tables
 
+pytestmark = pytest.mark.guard
+
 Row = dict[str, Any]
 Seen = dict[str, list[Row]]
 OPEN_TABLES = {

@@ -12,6 +12,8 @@ from shared.data import migrations
 from tests.support.harness import PASSWORD, template_database
 from tests.support.postgres import PostgresServer
 
+pytestmark = pytest.mark.guard
+
 OPEN_TABLES = {"alembic_version"}
 
 

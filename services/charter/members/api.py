@@ -4,9 +4,8 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Response
-from sqlalchemy import select
 
-from services.charter.members import models, policy, service
+from services.charter.members import models, policy, queries, service
 from services.charter.members.schemas import Me, Member, MemberCreate, MemberPage, MemberPatch
 from services.charter.organizations.models import Organization
 from services.charter.organizations.service import organization_of
@@ -55,8 +54,7 @@ async def list_members(
 ) -> Rows[models.Member]:
     """The organization's members, former ones included."""
     organization = await load(session, Organization, organization_id)
-    statement = select(models.Member).where(models.Member.org_id == organization.id)
-    return await paginate(session, statement, models.Member, page)
+    return await paginate(session, queries.members_of(organization.id), models.Member, page)
 
 
 @router.get("/members/{member_id}", response_model=Member)

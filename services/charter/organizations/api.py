@@ -4,9 +4,8 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Response
-from sqlalchemy import select
 
-from services.charter.organizations import models, policy, service
+from services.charter.organizations import models, policy, queries, service
 from services.charter.organizations.schemas import Organization, OrganizationCreate, OrganizationPage
 from shared.data.session import Session, load
 from shared.runtime.clock import Now
@@ -36,7 +35,7 @@ async def list_organizations(
     session: Session, page: PageQuery, caller: Annotated[Principal, allow(policy.READ_ORGANIZATION)]
 ) -> Rows[models.Organization]:
     """The caller's organization and those it shares a charter with."""
-    return await paginate(session, select(models.Organization), models.Organization, page)
+    return await paginate(session, queries.organizations(), models.Organization, page)
 
 
 @router.get("/organizations/{organization_id}", response_model=Organization)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from prometheus_client import Counter
-from sqlalchemy import select, text, update
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.notifier.channels.webhook.service.egress import Answer
@@ -82,8 +82,7 @@ async def keep_delivered(session: AsyncSession, outcomes: Sequence[Outcome], now
     LOST_LEASES.inc(len(outcomes) - len(endpoint_ids))
     DELIVERIES.labels(DeliveryState.done.value).inc(len(endpoint_ids))
     tests = {o.claimed.endpoint_id: o.finished_at for o in outcomes if o.claimed.is_test}
-    for endpoint_id, tested_at in tests.items():
-        await session.execute(update(Endpoint).where(Endpoint.id == endpoint_id).values(tested_at=tested_at))
+    await health.tested(session, tests)
     await health.recover(session, set(endpoint_ids) - set(tests), now)
 
 

@@ -1,10 +1,11 @@
 """What the attempts of an endpoint mean for it: well again, failing, switched off, and its owner told."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
 from prometheus_client import Counter
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.notifier.alerts import service as alerts
@@ -31,6 +32,12 @@ SWITCHED_OFF = Counter(
 # A counter that appears with a 1 shows no increase, so every series exists from the start.
 for _reason in DisableReason:
     SWITCHED_OFF.labels(_reason.value)
+
+
+async def tested(session: AsyncSession, at: Mapping[UUID, datetime]) -> None:
+    """A test of these endpoints arrived at these instants."""
+    for endpoint_id, tested_at in at.items():
+        await session.execute(update(Endpoint).where(Endpoint.id == endpoint_id).values(tested_at=tested_at))
 
 
 async def recover(session: AsyncSession, endpoint_ids: set[UUID], now: datetime) -> None:

@@ -1,19 +1,14 @@
-"""The policy tables as one page: for every action of every service, which roles may do it on which side.
-
-`python -m tests.hostile.policy_table` writes docs/policy.md; a test compares it with what `can()` decides.
-"""
+"""docs/policy.md: for every action of every service, which roles may do it on which side."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from uuid import UUID
 
+from concordat.reference.sources import Route, app_of, routes_of
 from services.registry import SERVICES, modules
 from shared.contracts.base import Scope
 from shared.contracts.governance import Role
 from shared.web.authz import Action, Deny, Principal, can
-from tests.hostile.routes import routes_of
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "policy.md"
 CUSTOMER, PROVIDER, OTHER = UUID(int=1), UUID(int=2), UUID(int=3)
 SCOPE = Scope(charter_id=UUID(int=9), customer_org_id=CUSTOMER, provider_org_id=PROVIDER)
 STANDINGS = {"customer": CUSTOMER, "provider": PROVIDER, "observer": OTHER}
@@ -21,7 +16,7 @@ ALL, ALL_BUT_OBSERVERS, NONE = "every role", "every role but observer", "—"
 INTRODUCTION = """# Who may do what
 
 Generated from the policy tables (`services/*/*/policy.py`, `shared/web/operations.py`, `shared/audit/api.py`) by asking
-`shared.web.authz.can` about every action, role and side; `python -m tests.hostile.policy_table` writes it.
+`shared.web.authz.can` about every action, role and side.
 
 - The columns are what the caller's organization is to the row: the customer or the provider of its charter, or an
   observer. Rows of any other charter do not exist for the caller, whatever its role (row-level security).
@@ -39,7 +34,7 @@ def actions_of(service: str) -> list[Action]:
     """The actions of a service's policy table, and those the kernel's routes bring along, by name."""
     tables = [vars(module).values() for module in modules(service, "policy")]
     known = [each for table in tables for each in table if isinstance(each, Action)]
-    brought = [route.action for route in routes_of(service)]
+    brought = [route.action for route in _routes_of(service) if route.action]
     return sorted({each.name: each for each in (*known, *brought)}.values(), key=lambda action: action.name)
 
 
@@ -57,7 +52,8 @@ def roles_that_may(action: Action, standing: str) -> str:
     return ", ".join(sorted(may)) or NONE
 
 
-def page() -> str:
+def policy_page() -> str:
+    """The whole page."""
     return INTRODUCTION + "".join(f"\n## {service}\n\n{''.join(_table(service))}" for service in SERVICES)
 
 
@@ -72,7 +68,7 @@ def _table(service: str) -> Iterator[str]:
 
 
 def _routes(service: str, action: Action) -> str:
-    names = [route.name for route in routes_of(service) if route.action == action]
+    names = [route.name for route in _routes_of(service) if route.action == action]
     return ", ".join(f"`{name}`" for name in names) or NONE
 
 
@@ -80,5 +76,5 @@ def _row(cells: Iterable[str]) -> Iterator[str]:
     yield f"| {' | '.join(cells)} |\n"
 
 
-if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8", newline="\n")
+def _routes_of(service: str) -> list[Route]:
+    return routes_of(app_of(service))

@@ -1,10 +1,8 @@
-"""Events to test contracts with: emitted for real into a session that only remembers, and first drafts of samples.
+"""Golden samples: one realistic event per type, drafted from the values below, committed, and never changed again.
 
-`python -m tests.contract.golden` writes `0001.json` for every event type that has none, from the values below
-(a `KeyError` names the field that needs one). Make it realistic, commit it, and never change it again.
+`make documents` drafts `0001.json` for a type that has none. Read it, make it realistic, commit it.
 """
 
-import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
@@ -16,13 +14,14 @@ from uuid import UUID
 from services.charter.charters.domain.model_charter import model_charter
 from services.registry import SERVICES
 from shared.contracts import registry
-from shared.contracts.base import Event, Scope
+from shared.contracts.base import Event, Scope, rfc3339
 from shared.contracts.governance import TEXT_FORMAT
-from shared.messaging.outbox import emit
+from shared.messaging.outbox import outbox_row
 from shared.pure.canonical import canonical_json, content_hash
 
 ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / "docs" / "events" / "golden"
+SAMPLES = Path("docs/events/golden")
+GOLDEN = ROOT / SAMPLES
 NOW = datetime(2026, 11, 10, 15, 4, 5, 678000, tzinfo=UTC)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -57,6 +56,7 @@ SUBJECTS = {
     "endpoint": ENDPOINT,
     "audit_checkpoint": CHECKPOINT,
 }
+OWNER_ACTS = {"actorid": str(OWNER), "actorrole": "business_owner"}
 UNSCOPED = {"organization", "member", "endpoint"}
 """Aggregates that belong to no charter, so their events carry no scope."""
 
@@ -175,52 +175,28 @@ FIRST = {
 """Events that create their aggregate, and so carry sequence 1."""
 
 
-class RememberingSession:
-    """What `emit` needs of a session: it keeps the outbox row instead of writing it."""
-
-    def __init__(self) -> None:
-        self.info: dict[str, object] = {}
-        self.row: Mapping[str, Any] = {}
-
-    async def flush(self) -> None:
-        assert not self.row, "the flush comes before the row"
-
-    async def execute(self, statement: object, row: Mapping[str, Any]) -> None:
-        self.row = row
-
-
-async def outbox_row(
-    event: Event, scope: Scope = SCOPE, *, version: int = 3, **context: str | None
-) -> Mapping[str, Any]:
-    """The outbox row that `emit` writes for an event: `payload` is the message, `headers` its headers."""
-    session = RememberingSession()
-    channel = event.TOPIC.removeprefix("concordat.")
-    source = f"/services/{channel if channel in SERVICES else SERVICES[0]}"
-    await emit(
-        session,  # type: ignore[arg-type]
-        event,
-        aggregate_id=SUBJECTS[event.AGGREGATE],
-        version=version,
-        scope=scope,
-        source=source,
-        now=NOW,
-        **context,
-    )
-    return session.row
-
-
 def golden_sample(cls: type[Event]) -> dict[str, Any]:
-    """A realistic event of the class, as it would stand on the topic."""
+    """A realistic event of the class, as it would stand on the topic. A `KeyError` names a field without a value."""
     values = VALUES | BY_AGGREGATE.get(cls.AGGREGATE, {}) | BY_EVENT.get(cls.__name__, {})
     event = cls.model_validate({name: values[name] for name in cls.model_fields})
     scope = Scope() if cls.AGGREGATE in UNSCOPED else SCOPE
-    actor, role = ("system",) * 2 if cls.__name__ in BY_THE_CLOCK else (str(OWNER), "business_owner")
     version = 1 if cls.__name__ in FIRST else 3
-    row = asyncio.run(
-        outbox_row(event, scope, version=version, actor_id=actor, actor_role=role, traceparent=TRACE)
+    by_clock = cls.__name__ in BY_THE_CLOCK
+    actor = {"actorid": "system", "actorrole": "system"} if by_clock else OWNER_ACTS
+    sample: dict[str, Any] = json.loads(
+        message_row(event, scope, version=version, traceparent=TRACE, **actor)["payload"]
     )
-    sample: dict[str, Any] = json.loads(row["payload"])
     return sample
+
+
+def message_row(
+    event: Event, scope: Scope = SCOPE, *, version: int = 3, **context: str | None
+) -> Mapping[str, Any]:
+    """The message of an event about its subject in the sample world: `payload` is its value, `headers` its headers."""
+    channel = event.TOPIC.removeprefix("concordat.")
+    source = f"/services/{channel if channel in SERVICES else SERVICES[0]}"
+    origin = {"source": source, "time": rfc3339(NOW)} | context
+    return outbox_row(event, SUBJECTS[event.AGGREGATE], version, scope, origin)
 
 
 def golden_files() -> Iterator[Path]:
@@ -228,14 +204,30 @@ def golden_files() -> Iterator[Path]:
     return iter(sorted(GOLDEN.glob("*/*.json")))
 
 
-def main() -> None:
-    for cls in registry():
-        path = GOLDEN / cls.TYPE / "0001.json"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(golden_sample(cls), indent=2, ensure_ascii=False) + "\n", "utf-8")
-            print(f"wrote {path.relative_to(ROOT)}")
+def missing_samples(root: Path) -> list[type[Event]]:
+    """The event classes that have no golden sample below `root` yet."""
+    return [cls for cls in registry() if not (root / sample_path(cls)).exists()]
 
 
-if __name__ == "__main__":
-    main()
+def sample_path(cls: type[Event]) -> Path:
+    """Where the first sample of a class stands, below the project's root."""
+    return SAMPLES / cls.TYPE / "0001.json"
+
+
+def write_missing(root: Path) -> list[Path]:
+    """Draft the samples that do not exist; what is committed is never touched."""
+    drafted = []
+    for cls in missing_samples(root):
+        path = root / sample_path(cls)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(_text(cls), "utf-8")
+        drafted.append(sample_path(cls))
+    return drafted
+
+
+def _text(cls: type[Event]) -> str:
+    """The committed sample where there is one: some were made by hand, with a real signature in them."""
+    committed = ROOT / sample_path(cls)
+    if committed.exists():
+        return committed.read_text("utf-8")
+    return json.dumps(golden_sample(cls), indent=2, ensure_ascii=False) + "\n"
