@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from rich.console import Console
 
 from concordat.cli import operations as operator
-from services.registry import create_app, settings_of, upgrade
+from services.registry import SERVICES, create_app, settings_of, upgrade
 from shared.contracts import TOPICS
 from shared.data import migrations
 
@@ -29,6 +29,7 @@ app = typer.Typer(
     help="Operations-and-maintenance governance between a customer agency and its shared-service provider.",
 )
 app.add_typer(operator.dead_letters, name="dead-letters")
+app.add_typer(operator.due, name="due")
 app.add_typer(operator.bus, name="bus")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -39,14 +40,8 @@ Host = Annotated[str, typer.Option(help="Address to listen on.")]
 GRACE_SECONDS = 20
 
 
-class Program(StrEnum):
-    """What `run` can run."""
-
-    charter = "charter"
-    sla = "sla"
-    changes = "changes"
-    notifier = "notifier"
-    embedded = "embedded"
+EMBEDDED = "embedded"
+Program = Annotated[str, operator.one_of(*SERVICES, EMBEDDED)]
 
 
 class StandIn(StrEnum):
@@ -74,7 +69,7 @@ def run(
 ) -> None:
     """Run one service, or all four in one process (`embedded`)."""
     _refuse_taken_port(host, port)
-    if program is Program.embedded:
+    if program == EMBEDDED:
         _run_embedded(host, port, data, database_url, demo)
         return
     settings = settings_of(program)()

@@ -1,8 +1,7 @@
-"""Commands for the operator of a service: dead letters over the API, and reading the bus again."""
+"""Commands for the operator of a service: dead letters and deadlines over the API, and reading the bus again."""
 
 import asyncio
 import json
-from enum import StrEnum
 from typing import Annotated, Any
 
 import httpx
@@ -10,32 +9,39 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.registry import settings_of
+from services.registry import SERVICES, settings_of
 from shared.messaging.open import open_bus
 
 dead_letters = typer.Typer(
     no_args_is_help=True, help="Messages a service set aside: list, show, replay, discard."
+)
+due = typer.Typer(
+    no_args_is_help=True, help="Deadlines and reminders that failed when they were due: list, retry."
 )
 bus = typer.Typer(no_args_is_help=True, help="The bus: let a stopped service read a topic again.")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
-class Service(StrEnum):
-    """The services that listen to the bus."""
+def one_of(*names: str) -> Any:
+    """An argument that takes one of these names and says which there are."""
 
-    charter = "charter"
-    sla = "sla"
-    changes = "changes"
-    notifier = "notifier"
+    def known(value: str) -> str:
+        if value not in names:
+            raise typer.BadParameter(f"{value!r} is none of {', '.join(names)}")
+        return value
+
+    return typer.Argument(callback=known, help=f"One of {', '.join(names)}.")
 
 
+Service = Annotated[str, one_of(*SERVICES)]
 Url = Annotated[str, typer.Option(envvar="CONCORDAT_URL", help="Where the service answers.")]
 Token = Annotated[
     str, typer.Option("--token", envvar="CONCORDAT_TOKEN", help="A platform administrator's token.")
 ]
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of dead letters.")]
 Aggregate = Annotated[str | None, typer.Option(help="Every waiting letter of this aggregate.")]
+Kind = Annotated[str | None, typer.Option(help="Only of this kind, for example report.publication.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LOCAL = "http://127.0.0.1:8000"
 
@@ -122,6 +128,48 @@ def discard_letters(
     body = _selection(ids, aggregate) | {"reason": reason}
     found = _call(url, token, "POST", f"/{service}/v1/dead_letters/discard", json=body)
     out.print(f"{len(found['ids'])} discarded")
+
+
+@due.command("list")
+def list_due(
+    service: Service,
+    state: Annotated[
+        str, typer.Option(help="postponed (they failed) or waiting (their moment comes)")
+    ] = "postponed",
+    kind: Kind = None,
+    as_json: AsJson = False,
+    url: Url = LOCAL,
+    token: Token = "",
+) -> None:
+    """What failed when it was due, why, and when it is tried again."""
+    query = {"state": state, "limit": 1000} | ({"kind": kind} if kind else {})
+    found = _call(url, token, "GET", f"/{service}/v1/due", params=query)
+    if as_json:
+        out.print_json(json.dumps(found))
+        return
+    for row in found["items"]:
+        out.print(f"{row['id']}  {row['kind']} of {row['subject_type']} {row['subject_id']}", soft_wrap=True)
+        out.print(
+            f"    due {row['due_at']}, tried {row['attempts']} times, again {row['wakes_at']}", soft_wrap=True
+        )
+        out.print(f"    {row['last_error'] or 'waits for its moment'}", soft_wrap=True, markup=False)
+    out.print(f"{len(found['items'])} {state}" + (", and more" if found["next_cursor"] else ""))
+
+
+@due.command("retry")
+def retry_due(
+    service: Service,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of postponed ones.")] = None,
+    kind: Kind = None,
+    url: Url = LOCAL,
+    token: Token = "",
+) -> None:
+    """Try postponed ones at once, after their cause was corrected."""
+    if not ids and not kind:
+        raise typer.BadParameter("name ids, or --kind")
+    body = {"ids": ids or []} | ({"kind": kind} if kind else {})
+    found = _call(url, token, "POST", f"/{service}/v1/due/retry", json=body)
+    out.print(f"{len(found['ids'])} are tried now")
 
 
 @bus.command("rewind")

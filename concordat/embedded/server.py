@@ -27,19 +27,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from concordat.embedded.issuer import ISSUER, DevelopmentIssuer
 from concordat.embedded.postgres import EmbeddedPostgres
-from services.changes import app as changes
-from services.changes.settings import Settings as ChangesSettings
-from services.charter import app as charter
-from services.charter.settings import Settings as CharterSettings
-from services.notifier import app as notifier
-from services.notifier.settings import Settings as NotifierSettings
-from services.registry import SERVICES, refuse_old_schema, upgrade
-from services.sla import app as sla
-from services.sla.settings import Settings as SlaSettings
+from services.registry import SERVICES, create_app, refuse_old_schema, settings_of, upgrade
 from shared.data import migrations
 from shared.messaging.connection import connect
 from shared.messaging.pglog.bus import PgLogBus
 from shared.runtime.clock import Clock, system_clock
+from shared.runtime.settings import KernelSettings
 from shared.web import problems as errors
 
 DATABASE = "concordat"
@@ -62,9 +55,9 @@ class Platform:
         """The database as one of our roles."""
         return _as_role(self.admin_url, role, self.passwords[role])
 
-    def settings(self, service: str) -> dict[str, Any]:
-        """What the settings of every service have in common here."""
-        return {
+    def settings(self, service: str) -> KernelSettings:
+        """The settings of a service here."""
+        common: dict[str, Any] = {
             "environment": "embedded",
             "database_url": SecretStr(self.url(migrations.runtime_role(service))),
             "migration_url": SecretStr(self.url(migrations.owner_role(service))),
@@ -75,23 +68,22 @@ class Platform:
             "public_url": self.public_url,
             "log_level": os.environ.get("CONCORDAT_LOG_LEVEL", "warning"),
         }
+        return settings_of(service)(**common | self._own_settings().get(service, {}))
+
+    def _own_settings(self) -> dict[str, dict[str, Any]]:
+        """What one service needs beyond that: the notifier delivers to this machine."""
+        return {
+            "notifier": {
+                "secret_key": SecretStr(self.notifier_key),
+                "allowed_networks": LOOPBACK,
+                "allowed_ports": ("443", "1024-65535"),
+            }
+        }
 
     def services(self, clock: Clock = system_clock) -> dict[str, FastAPI]:
         """The four applications, by prefix, on one bus."""
         bus = PgLogBus(self.url(migrations.BUS_ROLE))
-        deliver_here = {
-            "secret_key": SecretStr(self.notifier_key),
-            "allowed_networks": LOOPBACK,
-            "allowed_ports": ("443", "1024-65535"),
-        }
-        return {
-            "charter": charter.create_app(CharterSettings(**self.settings("charter")), bus, clock),
-            "sla": sla.create_app(SlaSettings(**self.settings("sla")), bus, clock),
-            "changes": changes.create_app(ChangesSettings(**self.settings("changes")), bus, clock),
-            "notifier": notifier.create_app(
-                NotifierSettings(**self.settings("notifier") | deliver_here), bus, clock
-            ),
-        }
+        return {service: create_app(service, self.settings(service), bus, clock) for service in SERVICES}
 
 
 class Dispatcher:

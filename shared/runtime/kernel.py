@@ -27,6 +27,7 @@ from shared.messaging.pglog.bus import PgLogBus
 from shared.messaging.relay import Relay
 from shared.runtime import telemetry
 from shared.runtime.clock import Clock
+from shared.runtime.due import DueRunner, Kind
 from shared.runtime.settings import KernelSettings
 from shared.runtime.timers import Timer, TimerRunner
 from shared.web import idempotency
@@ -74,6 +75,7 @@ class Kernel:
     bus: Bus
     relay: Relay
     consumer: ConsumerRunner | None
+    due: DueRunner
     timers: TimerRunner
     workers: list[Worker] = field(default_factory=list)
     stopping: bool = False
@@ -136,6 +138,7 @@ def new_kernel(
     info: ServiceInfo,
     settings: KernelSettings,
     handlers: Mapping[type[Event], Handler],
+    due: Sequence[Kind[Any]],
     timers: Sequence[Timer],
     bus: Bus | None,
     clock: Clock,
@@ -148,7 +151,9 @@ def new_kernel(
     sealer = Sealer(info.name, settings.audit_keys(info.name))
     consumer = _consumer(info.name, bus, database, handlers, clock)
     measured = Timer("backlog", EVERY, Backlog(info.name, consumer).measure)
-    own = (kept, measured, *sealer.timers, *_bus_timers(bus))
+    runner = DueRunner(info.name, database, due, clock)
+    overdue = Timer("due_backlog", EVERY, runner.measure)
+    own = (kept, measured, overdue, *sealer.timers, *_bus_timers(bus))
     telemetry.POOL_SIZE.labels(info.name).set(settings.pool_size)
     telemetry.POOL_IN_USE.labels(info.name).set_function(lambda: database.connections_in_use)
     return Kernel(
@@ -160,7 +165,8 @@ def new_kernel(
         bus=bus,
         relay=Relay(url, bus, service=info.name, schema=info.name, wakeup=database.wake_ups[outbox.WAKE_UP]),
         consumer=consumer,
-        timers=TimerRunner(info.name, database, (*timers, *own), clock),
+        due=runner,
+        timers=TimerRunner(info.name, database, (*timers, *own), clock, runner),
     )
 
 

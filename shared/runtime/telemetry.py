@@ -50,6 +50,19 @@ TIMER_INTERVAL = Gauge(
     "concordat_timer_interval_seconds", "Pause between two runs of a timer", ("service", "timer")
 )
 
+DUE_HANDLED = Counter("concordat_due_total", "Deadlines and reminders handled", ("service", "kind"))
+DUE_FAILURES = Counter(
+    "concordat_due_failures_total",
+    "Deadlines and reminders that failed and were postponed",
+    ("service", "kind"),
+)
+DUE_POSTPONED = Gauge(
+    "concordat_due_postponed", "Deadlines and reminders that wait because they failed", ("service",)
+)
+DUE_LATE = Gauge(
+    "concordat_due_late_seconds", "How long the oldest one that is due has waited to be handled", ("service",)
+)
+
 EXPORTER: Final = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 NEEDED: Final = ("opentelemetry.sdk.trace", EXPORTER)
 _INCOMING: Final = (b"traceparent", b"tracestate")

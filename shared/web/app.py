@@ -16,6 +16,7 @@ from shared.messaging.connection import connect
 from shared.pure.refusal import NotYet, Refusal
 from shared.runtime import failpoints, log, telemetry
 from shared.runtime.clock import Clock
+from shared.runtime.due import Kind
 from shared.runtime.kernel import Handler, Kernel, ServiceInfo, Worker, new_kernel
 from shared.runtime.settings import KernelSettings
 from shared.runtime.timers import Timer
@@ -86,6 +87,7 @@ def new_app(
     timers: Sequence[Timer],
     bus: Bus | None,
     clock: Clock,
+    due: Sequence[Kind[Any]] = (),
     workers: Callable[[Kernel], Sequence[Worker]] = lambda kernel: (),
 ) -> FastAPI:
     """The FastAPI application of one service. Background work starts with its lifespan."""
@@ -93,7 +95,7 @@ def new_app(
     log.configure(settings.log_level, process.removeprefix("concordat-"))
     if settings.tracing:
         telemetry.export_traces(process)
-    kernel = new_kernel(info, settings, handlers, timers, bus, clock)
+    kernel = new_kernel(info, settings, handlers, due, timers, bus, clock)
     kernel.workers.extend(workers(kernel))
     app = FastAPI(
         title=info.title,

@@ -1,6 +1,6 @@
-"""Routes for the operator of a service: what was set aside, and its replay or discard, all audited.
+"""Routes for the operator of a service: messages set aside and deadlines postponed, and what to do with them, audited.
 
-Operators are platform administrators. They see where a message belongs and why it failed, not what
+Operators are platform administrators. They see where a message or a deadline belongs and why it failed, not what
 it says: the parties' data stay theirs.
 """
 
@@ -29,9 +29,10 @@ from shared.messaging.dead_letters import (
 from shared.messaging.inbox import Inbox
 from shared.pure.refusal import Missing, Refused
 from shared.runtime.clock import Now
+from shared.runtime.postponed import list_due, retry_due
 from shared.web.auth import allow
 from shared.web.authz import Action, Principal
-from shared.web.schemas import In, LongText, Out
+from shared.web.schemas import In, LongText, Out, Text
 
 READ = Action("operations.read", roles=frozenset(), sysadmin=True)
 DECIDE = Action("operations.decide", roles=frozenset(), sysadmin=True)
@@ -110,8 +111,53 @@ class DiscardResult(Out):
     ids: list[UUID]
 
 
+class DueOut(Out):
+    """A deadline, a reminder, or what takes effect on its day. Failed ones are tried again at `wakes_at`."""
+
+    id: UUID
+    kind: str
+    subject_type: str
+    subject_id: UUID
+    due_at: datetime
+    wakes_at: datetime
+    attempts: int
+    last_error: str | None
+
+
+class DuePage(Out):
+    """Deadlines in the order they were first set."""
+
+    items: list[DueOut]
+    next_cursor: UUID | None
+
+
+class RetryRequest(In):
+    """Which postponed ones: some by id, or all of one kind."""
+
+    ids: Annotated[list[UUID], Field(max_length=MOST)] = Field(default_factory=list)
+    kind: Text | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.ids and self.kind is None:
+            raise ValueError("name ids or a kind")
+        return self
+
+
+class RetryResult(Out):
+    """Those that were postponed and are tried at once."""
+
+    ids: list[UUID]
+
+
 def operations_router(service: str, router: APIRouter) -> APIRouter:
     """Add the operator's routes of one service to its router."""
+    _add_dead_letters(service, router)
+    _add_due(router)
+    return router
+
+
+def _add_dead_letters(service: str, router: APIRouter) -> None:
     consumer = f"concordat-{service}"
 
     @router.get("/dead_letters")
@@ -154,7 +200,7 @@ def operations_router(service: str, router: APIRouter) -> APIRouter:
             dry_run=form.dry_run,
         )
         if not form.dry_run:
-            await _audit(session, caller, "dead_letter.replay", form, now)
+            await _audit(session, caller, "dead_letter.replay", "dead_letter", form, now)
         return ReplayResult(items=[ReplayedOut.model_validate(result) for result in results])
 
     @router.post("/dead_letters/discard")
@@ -166,14 +212,41 @@ def operations_router(service: str, router: APIRouter) -> APIRouter:
         ids = await discard_dead_letters(
             session, consumer, decision, ids=form.ids, aggregate_id=form.aggregate_id
         )
-        await _audit(session, caller, "dead_letter.discard", form, now)
+        await _audit(session, caller, "dead_letter.discard", "dead_letter", form, now)
         return DiscardResult(ids=ids)
 
-    return router
+
+def _add_due(router: APIRouter) -> None:
+    @router.get("/due")
+    async def list_due_of_service(
+        session: Session,
+        caller: Reader,
+        state: Literal["postponed", "waiting"] = "postponed",
+        kind: Annotated[str | SkipJsonSchema[None], Query()] = None,
+        cursor: Annotated[UUID | SkipJsonSchema[None], Query()] = None,
+        limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
+    ) -> DuePage:
+        """What failed when it was due and waits to be tried again; or what waits for its moment."""
+        await _as_operator(session)
+        rows = await list_due(
+            session, postponed=state == "postponed", kind=kind, after=cursor, limit=limit + 1
+        )
+        shown = [DueOut.model_validate(row) for row in rows[:limit]]
+        return DuePage(items=shown, next_cursor=shown[-1].id if len(rows) > limit else None)
+
+    @router.post("/due/retry")
+    async def retry_due_of_service(
+        form: RetryRequest, session: Session, now: Now, caller: Operator
+    ) -> RetryResult:
+        """Try postponed ones at once, after their cause was corrected."""
+        await _as_operator(session)
+        ids = await retry_due(session, now, ids=form.ids, kind=form.kind)
+        await _audit(session, caller, "due.retry", "due", form, now)
+        return RetryResult(ids=ids)
 
 
 async def _as_operator(session: AsyncSession) -> None:
-    """Dead letters belong to no organization, so only the service itself sees their rows."""
+    """Such rows are nobody's to read but the service's own."""
     await session.execute(text("SELECT set_config('app.scope', 'system', true)"))
 
 
@@ -195,13 +268,13 @@ def _shown(letter: DeadLetter) -> DeadLetterOut:
 
 
 async def _audit(
-    session: AsyncSession, caller: Principal, action: str, form: Selection, now: datetime
+    session: AsyncSession, caller: Principal, action: str, kind: str, form: In, now: datetime
 ) -> None:
     await write_audit(
         session,
         by=caller,
         action=action,
-        object_type="dead_letter",
+        object_type=kind,
         object_id=uuid7(),
         object_version=1,
         scope=Scope(),

@@ -48,6 +48,10 @@ async def to_replay(stage: Stage, of: Parties) -> Made:
     return Made({}, {"ids": [await dead_letter(stage, of)], "dry_run": True})
 
 
+async def to_retry(stage: Stage, of: Parties) -> Made:
+    return Made({}, {"kind": "report.publication"})
+
+
 COLLECTIONS: Mapping[str, Callable[[Stage, Parties], Awaitable[str]]] = {
     "organizations": charter_objects.organization,
     "members": charter_objects.member,
@@ -88,6 +92,7 @@ REQUESTS: Mapping[str, Callable[[Stage, Parties], Awaitable[Made]]] = {
     "export_audit_chain": to_export,
     "replay_dead_letters_of_service": to_replay,
     "discard_dead_letters_of_service": to_discard,
+    "retry_due_of_service": to_retry,
 }
 
 

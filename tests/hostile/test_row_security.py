@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -59,9 +60,14 @@ async def stage(request: pytest.FixtureRequest, stage_of: StageOf) -> Stage:
     made.s.clock.advance(timedelta(minutes=6))
     for _ in range(2):
         await made.s.kernel.timers.run_once()
+    victim = {
+        "charter": UUID(charter_id(made, made.victim)),
+        "customer": made.org(made.victim.customer),
+        "provider": made.org(made.victim.provider),
+    }
     async with made.s.kernel.database.system() as session:
         for statement in (*LEFT_BEHIND, *(ATTEMPT if request.param == "notifier" else ())):
-            await session.execute(text(statement), {"id": uuid7()})
+            await session.execute(text(statement), {"id": uuid7()} | victim)
     return made
 
 
@@ -71,6 +77,8 @@ LEFT_BEHIND: tuple[str, ...] = (
     "INSERT INTO consumed_version VALUES ('c', :id, 1)",
     "INSERT INTO parked_key VALUES ('c', :id, now())",
     "INSERT INTO number_series VALUES (:id, 'XX', 2027, 1)",
+    "INSERT INTO due (id, kind, subject_type, subject_id, charter_id, customer_org_id, provider_org_id, visibility,"
+    " due_at, steps, wakes_at) VALUES (:id, 'k', 't', :id, :charter, :customer, :provider, 'shared', now(), '[]', now())",
 )
 """What consumers and other services leave: not every service has each of these by itself."""
 ATTEMPT = (

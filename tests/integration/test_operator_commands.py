@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from concordat.__main__ import app
+from shared.data.ids import uuid7
 from shared.messaging.bus import Delivered
 from tests.conftest import StartService
 from tests.support.harness import RunningService
@@ -45,6 +47,26 @@ async def test_a_poisonous_message_is_listed_shown_tried_and_discarded(
     assert "1 discarded" in gone.output
     left = await command(sla, "dead-letters", "list", "sla")
     assert "0 letters" in left.output
+
+
+async def test_a_deadline_that_failed_is_listed_and_tried_again(sla: tuple[RunningService, str]) -> None:
+    service, _ = sla
+    async with service.kernel.database.system() as session:
+        await session.execute(
+            text(
+                "INSERT INTO due (id, kind, subject_type, subject_id, customer_org_id, provider_org_id, visibility,"
+                " due_at, steps, wakes_at, attempts, last_error)"
+                " VALUES (:id, 'toy.end', 'toy', :id, :id, :id, 'shared', now(), '[]', now(), 2, 'Refused: why')"
+            ),
+            {"id": uuid7()},
+        )
+    listed = await command(sla, "due", "list", "sla")
+    assert "Refused: why" in listed.output
+    assert "1 postponed" in listed.output
+    assert "0 waiting" in (await command(sla, "due", "list", "sla", "--state", "waiting")).output
+    tried = await command(sla, "due", "retry", "sla", "--kind", "toy.end")
+    assert "1 are tried now" in tried.output
+    assert (await command(sla, "due", "retry", "sla")).exit_code == 2
 
 
 async def test_a_member_of_an_organization_is_told_why_not(sla: tuple[RunningService, str]) -> None:

@@ -105,6 +105,16 @@ CASES: dict[str, tuple[Series, dict[str, str], Series]] = {
             'concordat_timer_interval_seconds{service="sla",timer="reviews"}': "60x40",
         },
     ),
+    "ConcordatDuePostponed": (
+        {'concordat_due_postponed{service="sla",instance="a"}': "1x40"},
+        {"service": "sla"},
+        {'concordat_due_postponed{service="sla",instance="a"}': "0x40"},
+    ),
+    "ConcordatDueLate": (
+        {'concordat_due_late_seconds{service="sla",instance="a"}': "0+60x40"},
+        {"service": "sla"},
+        {'concordat_due_late_seconds{service="sla",instance="a"}': "2x40"},
+    ),
     "ConcordatAuditUnsealed": (
         {'concordat_audit_oldest_unsealed_seconds{service="sla"}': "121x40"},
         {"service": "sla"},

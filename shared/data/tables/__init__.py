@@ -2,6 +2,7 @@
 
 from sqlalchemy import MetaData
 
+from shared.data.tables.due import due_table
 from shared.data.tables.kernel import kernel_tables
 from shared.data.tables.messaging import messaging_tables
 
@@ -19,4 +20,5 @@ def new_metadata() -> MetaData:
     metadata = MetaData(naming_convention=NAMING)
     kernel_tables(metadata)
     messaging_tables(metadata)
+    due_table(metadata)
     return metadata

@@ -143,6 +143,12 @@ POLICIES = (
     ("consumed_version", "consume", f"USING ({SYSTEM})"),
     ("dead_letter", "consume", f"USING ({SYSTEM})"),
     ("parked_key", "consume", f"USING ({SYSTEM})"),
+    (
+        "due",
+        "party",
+        "USING (app_is('system') OR (app_org() = customer_org_id AND visibility <> 'provider')"
+        " OR (app_org() = provider_org_id AND visibility <> 'customer'))",
+    ),
     ("number_series", "numbering", "USING (app_is('system') OR app_org() IS NOT NULL)"),
 )
 
