@@ -1,8 +1,9 @@
 """Alerts: opened, updated and cleared by events; acknowledged and resolved by members."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from prometheus_client import Counter
@@ -19,13 +20,20 @@ from services.notifier.alerts.domain import (
     more_pressing,
 )
 from services.notifier.alerts.models import Alert
-from shared.contracts.base import Scope
+from shared.contracts.base import Event, Scope
 from shared.contracts.notifier import AlertAcknowledged, AlertOpened, AlertResolved
 from shared.data.history import Act, record
 from shared.data.session import load_for_update
 from shared.web.authz import SYSTEM, Actor, Principal
 
 ALERTS = Counter("concordat_alerts_total", "Changes of alerts", ("rule", "change"))
+ACTIONS: Mapping[Change, str] = {
+    Change.opened: "alert.open",
+    Change.updated: "alert.update",
+    Change.reopened: "alert.raise_again",
+    Change.acknowledged: "alert.acknowledge",
+    Change.resolved: "alert.resolve",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +63,8 @@ async def raise_alert(
         return await _update(session, known[0], opened, cause, now)
     alert = _new(org_id, opened, cause, now)
     session.add(alert)
-    act = Act("alert.open", _opened_event(alert))
-    return await _record(session, alert, act, Change.opened, opened.title, now, cause=cause)
+    event = _opened_event(alert)
+    return await _changed(session, alert, Change.opened, event, by=SYSTEM, now=now, cause=cause)
 
 
 def _new(org_id: UUID, opened: Opened, cause: Cause, now: datetime) -> Alert:
@@ -65,17 +73,24 @@ def _new(org_id: UUID, opened: Opened, cause: Cause, now: datetime) -> Alert:
         charter_id=cause.scope.charter_id,
         customer_org_id=cause.scope.customer_org_id,
         provider_org_id=cause.scope.provider_org_id,
-        rule=opened.rule,
-        event_type=cause.event_type,
-        subject_id=cause.subject_id,
         dedup_key=opened.dedup_key,
-        title=opened.title,
         priority=opened.priority,
         state=AlertState.open,
-        roles=[str(role) for role in opened.roles],
         occurrences=1,
-        last_event_at=now,
+        **_facts(opened, cause, now),
     )
+
+
+def _facts(opened: Opened, cause: Cause, now: datetime) -> dict[str, Any]:
+    """What an alert says by its latest event: the columns that are written anew each time."""
+    return {
+        "rule": opened.rule,
+        "event_type": cause.event_type,
+        "subject_id": cause.subject_id,
+        "title": opened.title,
+        "roles": [str(role) for role in opened.roles],
+        "last_event_at": now,
+    }
 
 
 async def _update(
@@ -87,23 +102,24 @@ async def _update(
     if opened.reopens:
         alert.state = LIFE.next(alert.state, AlertAction.raise_again)
         alert.acknowledged_at = alert.acknowledged_by = None
-    alert.priority, alert.title, alert.rule = priority, opened.title, opened.rule
-    alert.event_type, alert.occurrences, alert.last_event_at = cause.event_type, alert.occurrences + 1, now
+    alert.priority, alert.occurrences = priority, alert.occurrences + 1
+    for name, value in _facts(opened, cause, now).items():
+        setattr(alert, name, value)
     change = Change.reopened if reopens else Change.updated
-    act = Act("alert.raise_again", _opened_event(alert)) if needs_a_person_again else Act("alert.update")
-    return await _record(session, alert, act, change, opened.title, now, cause=cause)
+    event = _opened_event(alert) if needs_a_person_again else None
+    return await _changed(session, alert, change, event, by=SYSTEM, now=now, cause=cause)
 
 
 async def clear(
     session: AsyncSession, dedup_keys: Sequence[str], org_ids: Collection[UUID], cause: Cause, now: datetime
 ) -> list[Touched]:
     """Resolve the alerts whose cause went away."""
-    found = await queries.unresolved(session, dedup_keys, org_ids) if dedup_keys else ()
+    unresolved = await queries.unresolved(session, dedup_keys, org_ids) if dedup_keys else ()
     return [
         await _resolve(
             session, alert, SYSTEM, Resolution.cause_cleared, "The cause went away.", now, cause=cause
         )
-        for alert in found
+        for alert in unresolved
     ]
 
 
@@ -115,8 +131,8 @@ async def acknowledge(
     alert.state = LIFE.next(alert.state, AlertAction.acknowledge)
     alert.acknowledged_at, alert.acknowledged_by = now, caller.member_id
     event = AlertAcknowledged(alert_id=alert.id, org_id=alert.org_id, member_id=caller.member_id)
-    act = Act("alert.acknowledge", event)
-    return (await _record(session, alert, act, Change.acknowledged, note, now, by=caller)).alert
+    await _changed(session, alert, Change.acknowledged, event, by=caller, now=now, note=note)
+    return alert
 
 
 async def resolve(
@@ -140,8 +156,7 @@ async def _resolve(
     alert.resolved_at, alert.resolution = now, resolution
     alert.resolved_by = by.member_id if isinstance(by, Principal) else None
     event = AlertResolved(alert_id=alert.id, org_id=alert.org_id, resolution=resolution.value)
-    act = Act("alert.resolve", event)
-    return await _record(session, alert, act, Change.resolved, note, now, by=by, cause=cause)
+    return await _changed(session, alert, Change.resolved, event, by=by, now=now, note=note, cause=cause)
 
 
 def _opened_event(alert: Alert) -> AlertOpened:
@@ -155,24 +170,24 @@ def _opened_event(alert: Alert) -> AlertOpened:
     )
 
 
-async def _record(
+async def _changed(
     session: AsyncSession,
     alert: Alert,
-    act: Act,
     change: Change,
-    note: str,
-    now: datetime,
+    event: Event | None,
     *,
-    by: Actor = SYSTEM,
+    by: Actor,
+    now: datetime,
+    note: str | None = None,
     cause: Cause | None = None,
 ) -> Touched:
-    """Record what happened to the alert, as its history will show it."""
-    shown = {
-        "change": change,
-        "priority": alert.priority,
-        "note": note,
-        "event_id": cause.event_id if cause else None,
+    """Record one change; its detail is a line of the alert's history. Without a `note` the title tells."""
+    detail = {
+        "change": change.value,
+        "priority": alert.priority.value,
+        "note": alert.title if note is None else note,
+        "event_id": str(cause.event_id) if cause and cause.event_id else None,
     }
-    await record(session, alert, replace(act, detail=shown), by=by, now=now)
+    await record(session, alert, Act(ACTIONS[change], event, detail), by=by, now=now)
     ALERTS.labels(alert.rule, change.value).inc()
     return Touched(alert=alert, change=change)

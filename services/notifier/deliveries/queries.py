@@ -12,7 +12,7 @@ from services.notifier.deliveries.domain import DeliveryState, Verdict
 from services.notifier.deliveries.models import Delivery, DeliveryAttempt
 from services.notifier.endpoints.domain import Window
 from services.notifier.endpoints.models import Endpoint
-from shared.web.problems import NotFound
+from shared.pure.refusal import Missing
 
 
 async def listening_endpoints(session: AsyncSession, org_id: UUID) -> Sequence[Endpoint]:
@@ -58,7 +58,7 @@ async def delivery_with_attempts(session: AsyncSession, delivery_id: UUID) -> De
     )
     delivery = found.one_or_none()
     if delivery is None:
-        raise NotFound("delivery")
+        raise Missing("delivery")
     return delivery
 
 

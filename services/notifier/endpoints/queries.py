@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.notifier.endpoints.domain import Purpose
 from services.notifier.endpoints.models import Endpoint, EndpointSecret
 from shared.data.session import load, load_for_update
-from shared.web.problems import NotFound
+from shared.pure.refusal import Missing
 
 
 def endpoints() -> Select[Endpoint]:
@@ -27,7 +27,7 @@ async def find_for_update(session: AsyncSession, endpoint_id: UUID, expected: in
 
 def _present(endpoint: Endpoint) -> Endpoint:
     if endpoint.deleted_at is not None:
-        raise NotFound("endpoint")
+        raise Missing("endpoint")
     return endpoint
 
 

@@ -3,13 +3,20 @@
 from typing import Annotated
 
 from services.notifier.alerts.domain import Change
-from services.notifier.alerts.queries import alert_with_history
+from services.notifier.alerts.models import Alert
 from services.notifier.alerts.service import Touched
 from services.notifier.channels.webhook import policy, schemas
-from services.notifier.channels.webhook.domain.templates import CONTENT_TYPES, TOLD, Template, Ticket, body
-from services.notifier.channels.webhook.service.bodies import require_options, sample_ticket, ticket_of
+from services.notifier.channels.webhook.domain.templates import (
+    CONTENT_TYPES,
+    TOLD,
+    Template,
+    Ticket,
+    body,
+    check_options,
+)
+from services.notifier.channels.webhook.service.bodies import sample_ticket, ticket_of
 from services.notifier.tools import DeliveryTools
-from shared.data.session import Session
+from shared.data.session import Session, load
 from shared.runtime.clock import Now
 from shared.web.app import new_router
 from shared.web.auth import allow
@@ -41,10 +48,10 @@ async def render_template(
 ) -> schemas.Rendered:
     """Show what would be sent, for a sample or for one of the caller's alerts. Nothing is sent."""
     options = form.template_options.as_domain()
-    require_options(template, options)
+    check_options(template, options)
     ticket: Ticket = sample_ticket(now, tools.settings.public_url)
     if form.alert_id is not None:
-        alert = await alert_with_history(session, form.alert_id)
+        alert = await load(session, Alert, form.alert_id)
         touched = Touched(alert=alert, change=Change.opened)
         ticket = ticket_of(touched, dict(ticket.event), tools.settings.public_url)
     return schemas.Rendered(content_type=CONTENT_TYPES[template], body=dict(body(template, ticket, options)))

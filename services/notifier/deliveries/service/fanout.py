@@ -28,7 +28,7 @@ from shared.data.session import wake_after_commit
 from shared.runtime.telemetry import current_traceparent
 
 WAKE_UP = "delivery"
-"""The delivery worker's wake-up, given after the commit of a transaction that wrote deliveries."""
+"""What a session that wrote deliveries wakes when it commits: the worker has something to send."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,8 @@ from shared.contracts.base import rfc3339
 from shared.data.history import Act, record
 from shared.data.ids import uuid7
 from shared.data.session import load_for_update, wake_after_commit
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Missing, Refused
 from shared.web.authz import Principal
-from shared.web.problems import NotFound
 
 UNDELIVERED = (DeliveryState.exhausted, DeliveryState.cancelled)
 
@@ -30,11 +29,11 @@ async def replay(
     """Send it again with the same webhook-id, starting its schedule anew."""
     delivery = await load_for_update(session, Delivery, delivery_id, expected)
     if delivery.state is DeliveryState.in_flight:
-        raise Refusal("delivery_in_flight", "It is being sent right now. Look again in a moment.")
+        raise Refused("delivery_in_flight", "It is being sent right now. Look again in a moment.")
     try:
         await endpoints.find(session, delivery.endpoint_id)
-    except NotFound:
-        raise Refusal("endpoint_deleted", "Its endpoint no longer exists.") from None
+    except Missing:
+        raise Refused("endpoint_deleted", "Its endpoint no longer exists.") from None
     delivery.state, delivery.next_attempt_at, delivery.done_at = DeliveryState.pending, now, None
     delivery.round_start = delivery.attempt
     await record(session, delivery, Act("delivery.replay"), by=caller, now=now)

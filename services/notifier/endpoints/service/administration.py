@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.notifier.alerts import service as alerts
 from services.notifier.channels.webhook.domain.addresses import EgressPolicy
-from services.notifier.channels.webhook.service.bodies import options_of, require_options, stored_options
+from services.notifier.channels.webhook.domain.templates import check_options
+from services.notifier.channels.webhook.service.bodies import options_of, stored_options
 from services.notifier.channels.webhook.service.urls import endpoint_url
 from services.notifier.deliveries.service.owner import cancel_waiting
 from services.notifier.endpoints.domain import Circuit, DisableReason, Health
@@ -21,11 +22,9 @@ from services.notifier.endpoints.service.vault import Vault
 from services.notifier.rules.domain import DISABLED, rendered
 from shared.contracts.notifier import EndpointDisabled
 from shared.data.history import Act, record
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refused
 from shared.web.authz import Principal
-from shared.web.problems import Invalid
 
-KIND = EndpointDisabled.AGGREGATE
 NO_OVERLAP = timedelta(0)
 
 
@@ -53,9 +52,13 @@ async def create(
     await session.flush()
     secret = await secrets.rotate_signing_secret(session, vault, endpoint, NO_OVERLAP, now)
     await secrets.set_authorization(session, vault, endpoint, authorization, now)
-    # The host alone: operators read this trail too, and the rest of an address is often a secret.
-    await _mark(session, caller, "endpoint.create", endpoint, now, host=urlsplit(endpoint.url).hostname)
+    await record(session, endpoint, Act("endpoint.create", detail=_host(endpoint)), by=caller, now=now)
     return endpoint, secret
+
+
+def _host(endpoint: Endpoint) -> dict[str, object]:
+    """The host alone: operators read the trail too, and the rest of an address is often a secret."""
+    return {"host": urlsplit(endpoint.url).hostname}
 
 
 def _blank_health() -> dict[str, object]:
@@ -68,16 +71,11 @@ def _blank_health() -> dict[str, object]:
 
 
 def _checked(values: Mapping[str, Any], policy: EgressPolicy) -> dict[str, Any]:
-    """The values as they are stored: one form of URL, options that fit the template. 422 otherwise."""
-    require_options(values["template"], values["template_options"])
-    try:
-        url = endpoint_url(values["url"], policy)
-    except Refusal as refused:
-        # Bad input, not a rule that says no.
-        raise Invalid(refused.code, refused.message, refused.pointer) from None
+    """The values as they are stored: one form of URL, options that fit the template; else `Invalid`."""
+    check_options(values["template"], values["template_options"])
     return {
         **values,
-        "url": url,
+        "url": endpoint_url(values["url"], policy),
         "event_types": list(values["event_types"]),
         "template_options": stored_options(values["template_options"]),
     }
@@ -100,7 +98,8 @@ async def change(
         setattr(endpoint, name, value)
     if moved:
         endpoint.health, endpoint.tested_at, endpoint.warned_at = Health(), None, None
-    await _mark(session, caller, "endpoint.change", endpoint, now, changed=sorted(changes))
+    detail = {"changed": sorted(changes)} | (_host(endpoint) if moved else {})
+    await record(session, endpoint, Act("endpoint.change", detail=detail), by=caller, now=now)
     return endpoint
 
 
@@ -125,7 +124,7 @@ async def remove(
     endpoint.has_authorization, endpoint.secret_last4 = False, ""
     await secrets.destroy(session, endpoint_id)
     await cancel_waiting(session, endpoint_id, now)
-    await _mark(session, caller, "endpoint.delete", endpoint, now)
+    await record(session, endpoint, Act("endpoint.delete"), by=caller, now=now)
 
 
 async def rotate_secret(
@@ -140,7 +139,8 @@ async def rotate_secret(
     """A new signing secret; for `overlap` every message is signed with the old ones too."""
     endpoint = await find_for_update(session, endpoint_id, expected)
     secret = await secrets.rotate_signing_secret(session, vault, endpoint, overlap, now)
-    await _mark(session, caller, "endpoint.rotate_secret", endpoint, now, overlap=str(overlap))
+    act = Act("endpoint.rotate_secret", detail={"overlap": str(overlap)})
+    await record(session, endpoint, act, by=caller, now=now)
     return endpoint, secret
 
 
@@ -156,7 +156,8 @@ async def replace_authorization(
     """Set or remove the credentials its receiver asks for."""
     endpoint = await find_for_update(session, endpoint_id, expected)
     await secrets.set_authorization(session, vault, endpoint, value, now)
-    await _mark(session, caller, "endpoint.set_authorization", endpoint, now, set=value is not None)
+    act = Act("endpoint.set_authorization", detail={"set": value is not None})
+    await record(session, endpoint, act, by=caller, now=now)
     return endpoint
 
 
@@ -166,12 +167,12 @@ async def enable(
     """Switch an endpoint on again; refused until a test delivery succeeded after it was switched off."""
     endpoint = await find_for_update(session, endpoint_id, expected)
     if endpoint.enabled:
-        raise Refusal("already_enabled", "The endpoint is switched on.")
+        raise Refused("already_enabled", "The endpoint is switched on.")
     if endpoint.tested_at is None or (endpoint.disabled_at and endpoint.tested_at < endpoint.disabled_at):
-        raise Refusal("test_required", "Send a test delivery first and wait until it succeeds.")
+        raise Refused("test_required", "Send a test delivery first and wait until it succeeds.")
     endpoint.enabled, endpoint.disabled_at, endpoint.disabled_reason = True, None, None
     endpoint.health, endpoint.warned_at = Health(), None
-    await _mark(session, caller, "endpoint.enable", endpoint, now)
+    await record(session, endpoint, Act("endpoint.enable"), by=caller, now=now)
     key = rendered(DISABLED.dedup_key, {"endpoint_id": endpoint.id})
     cause = alerts.Cause(event_type=EndpointDisabled.TYPE, subject_id=endpoint.id)
     await alerts.clear(session, [key], [endpoint.org_id], cause, now)
@@ -184,7 +185,7 @@ async def disable(
     """Switch an endpoint off. What waits stays waiting; new alerts are not queued for it."""
     endpoint = await find_for_update(session, endpoint_id, expected)
     if not endpoint.enabled:
-        raise Refusal("already_disabled", "The endpoint is switched off.")
+        raise Refused("already_disabled", "The endpoint is switched off.")
     endpoint.enabled, endpoint.disabled_at = False, now
     endpoint.disabled_reason = DisableReason.by_member
     event = EndpointDisabled(
@@ -192,9 +193,3 @@ async def disable(
     )
     await record(session, endpoint, Act("endpoint.disable", event), by=caller, now=now)
     return endpoint
-
-
-async def _mark(
-    session: AsyncSession, caller: Principal, action: str, endpoint: Endpoint, now: datetime, **detail: object
-) -> None:
-    await record(session, endpoint, Act(action, detail=detail), by=caller, now=now)

@@ -69,10 +69,10 @@ async def judge(
     if reason is not None:
         await _switch_off(session, endpoint, reason, now)
     elif verdict is Verdict.blocked:
-        await _tell_owner(session, "endpoint_blocked", BLOCKED, endpoint, now, reason=error)
+        await _alert_owner(session, "endpoint_blocked", BLOCKED, endpoint, now, reason=error)
     elif endpoint.warned_at is None and owner_must_know(endpoint.health, now):
         endpoint.warned_at = now
-        await _tell_owner(session, "endpoint_failing", FAILING, endpoint, now)
+        await _alert_owner(session, "endpoint_failing", FAILING, endpoint, now)
 
 
 async def _switch_off(
@@ -82,10 +82,10 @@ async def _switch_off(
     SWITCHED_OFF.labels(reason.value).inc()
     event = EndpointDisabled(endpoint_id=endpoint.id, org_id=endpoint.org_id, reason=reason.value)
     await record(session, endpoint, Act("endpoint.disable", event), by=SYSTEM, now=now)
-    await _tell_owner(session, "endpoint_disabled", DISABLED, endpoint, now, reason=reason.value)
+    await _alert_owner(session, "endpoint_disabled", DISABLED, endpoint, now, reason=reason.value)
 
 
-async def _tell_owner(
+async def _alert_owner(
     session: AsyncSession, rule: str, opening: Opening, endpoint: Endpoint, now: datetime, reason: str = ""
 ) -> None:
     """Open an alert in the owner's own list: the endpoint itself is the channel that fails."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from shared.contracts.changes import ChangeClockWarned, ChangeWithdrawn
 from shared.contracts.governance import Severity
@@ -117,6 +118,17 @@ async def test_a_reminder_updates_an_alert_without_calling_again(s: RunningServi
     await review_overdue(s, agreement_id, version=3)
     (late,) = await alerts_of(s, TEAM)
     assert (late["state"], late["priority"], late["rule"]) == ("open", "high", "agreement_review_overdue")
+
+
+async def test_an_updated_alert_is_for_whom_the_rule_names_now(s: RunningService) -> None:
+    agreement_id = uuid7()
+    await review_due(s, agreement_id, days_left=60, version=1)
+    async with s.kernel.database.system() as session:  # as an earlier rule had it
+        await session.execute(text("UPDATE alert SET roles = '{isso}', subject_id = gen_random_uuid()"))
+    await review_due(s, agreement_id, days_left=30, version=2)
+    (alert,) = await alerts_of(s, TEAM)
+    assert alert["roles"] == ["business_owner", "om_team"]
+    assert alert["subject_id"] == str(agreement_id)
 
 
 async def test_an_agreement_review_concerns_the_customer_alone(s: RunningService) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -11,6 +12,7 @@ from sqlalchemy import text
 from services.notifier.endpoints.service.vault import new_vault_key
 from services.notifier.settings import Settings
 from shared.contracts.notifier import EndpointDisabled
+from shared.data.history import timeline
 from shared.data.ids import uuid7
 from tests.conftest import StartService
 from tests.support.alerting import (
@@ -153,6 +155,19 @@ async def test_a_change_touches_only_what_it_names(s: RunningService) -> None:
     assert again["template_options"]["project_key"] == "OPS"
     assert problem(await patch(s, created, name="Late"), 412) == "version_changed"
     assert problem(await patch(s, again, url="https://10.0.0.1/"), 422) == "address_not_public"
+
+
+async def test_the_trail_names_the_host_an_endpoint_was_moved_to(s: RunningService) -> None:
+    created = await registered(s, URL)
+    renamed = ok(await patch(s, created, name="Renamed"))
+    ok(await patch(s, renamed, url="https://elsewhere.example.gov/secret-path"))
+    async with s.kernel.database.system() as session:
+        lines = await timeline(session, UUID(created["id"]))
+    assert [(line.action, dict(line.detail)) for line in lines] == [
+        ("endpoint.create", {"host": "tickets.example.gov"}),
+        ("endpoint.change", {"changed": ["name"]}),
+        ("endpoint.change", {"changed": ["url"], "host": "elsewhere.example.gov"}),
+    ]
 
 
 async def test_a_deleted_endpoint_is_gone_and_its_secrets_with_it(s: RunningService) -> None:

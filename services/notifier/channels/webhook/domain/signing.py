@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime
 
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Refused
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - a prefix, no secret
 SECRET_BYTES = 32
@@ -28,7 +28,7 @@ def secret_key(secret: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if not secret.startswith(SECRET_PREFIX) or not SHORTEST_SECRET <= len(key) <= LONGEST_SECRET:
-        raise Refusal("bad_signing_secret", "A signing secret is whsec_ and base64 of 24 to 64 bytes.")
+        raise Refused("bad_signing_secret", "A signing secret is whsec_ and base64 of 24 to 64 bytes.")
     return key
 
 
@@ -47,7 +47,7 @@ def signed_headers(
     The timestamp is this attempt's; the id is the delivery's and must hold no dot.
     """
     if "." in message_id:
-        raise Refusal("bad_message_id", "A message id holds no dot.")
+        raise Refused("bad_message_id", "A message id holds no dot.")
     timestamp = int(now.timestamp())
     signatures = (signature(secret, message_id, timestamp, body) for secret in secrets_newest_first)
     return {

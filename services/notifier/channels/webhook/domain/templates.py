@@ -7,7 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from services.notifier.alerts.domain import AlertState, Change, Priority
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Invalid
 
 Json = Mapping[str, object]
 PRODUCT = "Concordat"
@@ -79,13 +79,13 @@ SERVICENOW_RESOLVED = {"state": "6", "close_code": "Resolved by caller"}
 
 
 def check_options(template: Template, options: TemplateOptions) -> None:
-    """Refuse options that cannot make a body."""
+    """`Invalid` unless the options make a body."""
     if template is Template.jira_issue and not options.project_key:
-        raise Refusal(
+        raise Invalid(
             "project_key_required", "A Jira issue needs a project key.", "/template_options/project_key"
         )
     if any(" " in label for label in options.labels):
-        raise Refusal("bad_label", "A Jira label holds no space.", "/template_options/labels")
+        raise Invalid("bad_label", "A Jira label holds no space.", "/template_options/labels")
 
 
 def passes_on(template: Template, change: Change, *, told_before: bool) -> bool:

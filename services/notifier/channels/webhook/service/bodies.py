@@ -9,14 +9,10 @@ from services.notifier.alerts.domain import AlertState, Change, Priority
 from services.notifier.alerts.models import Alert
 from services.notifier.alerts.service import Touched
 from services.notifier.channels.webhook.domain.templates import (
-    Template,
     TemplateOptions,
     Ticket,
-    check_options,
 )
 from shared.contracts.base import TYPE_PREFIX
-from shared.pure.refusal import Refusal
-from shared.web.problems import Invalid
 
 TEST_EVENT = TYPE_PREFIX + "notifier.test.v1"
 
@@ -54,14 +50,6 @@ def sample_ticket(now: datetime, public_url: str) -> Ticket:
         event=content,
         link=public_url,
     )
-
-
-def require_options(template: Template, options: TemplateOptions) -> None:
-    """422 unless the options make a body."""
-    try:
-        check_options(template, options)
-    except Refusal as refused:
-        raise Invalid(refused.code, refused.message, refused.pointer) from None
 
 
 def stored_options(options: TemplateOptions) -> dict[str, Any]:

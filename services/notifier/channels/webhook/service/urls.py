@@ -12,7 +12,7 @@ from services.notifier.channels.webhook.domain.addresses import (
     parsed,
     vet,
 )
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Invalid
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
 POINTER = "/url"
@@ -22,7 +22,7 @@ _NUMERIC_LABEL = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
 
 
 def endpoint_url(text: str, policy: EgressPolicy) -> str:
-    """The canonical form of `text`, or a `Refusal` that says what is wrong with it.
+    """The canonical form of `text`, or `Invalid`, which says what is wrong with it.
 
     Names are not resolved here: what they resolve to is judged at every connection.
     """
@@ -101,5 +101,5 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _refused(code: str, message: str) -> Refusal:
-    return Refusal(code, message, POINTER)
+def _refused(code: str, message: str) -> Invalid:
+    return Invalid(code, message, POINTER)
