@@ -130,10 +130,20 @@ _UPSERT_ORGANIZATION = text(
     WHERE organization.version < excluded.version
     """
 )
+# A person's memberships are aggregates of their own, so the end of the old one may be heard after the new one began.
+# The newest one counts (ids are UUIDv7), in whichever order their events arrive.
+_END_EARLIER = text(
+    """
+    UPDATE member SET active = false, updated_at = :now
+     WHERE issuer = :issuer AND subject = :subject AND active AND id < :id AND :active
+    """
+)
 _UPSERT_MEMBER = text(
     """
     INSERT INTO member (id, version, org_id, issuer, subject, display_name, roles, active, created_at, updated_at)
-    VALUES (:id, :version, :org, :issuer, :subject, :name, :roles, :active, :now, :now)
+    SELECT :id, :version, :org, :issuer, :subject, :name, :roles,
+           :active AND NOT EXISTS (SELECT FROM member WHERE issuer = :issuer AND subject = :subject AND id > :id),
+           :now, :now
     ON CONFLICT (id) DO UPDATE SET version = excluded.version, display_name = excluded.display_name,
       roles = excluded.roles, active = excluded.active, updated_at = excluded.updated_at
     WHERE member.version < excluded.version
@@ -168,20 +178,19 @@ async def keep_organization(
 
 
 async def keep_member(session: AsyncSession, event: MemberChanged, version: int, now: datetime) -> None:
-    await session.execute(
-        _UPSERT_MEMBER,
-        {
-            "id": event.member_id,
-            "version": version,
-            "org": event.org_id,
-            "issuer": event.issuer,
-            "subject": event.subject,
-            "name": event.display_name,
-            "roles": [str(role) for role in event.roles],
-            "active": event.active,
-            "now": now,
-        },
-    )
+    values = {
+        "id": event.member_id,
+        "version": version,
+        "org": event.org_id,
+        "issuer": event.issuer,
+        "subject": event.subject,
+        "name": event.display_name,
+        "roles": [str(role) for role in event.roles],
+        "active": event.active,
+        "now": now,
+    }
+    await session.execute(_END_EARLIER, values)
+    await session.execute(_UPSERT_MEMBER, values)
 
 
 async def keep_parties(session: AsyncSession, named: CharterDrafted | CharterActivated) -> None:

@@ -22,7 +22,7 @@ from shared.web.authz import Principal
 async def add_member(
     session: AsyncSession, caller: Principal, org_id: UUID, form: MemberCreate, now: datetime
 ) -> Member:
-    """Give a person a place in an organization. A person has one place at most, anywhere."""
+    """Give a person a place in an organization: one at a time, anywhere. Who left may come back, to any of them."""
     organization = await load(session, Organization, org_id)
     _require_own(caller, organization.id)
     row = await _claim_identity(session, organization.id, form, now)
@@ -31,7 +31,7 @@ async def add_member(
 
 
 async def _claim_identity(session: AsyncSession, org_id: UUID, form: MemberCreate, now: datetime) -> Member:
-    """Insert the member; 409 when the person has a place already, in whichever organization."""
+    """Insert the member; refused while the person has a place, in whichever organization."""
     member_id = uuid7()
     claimed = await session.execute(
         insert(Member)

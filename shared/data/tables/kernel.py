@@ -59,7 +59,8 @@ def kernel_tables(metadata: MetaData) -> None:
         Column("active", Boolean, nullable=False),
         _instant("created_at"),
         _instant("updated_at"),
-        UniqueConstraint("issuer", "subject"),
+        # Who has left may come back, to any organization; nobody is in two at a time.
+        Index("uq_member_identity", "issuer", "subject", unique=True, postgresql_where=text("active")),
         Index("ix_member_org_id", "org_id"),
     )
     Table(

@@ -1,11 +1,13 @@
 """The people of an organization: who keeps them, who sees them, and that nobody acts for two."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from concordat.embedded.issuer import ISSUER
 from shared.contracts.charter import MemberChanged
 from shared.contracts.governance import Role
 from tests.api.charter.charter_flow import content, drafted, put_content
@@ -95,6 +97,46 @@ async def test_a_removed_member_is_no_caller_any_more(s: RunningService) -> None
     assert removed.json()["active"] is False
     assert again.json()["code"] == "member_removed"
     assert (await s.get("other.secretariat", "/charter/v1/me")).status_code == 403
+
+
+async def removed(s: RunningService, side: str, form: dict[str, Any]) -> dict[str, Any]:
+    """A person who was a member and left."""
+    member = (await s.post(f"{side}.org_admin", members(s, side), form)).json()
+    answer = await s.post(
+        f"{side}.org_admin", f"/charter/v1/members/{member['id']}/remove", version=member["version"]
+    )
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+@pytest.mark.parametrize("side", ["customer", "provider"])
+async def test_who_has_left_can_come_back_to_any_organization(s: RunningService, side: str) -> None:
+    form = person(issuer=ISSUER)
+    former = await removed(s, "customer", form)
+
+    again = await s.post(f"{side}.org_admin", members(s, side), form | {"roles": ["isso"]})
+
+    assert again.status_code == 201, again.text
+    assert again.json()["id"] != former["id"]
+    me = (await s.get(form["subject"], "/charter/v1/me")).json()
+    assert (me["member_id"], me["organization"]["id"]) == (again.json()["id"], str(s.world.orgs[side]))
+    assert me["roles"] == ["isso"]
+    old = (await s.get("customer.om_team", f"/charter/v1/members/{former['id']}")).json()
+    assert (old["active"], old["version"]) == (False, former["version"])
+
+
+async def test_a_person_wanted_by_two_organizations_at_once_gets_one_place(s: RunningService) -> None:
+    form = person()
+    await removed(s, "customer", form)
+
+    answers = await asyncio.gather(
+        *(
+            s.post(f"{side}.org_admin", members(s, side), form)
+            for side in ("customer", "provider", "customer")
+        )
+    )
+
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409]
 
 
 async def test_a_foreign_member_looks_like_a_missing_one(s: RunningService) -> None:
