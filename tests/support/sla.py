@@ -42,6 +42,7 @@ def sla_form(agreement_id: str, **changes: Any) -> dict[str, Any]:
         "service": "payroll",
         "effective_date": "2026-10-01",
         "end_date": "2029-09-30",
+        "remediation_policy": "A corrective action plan within ten business days of a published miss.",
         "metrics": [metric_form()],
     } | changes
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from shared.pure.refusal import Refused
 
-_GTC_NUMBER = re.compile(r"A\d{4}-\d{3}-\d{3}-\d{6}", re.ASCII)
+_GTC_NUMBER = re.compile(r"A\d{2}(0[1-9]|1[0-2])-\d{3}-\d{3}-\d{6}", re.ASCII)
 
 
 class AgreementKind(StrEnum):
@@ -23,7 +23,7 @@ def check_agreement(
 ) -> None:
     """Refuse dates in the wrong order, a wrong or missing GT&C number, and funds in a memorandum.
 
-    The number reads `AYYMM-REQ-SRV-NNNNNN`: requesting and servicing agency, then six digits.
+    The number reads `AYYMM-REQ-SRV-NNNNNN`: year and month, requesting and servicing agency, then six digits.
     """
     if end <= start:
         raise Refused("ends_before_start", "An agreement ends after it starts.", "/end_date")

@@ -27,7 +27,9 @@ class SlaCreate(In):
     service: Text
     effective_date: Day
     end_date: Day
-    remediation_policy: LongText = ""
+    remediation_policy: Annotated[
+        LongText, Field(min_length=1, description="what follows when a target is missed")
+    ]
     calendar: Annotated[Key, Field(description="key of a calendar of the charter")] = "federal"
     period: PeriodKind = PeriodKind.month
     due_business_day: BusinessDays | None = None

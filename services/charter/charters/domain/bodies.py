@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 
 from services.charter.charters.domain.findings import Finding, pointer, repeated
+from shared.calendars.recurrence import MEETING_FREQUENCIES, check_recurrence
 from shared.contracts.governance import Body, BodyKind, ExecutableCharter, Party, Seat
+from shared.pure.refusal import Refusal
 
 _CADENCES = ("cadence_stabilization", "cadence_steady")
 
@@ -92,10 +94,13 @@ def _alternates(body: Body, at: str) -> Iterator[Finding]:
 
 def _cadence(body: Body, at: str) -> Iterator[Finding]:
     for field in _CADENCES:
-        text: str = getattr(body, field)
-        if text and "FREQ=" not in text:
-            message = "Write the cadence as an RFC 5545 recurrence rule such as FREQ=MONTHLY;BYDAY=4WE."
-            yield Finding("invalid_recurrence", message, f"{at}/{field}")
+        rule: str = getattr(body, field)
+        try:
+            # A body without a cadence meets on demand.
+            if rule:
+                check_recurrence(rule, MEETING_FREQUENCIES)
+        except Refusal as refusal:
+            yield Finding(refusal.code, refusal.message, f"{at}/{field}")
 
 
 def seat_findings(content: ExecutableCharter, members: Mapping[str, Party] | None) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 
 from services.charter.charters.domain.bodies import body_findings, seat_findings
+from services.charter.charters.domain.clocks import clock_findings
 from services.charter.charters.domain.findings import Finding, pointer, repeated
 from services.charter.charters.domain.ladder import calendar_findings, ladder_findings
 from services.charter.charters.domain.rights import right_findings
@@ -34,6 +35,9 @@ def _lists(content: ExecutableCharter) -> Iterator[Finding]:
         texts: tuple[str, ...] = getattr(content, field)
         if not any(text.strip() for text in texts):
             yield Finding(code, message, pointer(field))
+    for index, service in repeated(content.services_in_scope):
+        message = f"{service!r} is named twice."
+        yield Finding("duplicate_service", message, pointer("services_in_scope", index))
 
 
 def _dates(content: ExecutableCharter) -> Iterator[Finding]:
@@ -110,4 +114,5 @@ _RULES: tuple[Rule, ...] = (
     right_findings,
     ladder_findings,
     calendar_findings,
+    clock_findings,
 )

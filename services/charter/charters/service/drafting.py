@@ -12,7 +12,7 @@ from services.charter.charters import policy, queries
 from services.charter.charters.domain import findings
 from services.charter.charters.domain.model_charter import model_charter
 from services.charter.charters.domain.states import CHARTER, CharterAction, CharterState
-from services.charter.charters.domain.text import written
+from services.charter.charters.domain.text import size_findings, written
 from services.charter.charters.domain.validator import validate
 from services.charter.charters.models import Charter
 from services.charter.charters.schemas import CharterCreate
@@ -136,7 +136,7 @@ def _write(row: Charter, content: ExecutableCharter) -> None:
 async def check(session: AsyncSession, row: Charter) -> list[findings.Finding]:
     """Every finding in the charter's text, the people named in it included."""
     members = await queries.parties_of_members(session, row)
-    return validate(row.read(), members)
+    return [*size_findings(row.text), *validate(row.read(), members)]
 
 
 async def replace_content(

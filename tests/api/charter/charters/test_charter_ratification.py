@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
+from services.charter.charters.domain.text import LARGEST_TEXT
 from shared.contracts.charter import (
     CharterActivated,
     CharterDeclined,
@@ -18,7 +19,7 @@ from shared.contracts.charter import (
 )
 from shared.contracts.governance import Party
 from shared.data.directory import governance
-from shared.pure.canonical import content_hash
+from shared.pure.canonical import canonical_json, content_hash
 from tests.api.charter.charter_flow import (
     CHARTERS,
     SIGNATORIES,
@@ -105,6 +106,43 @@ async def test_a_charter_can_start_from_a_whole_text(s: RunningService) -> None:
 
     assert answer.status_code == 201, answer.text
     assert answer.json()["content_hash"] == content_hash(whole)
+
+
+def grown(text: dict[str, Any], size: int) -> dict[str, Any]:
+    """The text, made exactly so many bytes long by outcomes that say a lot."""
+    filled = text | {"outcomes": []}
+    missing = size - len(canonical_json(filled))
+    lengths = [4000] * (missing // 4003) + [missing % 4003 - 2]
+    return filled | {"outcomes": ["x" * length for length in lengths]}
+
+
+async def test_a_text_too_large_to_be_told_is_found_before_anybody_signs(s: RunningService) -> None:
+    charter = await drafted(s)
+    text = await content(s, charter)
+
+    written = await put_content(s, charter, grown(text, LARGEST_TEXT + 1))
+    findings = (await s.post("customer.om_team", f"{CHARTERS}/{charter['id']}/validate")).json()["findings"]
+    refused = await s.post(
+        "provider.om_team", f"{CHARTERS}/{charter['id']}/freeze", version=written.json()["version"]
+    )
+
+    assert (written.status_code, written.json()["findings_count"]) == (200, 1)
+    assert [(found["code"], found["pointer"]) for found in findings] == [("text_too_large", "")]
+    assert (refused.status_code, refused.json()["code"]) == (422, "charter_invalid")
+
+
+async def test_the_largest_text_that_may_be_signed_comes_into_force(s: RunningService) -> None:
+    charter = await drafted(s)
+    largest = grown(await content(s, charter), LARGEST_TEXT)
+    charter = (await put_content(s, charter, largest)).json()
+    path = f"{CHARTERS}/{charter['id']}"
+    charter = (await s.post("provider.om_team", f"{path}/freeze", version=charter["version"])).json()
+
+    for member in SIGNATORIES:
+        charter = (await sign(s, charter, member)).json()
+
+    assert charter["state"] == "active"
+    assert len((await s.get("customer.om_team", f"{path}/text")).content) == LARGEST_TEXT
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ async def test_the_customer_registers_an_agreement_and_both_read_it(sla):
     ("changes", "pointer"),
     [
         ({"gtc_number": "A26-1"}, "/gtc_number"),
+        ({"gtc_number": "A2613-990-991-000123"}, "/gtc_number"),
         ({"gtc_number": None}, "/gtc_number"),
         ({"kind": "CONTRACT"}, "/gtc_number"),
         ({"kind": "MOU_MOA", "gtc_number": None}, "/total_amount"),

@@ -66,6 +66,7 @@ def _metric(**changes: Any) -> dict[str, Any]:
             "/metrics/0/rule/percentile",
         ),
         ({"due_business_day": 0}, "/due_business_day"),
+        ({"remediation_policy": ""}, "/remediation_policy"),
     ],
 )
 async def test_an_sla_that_cannot_be_is_refused_where_it_is_wrong(sla, changes, pointer):

@@ -2,18 +2,22 @@
 
 import json
 from dataclasses import replace
-from datetime import date, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.charter.charters.domain.clocks import clock_findings
 from services.charter.charters.domain.findings import Finding, pointer
 from services.charter.charters.domain.model_charter import model_charter
 from services.charter.charters.domain.validator import validate
+from shared.calendars.business_time import business_calendar
 from shared.contracts.governance import (
     BodyKind,
+    CalendarRules,
+    ClockUnit,
     DecisionRight,
     ExecutableCharter,
     FinalAuthority,
@@ -65,6 +69,26 @@ def extra_right(**fields: object) -> ExecutableCharter:
 def hours(*rows: tuple[int, int, int]) -> ExecutableCharter:
     opening = tuple(OpenHours(weekday=d, opens=time(o), closes=time(c)) for d, o, c in rows)
     return changed("/calendars/0/hours", opening)
+
+
+def on_a_minute_a_week(**limit: object) -> ExecutableCharter:
+    """The model text with the working group on a calendar of its own, and one of its rungs changed."""
+    minute = replace(
+        MODEL.calendars[0],
+        key="minute",
+        hours=(OpenHours(weekday=2, opens=time(9), closes=time(9, 1)),),
+    )
+    index = RUNG["jowg", Severity.high]
+    shortest = tuple(
+        replace(rung, limit=1, unit=ClockUnit.business_days) if rung.body == "jowg" else rung
+        for rung in MODEL.ladder
+    )
+    return replace(
+        MODEL,
+        calendars=(*MODEL.calendars, minute),
+        bodies=(replace(MODEL.bodies[JOWG], calendar="minute"), *MODEL.bodies[1:]),
+        ladder=(*shortest[:index], replace(shortest[index], **limit), *shortest[index + 1 :]),
+    )
 
 
 BROKEN: dict[str, tuple[ExecutableCharter, str, str]] = {
@@ -183,6 +207,46 @@ BROKEN: dict[str, tuple[ExecutableCharter, str, str]] = {
         body(JOWG, cadence_steady="every Tuesday"),
         "invalid_recurrence",
         f"/bodies/{JOWG}/cadence_steady",
+    ),
+    "recurrence of no frequency": (
+        body(SMB, cadence_stabilization="FREQ=NONSENSE"),
+        "invalid_recurrence",
+        f"/bodies/{SMB}/cadence_stabilization",
+    ),
+    "body that meets every hour": (
+        body(ESF, cadence_steady="FREQ=HOURLY"),
+        "invalid_recurrence",
+        f"/bodies/{ESF}/cadence_steady",
+    ),
+    "service named twice": (
+        changed("/services_in_scope", ("Payroll", "Travel", "Payroll")),
+        "duplicate_service",
+        "/services_in_scope/2",
+    ),
+    "rung that outlasts its calendar": (
+        on_a_minute_a_week(limit=3660, unit=ClockUnit.business_hours),
+        "clock_too_long",
+        f"/ladder/{RUNG['jowg', Severity.high]}/limit",
+    ),
+    "rung of too many days for its calendar": (
+        on_a_minute_a_week(limit=1041, unit=ClockUnit.business_days),
+        "clock_too_long",
+        f"/ladder/{RUNG['jowg', Severity.high]}/limit",
+    ),
+    "report that is never due": (
+        changed("/reporting/0", replace(MODEL.reporting[0], due_business_day=5201)),
+        "clock_too_long",
+        "/reporting/0/due_business_day",
+    ),
+    "pause without end": (
+        changed("/pauses/1", Pause(reason="awaiting_provider_information", max_business_days=5201)),
+        "clock_too_long",
+        "/pauses/1/max_business_days",
+    ),
+    "emergency reviewed by nobody alive": (
+        changed("/emergency_review_business_days", 5201),
+        "clock_too_long",
+        "/emergency_review_business_days",
     ),
     "right of an unknown body": (
         extra_right(body="esx", id="x", dimension="calendar"),
@@ -503,3 +567,35 @@ def test_any_text_gets_an_answer_and_its_findings_point_into_it(content: Executa
         node = document
         for step in finding.pointer.split("/")[1:]:
             node = node[int(step)] if isinstance(node, list) else node[step]
+
+
+OPEN = st.builds(
+    lambda day, hour, minutes: OpenHours(
+        weekday=day, opens=time(hour), closes=time(hour + minutes // 60, minutes % 60)
+    ),
+    st.integers(0, 6),
+    st.integers(0, 22),
+    st.integers(1, 59),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(OPEN, min_size=1, max_size=7, unique_by=lambda row: row.weekday),
+    limit=st.integers(1, 3660),
+    unit=st.sampled_from(ClockUnit),
+    years=st.integers(0, 50),
+)
+def test_a_clock_that_passes_can_be_set_for_half_a_century(
+    rows: list[OpenHours], limit: int, unit: ClockUnit, years: int
+) -> None:
+    calendar = CalendarRules(key="own", zone="America/New_York", hours=tuple(rows))
+    text = replace(
+        MODEL,
+        calendars=(*MODEL.calendars, calendar),
+        bodies=(replace(MODEL.bodies[JOWG], calendar="own"), *MODEL.bodies[1:]),
+        ladder=(replace(MODEL.ladder[0], body="jowg", limit=limit, unit=unit),),
+    )
+    if not any(found.pointer == "/ladder/0/limit" for found in clock_findings(text)):
+        start = datetime(2026 + years, 10, 1, 12, tzinfo=UTC)
+        assert business_calendar(calendar).deadline(start, limit, unit) > start
