@@ -37,9 +37,9 @@ SERVICE = ServiceInfo(
 ROUTERS = (organizations.router, members.router, charters.router, reviews.router)
 # The charter service follows no other service: it is where everything starts.
 HANDLERS: dict[type[Event], Handler] = {}
-TIMERS = (*charters_due.TIMERS, *reviews_due.TIMERS)
+DUE = (*charters_due.KINDS, *reviews_due.KINDS)
 
 
 def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system_clock) -> FastAPI:
     """The FastAPI application; `bus` and `clock` are the seams tests use."""
-    return new_app(SERVICE, settings, routers=ROUTERS, handlers=HANDLERS, timers=TIMERS, bus=bus, clock=clock)
+    return new_app(SERVICE, settings, routers=ROUTERS, handlers=HANDLERS, due=DUE, bus=bus, clock=clock)

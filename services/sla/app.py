@@ -1,4 +1,4 @@
-"""The sla service, put together: its features, their routes and timers."""
+"""The sla service, put together: its features, their routes and what is due in them."""
 
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from services.sla.reviews import api as reviews
 from services.sla.reviews import due as reviews_due
 from services.sla.settings import Settings
 from services.sla.slas import api as slas
+from services.sla.slas import due as slas_due
 from shared.data import directory
 from shared.messaging.bus import Bus
 from shared.runtime.clock import Clock, system_clock
@@ -46,7 +47,7 @@ ROUTERS = (
     reports.router,
     reviews.router,
 )
-TIMERS = (*reports_due.TIMERS, *reviews_due.TIMERS)
+DUE = (*slas_due.KINDS, *reports_due.KINDS, *reviews_due.KINDS)
 
 
 def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system_clock) -> FastAPI:
@@ -56,7 +57,7 @@ def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system
         settings,
         routers=ROUTERS,
         handlers=directory.HANDLERS,
-        timers=TIMERS,
+        due=DUE,
         bus=bus,
         clock=clock,
     )

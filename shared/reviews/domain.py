@@ -104,25 +104,13 @@ def next_due(last_completed_or_effective: date, instrument_date: date | None = N
     return min(due, instrument_date)
 
 
-def due_soon_on(due: date) -> dict[str, date]:
-    """The day on which each reminder falls, earliest first: `due_soon:90` to `due_soon:0`."""
-    return {f"due_soon:{days}": due - timedelta(days=days) for days in DUE_SOON_DAYS}
+def steps(due: date, zone: str) -> dict[str, datetime]:
+    """When each reminder falls, `due_soon:90` to `due_soon:0`, and `overdue`: at the beginning of that local day."""
+    days = {f"due_soon:{days}": due - timedelta(days=days) for days in DUE_SOON_DAYS}
+    midnights = {step: local_midnight(day, zone_named(zone)) for step, day in days.items()}
+    return midnights | {OVERDUE: deadline(due, zone)}
 
 
-def wakes_at(due: date, today: date, zone: str) -> datetime | None:
-    """When the next day with a reminder begins, or the day it is overdue; None when that has passed."""
-    days = (*due_soon_on(due).values(), due + ONE_DAY)
-    wakes = next((day for day in days if day > today), None)
-    return None if wakes is None else local_midnight(wakes, zone_named(zone))
-
-
-def clock_events(due: date, today: date, already_raised: frozenset[str]) -> list[str]:
-    """What to raise today: the newest reminder reached, or `overdue` from the day after `due`.
-
-    Reminders that were slept through are skipped; nothing is raised twice.
-    """
-    if today > due:
-        reached = [OVERDUE]
-    else:
-        reached = [event for event, day in due_soon_on(due).items() if day <= today][-1:]
-    return [event for event in reached if event not in already_raised]
+def deadline(due: date, zone: str) -> datetime:
+    """The end of the day on which a review is due."""
+    return local_midnight(due + ONE_DAY, zone_named(zone))

@@ -5,7 +5,8 @@ settles it. Its `due.py` says what happens when the moment comes:
 
     KINDS = (Kind("report.publication", Report, service.say_overdue),)
 
-    await schedule(session, "report.publication", report, report.due_at)       # one step, at the deadline itself
+    await schedule(session, "charter.activation", charter, begins)                 # one step, at that moment
+    await schedule(session, "report.publication", report, due_at, just_after(due_at))
     await schedule(session, "matter.rung", matter, ends, {"warning": warns, "end": ends})
     await clear(session, "matter.rung", matter)
 
@@ -111,6 +112,11 @@ _WAITING: Final = text(
       FROM due WHERE wakes_at <= :now OR attempts > 0
     """
 )
+
+
+def just_after(deadline: datetime) -> dict[str, datetime]:
+    """The one step `overdue`, at the first instant after the deadline: what is done at the deadline is in time."""
+    return {"overdue": deadline + timedelta(microseconds=1)}
 
 
 async def schedule(

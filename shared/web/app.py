@@ -84,10 +84,10 @@ def new_app(
     *,
     routers: Sequence[APIRouter],
     handlers: Mapping[type[Event], Handler],
-    timers: Sequence[Timer],
+    due: Sequence[Kind[Any]] = (),
+    timers: Sequence[Timer] = (),
     bus: Bus | None,
     clock: Clock,
-    due: Sequence[Kind[Any]] = (),
     workers: Callable[[Kernel], Sequence[Worker]] = lambda kernel: (),
 ) -> FastAPI:
     """The FastAPI application of one service. Background work starts with its lifespan."""

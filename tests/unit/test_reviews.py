@@ -1,6 +1,6 @@
-"""When reviews fall due, what their clock raises, who signs and which steps follow."""
+"""When reviews fall due, when their reminders fall, who signs and which steps follow."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -12,14 +12,12 @@ from shared.reviews.domain import (
     ReviewAction,
     ReviewState,
     SubjectKind,
-    clock_events,
-    due_soon_on,
     next_due,
     required_signers,
+    steps,
 )
 
 DUE = date(2027, 6, 30)
-NOTHING: frozenset[str] = frozenset()
 CUSTOMER = (Party.customer, Role.business_owner)
 PROVIDER = (Party.provider, Role.business_owner)
 
@@ -38,41 +36,21 @@ def test_a_review_is_due_after_365_days_or_on_the_instruments_earlier_date(last,
     assert next_due(last, instrument_date) == expected
 
 
-def test_reminders_fall_90_to_0_days_before_the_review():
-    assert due_soon_on(DUE) == {
-        "due_soon:90": date(2027, 4, 1),
-        "due_soon:60": date(2027, 5, 1),
-        "due_soon:30": date(2027, 5, 31),
-        "due_soon:14": date(2027, 6, 16),
-        "due_soon:0": DUE,
+def test_reminders_fall_90_to_0_days_before_the_review_and_it_is_overdue_when_the_day_is_over():
+    assert {step: at.isoformat() for step, at in steps(DUE, "America/New_York").items()} == {
+        "due_soon:90": "2027-04-01T04:00:00+00:00",
+        "due_soon:60": "2027-05-01T04:00:00+00:00",
+        "due_soon:30": "2027-05-31T04:00:00+00:00",
+        "due_soon:14": "2027-06-16T04:00:00+00:00",
+        "due_soon:0": "2027-06-30T04:00:00+00:00",
+        "overdue": "2027-07-01T04:00:00+00:00",
     }
 
 
-@pytest.mark.parametrize(
-    ("days_before", "already_raised", "expected"),
-    [
-        (91, NOTHING, []),
-        (90, NOTHING, ["due_soon:90"]),
-        (89, {"due_soon:90"}, []),
-        (60, {"due_soon:90"}, ["due_soon:60"]),
-        (20, NOTHING, ["due_soon:30"]),
-        (20, {"due_soon:90", "due_soon:30"}, []),
-        (0, {"due_soon:14"}, ["due_soon:0"]),
-        (-1, {"due_soon:0"}, ["overdue"]),
-        (-1, NOTHING, ["overdue"]),
-        (-300, {"overdue"}, []),
-    ],
-)
-def test_the_clock_raises_the_newest_event_and_never_twice(days_before, already_raised, expected):
-    today = DUE - timedelta(days=days_before)
-    assert clock_events(DUE, today, frozenset(already_raised)) == expected
-
-
-def test_a_year_of_daily_checks_raises_every_event_once():
-    raised: list[str] = []
-    for day in range(365):
-        raised += clock_events(DUE, date(2026, 10, 1) + timedelta(days=day), frozenset(raised))
-    assert raised == [*due_soon_on(DUE), "overdue"]
+def test_reminders_keep_to_the_local_day_when_clocks_change():
+    winter = steps(date(2027, 1, 30), "America/New_York")
+    assert winter["due_soon:90"] == datetime(2026, 11, 1, 4, tzinfo=UTC)
+    assert winter["due_soon:60"] == datetime(2026, 12, 1, 5, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

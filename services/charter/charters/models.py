@@ -82,7 +82,6 @@ class Charter(Worded, Governed, Base):
     __table_args__ = (
         UniqueConstraint("number"),
         _HASHED,
-        Index("ix_charter_activates_at", "activates_at", postgresql_where=text("state = 'ratification'")),
     )
 
     number: Mapped[str]

@@ -1,6 +1,5 @@
 """Selects about charters. Row-level security already hides what the caller may not see."""
 
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Select, select
@@ -66,15 +65,3 @@ async def parties_of_members(session: AsyncSession, charter: Charter) -> dict[st
         select(Member.id, Member.org_id).where(Member.org_id.in_(sides), Member.active)
     )
     return {str(member_id): sides[org_id] for member_id, org_id in rows}
-
-
-async def charters_to_activate(session: AsyncSession, now: datetime) -> list[Charter]:
-    """Ratified charters whose effective date has begun; claimed for this transaction."""
-    found = await session.scalars(
-        select(Charter)
-        .where(Charter.state == CharterState.ratification, Charter.activates_at <= now)
-        .order_by(Charter.activates_at)
-        .limit(BATCH)
-        .with_for_update(skip_locked=True)
-    )
-    return list(found)

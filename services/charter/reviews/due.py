@@ -1,8 +1,7 @@
-"""Reviews come due."""
+"""Reminders of a charter's review, and the day it is overdue."""
 
-from datetime import timedelta
+from services.charter.reviews.models import CharterReview
+from services.charter.reviews.service import REVIEW, remind
+from shared.runtime.due import Kind
 
-from services.charter.reviews.service import raise_due
-from shared.runtime.timers import Timer
-
-TIMERS = (Timer("charter_review_clock", every=timedelta(seconds=30), run=raise_due),)
+KINDS = (Kind(REVIEW, CharterReview, remind),)

@@ -32,19 +32,15 @@ class ReviewStatement(Governed, Base):
 
 
 class CharterReview(Governed, Base):
-    """One yearly review. `raised` names the reminders given; `wakes_at` is when to look at the clock again."""
+    """One yearly review. `raised` names the reminders given."""
 
     __tablename__ = "charter_review"
-    __table_args__ = (
-        Index("uq_charter_review_open", "charter_id", unique=True, postgresql_where=_OPEN),
-        Index("ix_charter_review_wakes_at", "wakes_at", postgresql_where=_OPEN),
-    )
+    __table_args__ = (Index("uq_charter_review_open", "charter_id", unique=True, postgresql_where=_OPEN),)
 
     due: Mapped[date]
     zone: Mapped[str]
     state: Mapped[ReviewState] = mapped_column(EnumText(ReviewState))
     raised: Mapped[list[str]]
-    wakes_at: Mapped[datetime | None]
     outcome: Mapped[Determination | None] = mapped_column(EnumText(Determination))
     determined_at: Mapped[datetime | None]
 

@@ -1,7 +1,6 @@
 """Selects about reviews. Row-level security already hides what the caller may not see."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
@@ -11,8 +10,6 @@ from services.charter.reviews.models import CharterReview, ReviewStatement
 from shared.contracts.governance import Party
 from shared.pure.refusal import Missing
 from shared.reviews.domain import ReviewState
-
-BATCH = 50
 
 
 async def open_review(session: AsyncSession, charter_id: UUID, *, for_update: bool = False) -> CharterReview:
@@ -30,15 +27,3 @@ async def statements(session: AsyncSession, review: CharterReview) -> Mapping[Pa
     """What each party has determined so far."""
     rows = await session.scalars(select(ReviewStatement).where(ReviewStatement.review_id == review.id))
     return {row.party: row for row in rows}
-
-
-async def reviews_to_look_at(session: AsyncSession, now: datetime) -> list[CharterReview]:
-    """Open reviews whose clock has something to say; claimed for this transaction."""
-    found = await session.scalars(
-        select(CharterReview)
-        .where(CharterReview.state == ReviewState.open, CharterReview.wakes_at <= now)
-        .order_by(CharterReview.wakes_at)
-        .limit(BATCH)
-        .with_for_update(skip_locked=True)
-    )
-    return list(found)

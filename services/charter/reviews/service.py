@@ -18,12 +18,15 @@ from shared.contracts.governance import Party
 from shared.data.history import Act, record
 from shared.data.session import inherited, load_for_update
 from shared.pure.refusal import Refused, Stale
-from shared.reviews.domain import OVERDUE, Determination, ReviewState, clock_events, next_due, wakes_at
+from shared.reviews.domain import OVERDUE, Determination, ReviewState, deadline, next_due, steps
+from shared.runtime.due import Step, clear, schedule
 from shared.web.authz import SYSTEM, Principal, require
 
+REVIEW = "charter.review"
 
-def schedule_review(session: AsyncSession, charter: Charter, zone: str, now: datetime) -> CharterReview:
-    """Schedule the next review. Its clock is looked at once right away, however late the charter began."""
+
+async def schedule_review(session: AsyncSession, charter: Charter, zone: str, now: datetime) -> CharterReview:
+    """Schedule the next review with its reminders. However late the charter began, the newest comes at once."""
     review = CharterReview(
         **inherited(charter, now),
         version=1,
@@ -31,9 +34,9 @@ def schedule_review(session: AsyncSession, charter: Charter, zone: str, now: dat
         zone=zone,
         state=ReviewState.open,
         raised=[],
-        wakes_at=now,
     )
     session.add(review)
+    await schedule(session, REVIEW, review, deadline(review.due, zone), steps(review.due, zone))
     return review
 
 
@@ -110,7 +113,7 @@ async def _close(
     review.state = ReviewState.closed
     review.outcome = outcome
     review.determined_at = now
-    review.wakes_at = None
+    await clear(session, REVIEW, review)
     charter = await load_for_update(session, Charter, review.charter_id, None)
     charter.next_review_due = next_due(day_in(review.zone, now))
     event = CharterReviewDetermined(
@@ -120,35 +123,22 @@ async def _close(
         next_review_due=charter.next_review_due,
     )
     await record(session, charter, Act("charter.review.close", event), by=caller, now=now)
-    schedule_review(session, charter, review.zone, now)
+    await schedule_review(session, charter, review.zone, now)
     await session.flush()
 
 
-async def raise_due(session: AsyncSession, now: datetime) -> int:
-    """Timer: give each reminder once, and say once that a review is overdue."""
-    reviews = await queries.reviews_to_look_at(session, now)
-    for review in reviews:
-        today = day_in(review.zone, now)
-        for step in clock_events(review.due, today, frozenset(review.raised)):
-            await _raise(session, review, step, (review.due - today).days, now)
-        review.wakes_at = wakes_at(review.due, today, review.zone)
-        await session.flush()
-    return len(reviews)
-
-
-async def _raise(
-    session: AsyncSession, review: CharterReview, step: str, days_left: int, now: datetime
-) -> None:
+async def remind(session: AsyncSession, review: CharterReview, step: Step, now: datetime) -> None:
+    """Give a reminder, or say that the review is overdue."""
     charter = await load_for_update(session, Charter, review.charter_id, None)
     event: Event
-    if step == OVERDUE:
+    if step.name == OVERDUE:
         event = CharterReviewOverdue(charter_id=charter.id, title=charter.title, due=review.due)
     else:
+        left = (review.due - day_in(review.zone, now)).days
         event = CharterReviewDueSoon(
-            charter_id=charter.id, title=charter.title, due=review.due, days_left=days_left
+            charter_id=charter.id, title=charter.title, due=review.due, days_left=left
         )
-    review.raised = [*review.raised, step]
+    review.raised = [*review.raised, step.name]
     review.version += 1
     review.updated_at = now
-    action = f"charter.review.{step}"
-    await record(session, charter, Act(action, event), by=SYSTEM, now=now)
+    await record(session, charter, Act(f"charter.review.{step.name}", event), by=SYSTEM, now=now)

@@ -44,6 +44,6 @@ async def register(
         next_review_due=agreement.next_review_due,
     )
     await record(session, agreement, Act(policy.REGISTER_AGREEMENT.name, event), by=caller, now=now)
-    open_review(session, SubjectKind.agreement, agreement, charter.content.calendars[0].zone, now)
+    await open_review(session, SubjectKind.agreement, agreement, charter.content.calendars[0].zone, now)
     await session.flush()
     return agreement

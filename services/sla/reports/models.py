@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from services.sla.base import Base
@@ -23,10 +23,6 @@ class Report(Governed, Base):
         UniqueConstraint("charter_id", "number"),
         UniqueConstraint("sla_id", "period"),
         CheckConstraint("result_hash = encode(sha256(result_text), 'hex')", name="result_hash"),
-        Index("ix_report_due_at", "due_at", postgresql_where=text("overdue_at IS NULL")),
-        Index(
-            "ix_report_acknowledge_due", "acknowledge_due", postgresql_where=text("ack_overdue_at IS NULL")
-        ),
     )
 
     number: Mapped[str]

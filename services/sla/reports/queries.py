@@ -1,6 +1,5 @@
 """Selects of reports worth a name. Row-level security already hides what the caller may not see."""
 
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Select, select
@@ -9,10 +8,7 @@ from sqlalchemy.orm import undefer
 
 from services.sla.reports.domain import ReportState
 from services.sla.reports.models import Report, ReportResult
-from services.sla.slas.models import Sla
-from shared.data.session import claimed, given
-
-_UNPUBLISHED = (ReportState.scheduled, ReportState.drafted)
+from shared.data.session import given
 
 
 def reports(
@@ -48,26 +44,3 @@ async def lines(session: AsyncSession, report_id: UUID) -> list[ReportResult]:
         select(ReportResult).where(ReportResult.report_id == report_id).order_by(ReportResult.position)
     )
     return list(found)
-
-
-async def slas_to_report(session: AsyncSession, now: datetime) -> list[Sla]:
-    """SLAs whose running period has ended; claimed for this transaction."""
-    return await claimed(session, select(Sla).where(Sla.next_report_at <= now).order_by(Sla.next_report_at))
-
-
-async def reports_overdue(session: AsyncSession, now: datetime) -> list[Report]:
-    """Unpublished reports past their due time and not yet marked; claimed for this transaction."""
-    late = select(Report).where(
-        Report.due_at < now, Report.overdue_at.is_(None), Report.state.in_(_UNPUBLISHED)
-    )
-    return await claimed(session, late.order_by(Report.due_at))
-
-
-async def reports_unanswered(session: AsyncSession, now: datetime) -> list[Report]:
-    """Published reports past the customer's window and not yet marked; claimed for this transaction."""
-    late = select(Report).where(
-        Report.acknowledge_due < now,
-        Report.ack_overdue_at.is_(None),
-        Report.state == ReportState.published,
-    )
-    return await claimed(session, late.order_by(Report.acknowledge_due))

@@ -1,8 +1,7 @@
-"""Due dates of yearly reviews."""
+"""Reminders of yearly reviews, and the day one is overdue."""
 
-from datetime import timedelta
+from services.sla.reviews.models import Review
+from services.sla.reviews.service import REVIEW, remind
+from shared.runtime.due import Kind
 
-from services.sla.reviews.service import raise_due
-from shared.runtime.timers import Timer
-
-TIMERS = (Timer("review_clock", every=timedelta(seconds=30), run=raise_due),)
+KINDS = (Kind(REVIEW, Review, remind),)

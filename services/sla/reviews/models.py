@@ -14,13 +14,10 @@ _OPEN = text("state = 'open'")
 
 
 class Review(Governed, Base):
-    """One yearly review of an agreement or SLA. `wakes_at` is when to look at its clock again."""
+    """One yearly review of an agreement or SLA. `raised` names the reminders given."""
 
     __tablename__ = "review"
-    __table_args__ = (
-        Index("uq_review_open", "subject_id", unique=True, postgresql_where=_OPEN),
-        Index("ix_review_wakes_at", "wakes_at", postgresql_where=_OPEN),
-    )
+    __table_args__ = (Index("uq_review_open", "subject_id", unique=True, postgresql_where=_OPEN),)
 
     subject_kind: Mapped[SubjectKind] = mapped_column(EnumText(SubjectKind))
     subject_id: Mapped[UUID]
@@ -28,7 +25,6 @@ class Review(Governed, Base):
     zone: Mapped[str]
     state: Mapped[ReviewState] = mapped_column(EnumText(ReviewState))
     raised: Mapped[list[str]]
-    wakes_at: Mapped[datetime | None]
     outcome: Mapped[Determination | None] = mapped_column(EnumText(Determination))
     rationale: Mapped[str]
     determined_at: Mapped[datetime | None]

@@ -30,13 +30,15 @@ from shared.reviews.domain import (
     Determination,
     ReviewState,
     SubjectKind,
-    clock_events,
+    deadline,
     next_due,
-    wakes_at,
+    steps,
 )
+from shared.runtime.due import Step, clear, schedule
 from shared.web.authz import SYSTEM, Principal, require
 
 Subject = Agreement | Sla
+REVIEW = "review"
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,10 @@ _EVENTS: dict[SubjectKind, _Events] = {
 }
 
 
-def open_review(
+async def open_review(
     session: AsyncSession, kind: SubjectKind, subject: Subject, zone: str, now: datetime
 ) -> Review:
-    """Schedule the next review. Its clock is looked at once right away, however late its subject began."""
+    """Schedule the next review with its reminders. However late its subject began, the newest comes at once."""
     review = Review(
         **inherited(subject, now),
         subject_kind=kind,
@@ -88,10 +90,10 @@ def open_review(
         zone=zone,
         state=ReviewState.open,
         raised=[],
-        wakes_at=now,
         rationale="",
     )
     session.add(review)
+    await schedule(session, REVIEW, review, deadline(review.due, zone), steps(review.due, zone))
     return review
 
 
@@ -118,7 +120,7 @@ async def determine(
     if review.version != expected:
         raise Stale
     review.state = ReviewState.closed
-    review.wakes_at = None
+    await clear(session, REVIEW, review)
     review.outcome, review.rationale = form.outcome, form.rationale
     review.determined_at, review.determined_by = now, caller.member_id
     review.determiner_name = caller.display_name
@@ -129,29 +131,19 @@ async def determine(
     subject.next_review_due = next_due(day_in(review.zone, now))
     event = events.determined(subject, form.outcome, now)
     await record(session, subject, Act(action, event), by=caller, now=now)
-    open_review(session, kind, subject, review.zone, now)
+    await open_review(session, kind, subject, review.zone, now)
     await session.flush()
     return review
 
 
-async def raise_due(session: AsyncSession, now: datetime) -> int:
-    """Timer: give each reminder once, and say once that a review is overdue."""
-    reviews = await queries.reviews_to_look_at(session, now)
-    for review in reviews:
-        today = day_in(review.zone, now)
-        for step in clock_events(review.due, today, frozenset(review.raised)):
-            await _raise(session, review, step, (review.due - today).days, now)
-        review.wakes_at = wakes_at(review.due, today, review.zone)
-        await session.flush()
-    return len(reviews)
-
-
-async def _raise(session: AsyncSession, review: Review, step: str, left: int, now: datetime) -> None:
+async def remind(session: AsyncSession, review: Review, step: Step, now: datetime) -> None:
+    """Give a reminder, or say that the review is overdue."""
     events = _EVENTS[review.subject_kind]
     subject: Subject = await load_for_update(session, events.model, review.subject_id, None)
-    overdue = step == OVERDUE
+    left = (review.due - day_in(review.zone, now)).days
+    overdue = step.name == OVERDUE
     event = events.overdue(subject, review.due) if overdue else events.due_soon(subject, review.due, left)
-    review.raised = [*review.raised, step]
+    review.raised = [*review.raised, step.name]
     review.version += 1
     review.updated_at = now
-    await record(session, subject, Act(f"review.{step}", event), by=SYSTEM, now=now)
+    await record(session, subject, Act(f"review.{step.name}", event), by=SYSTEM, now=now)

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.sla.base import Base
@@ -19,10 +19,7 @@ class Sla(Governed, Base):
     """
 
     __tablename__ = "sla"
-    __table_args__ = (
-        UniqueConstraint("charter_id", "number"),
-        Index("ix_sla_next_report_at", "next_report_at"),
-    )
+    __table_args__ = (UniqueConstraint("charter_id", "number"),)
 
     number: Mapped[str]
     agreement_id: Mapped[UUID] = mapped_column(ForeignKey("agreement.id"), index=True)

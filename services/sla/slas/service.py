@@ -20,7 +20,10 @@ from shared.data.numbering import next_number
 from shared.data.session import inherited, load
 from shared.pure.refusal import checking_input
 from shared.reviews.domain import SubjectKind, next_due
+from shared.runtime.due import schedule
 from shared.web.authz import Principal, require
+
+PERIOD_END = "sla.period_end"
 
 
 async def register(session: AsyncSession, caller: Principal, form: SlaCreate, now: datetime) -> Sla:
@@ -37,6 +40,9 @@ async def register(session: AsyncSession, caller: Principal, form: SlaCreate, no
     sla.metrics = [as_document(metric) for metric in metrics]
     sla.number = await next_number(session, "SLA", agreement.charter_id, now)
     session.add(sla)
+    zone = charter.calendar(sla.calendar).zone
+    first = first_period(sla.period, sla.effective_date, sla.end_date, day_in(zone, now))
+    await set_next_report(session, sla, first, zone)
     event = SlaRegistered(
         sla_id=sla.id,
         agreement_id=agreement.id,
@@ -45,22 +51,23 @@ async def register(session: AsyncSession, caller: Principal, form: SlaCreate, no
         next_review_due=sla.next_review_due,
     )
     await record(session, sla, Act(policy.REGISTER_SLA.name, event), by=caller, now=now)
-    open_review(session, SubjectKind.sla, sla, charter.calendar(sla.calendar).zone, now)
+    await open_review(session, SubjectKind.sla, sla, zone, now)
     await session.flush()
     return sla
 
 
-def set_next_report(sla: Sla, period: Period | None, zone: str) -> None:
+async def set_next_report(session: AsyncSession, sla: Sla, period: Period | None, zone: str) -> None:
     """The next period to report, and the instant at which it has ended; None: no more reports."""
     sla.next_period_start = period.start_date if period else None
     sla.next_report_at = bounds(period, zone)[1] if period else None
+    if sla.next_report_at:
+        await schedule(session, PERIOD_END, sla, sla.next_report_at)
 
 
 def _drawn_up(form: SlaCreate, agreement: Agreement, charter: ExecutableCharter, now: datetime) -> Sla:
     owed = report_obligation(charter)
-    zone = charter.calendar(form.calendar).zone
     acknowledge = form.acknowledge_within_business_days or owed.acknowledge_within_business_days
-    sla = Sla(
+    return Sla(
         **inherited(agreement, now),
         **form.model_dump(
             exclude={"metrics", "due_business_day", "acknowledge_within_business_days", "next_review_due"}
@@ -69,6 +76,3 @@ def _drawn_up(form: SlaCreate, agreement: Agreement, charter: ExecutableCharter,
         acknowledge_within_business_days=acknowledge,
         next_review_due=next_due(form.effective_date, form.next_review_due),
     )
-    today = day_in(zone, now)
-    set_next_report(sla, first_period(form.period, form.effective_date, form.end_date, today), zone)
-    return sla

@@ -171,7 +171,6 @@ def create_app(settings: KernelSettings, bus: Bus, group: str | None) -> FastAPI
         settings,
         routers=(entries(),),
         handlers={},
-        timers=(),
         bus=bus,
         clock=system_clock,
         workers=workers,

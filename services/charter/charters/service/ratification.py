@@ -22,7 +22,10 @@ from shared.data.directory import join_charter, keep_charter
 from shared.data.history import Act, record
 from shared.data.session import inherited, load_for_update
 from shared.pure.refusal import Forbidden, Refused
+from shared.runtime.due import schedule
 from shared.web.authz import Actor, Principal, require
+
+ACTIVATION = "charter.activation"
 
 
 async def sign(
@@ -99,6 +102,8 @@ async def _ratify(session: AsyncSession, caller: Principal, row: Charter, now: d
     await session.flush()
     if row.activates_at <= now:
         await activate(session, caller, row, now)
+    else:
+        await schedule(session, ACTIVATION, row, row.activates_at)
 
 
 async def decline(
@@ -141,5 +146,5 @@ async def activate(session: AsyncSession, by: Actor, row: Charter, now: datetime
     )
     await record(session, row, Act("charter.activate", event), by=by, now=now)
     await keep_charter(session, event)  # its parties stand since the draft, and have joined by signing
-    schedule_review(session, row, charter_zone(row.read()), now)
+    await schedule_review(session, row, charter_zone(row.read()), now)
     await session.flush()

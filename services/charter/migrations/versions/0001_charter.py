@@ -79,12 +79,6 @@ def _charter() -> None:
         _hashed("charter"),
         sa.UniqueConstraint("number", name="uq_charter_number"),
     )
-    op.create_index(
-        "ix_charter_activates_at",
-        "charter",
-        ["activates_at"],
-        postgresql_where=sa.text("state = 'ratification'"),
-    )
 
 
 def _charter_version() -> None:
@@ -132,7 +126,6 @@ def _charter_review() -> None:
         sa.Column("zone", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("raised", ARRAY(sa.Text), nullable=False),
-        sa.Column("wakes_at", sa.DateTime(timezone=True)),
         sa.Column("outcome", sa.Text),
         sa.Column("determined_at", sa.DateTime(timezone=True)),
         sa.PrimaryKeyConstraint("id", name="pk_charter_review"),
@@ -141,7 +134,6 @@ def _charter_review() -> None:
     op.create_index(
         "uq_charter_review_open", "charter_review", ["charter_id"], unique=True, postgresql_where=is_open
     )
-    op.create_index("ix_charter_review_wakes_at", "charter_review", ["wakes_at"], postgresql_where=is_open)
 
 
 def _review_statement() -> None:

@@ -84,7 +84,6 @@ def _sla() -> None:
         sa.ForeignKeyConstraint(["agreement_id"], ["agreement.id"], name="fk_sla_agreement_id"),
     )
     op.create_index("ix_sla_agreement_id", "sla", ["agreement_id"])
-    op.create_index("ix_sla_next_report_at", "sla", ["next_report_at"])
 
 
 def _observation() -> None:
@@ -165,13 +164,6 @@ def _report() -> None:
         sa.ForeignKeyConstraint(["sla_id"], ["sla.id"], name="fk_report_sla_id"),
     )
     op.create_index("ix_report_sla_id", "report", ["sla_id"])
-    op.create_index("ix_report_due_at", "report", ["due_at"], postgresql_where=sa.text("overdue_at IS NULL"))
-    op.create_index(
-        "ix_report_acknowledge_due",
-        "report",
-        ["acknowledge_due"],
-        postgresql_where=sa.text("ack_overdue_at IS NULL"),
-    )
 
 
 def _report_result() -> None:
@@ -223,7 +215,6 @@ def _review() -> None:
         sa.Column("zone", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("raised", ARRAY(sa.Text), nullable=False),
-        sa.Column("wakes_at", sa.DateTime(timezone=True)),
         sa.Column("outcome", sa.Text),
         sa.Column("rationale", sa.Text, nullable=False),
         sa.Column("determined_at", sa.DateTime(timezone=True)),
@@ -233,4 +224,3 @@ def _review() -> None:
     )
     is_open = sa.text("state = 'open'")
     op.create_index("uq_review_open", "review", ["subject_id"], unique=True, postgresql_where=is_open)
-    op.create_index("ix_review_wakes_at", "review", ["wakes_at"], postgresql_where=is_open)

@@ -22,6 +22,7 @@ from services.sla.reports.domain import (
 )
 from services.sla.reports.models import Report, ReportResult
 from services.sla.reports.schemas import ReportAcknowledge, ReportCommentary, ReportPublish
+from services.sla.reports.service.scheduling import ACKNOWLEDGEMENT, PUBLICATION
 from services.sla.results.domain import RESULT_FORMAT, ResultStatus, result_text
 from services.sla.results.service import Computed, as_line, calendar_of, compute_all
 from services.sla.slas.models import Sla
@@ -32,6 +33,7 @@ from shared.data.history import Act, record
 from shared.data.session import inherited, load, load_for_update
 from shared.pure.hashing import sha256_hex
 from shared.pure.refusal import Missing, checking_input
+from shared.runtime.due import clear, just_after, schedule
 from shared.web.authz import Principal, require
 
 
@@ -122,6 +124,10 @@ async def publish(
     report.published_at, report.published_by = now, caller.member_id
     report.publisher_name = caller.display_name
     report.acknowledge_due = acknowledgement_due(now, calendar, sla.acknowledge_within_business_days)
+    await clear(session, PUBLICATION, report)
+    await schedule(
+        session, ACKNOWLEDGEMENT, report, report.acknowledge_due, just_after(report.acknowledge_due)
+    )
     for line in lines:
         line.visibility = report.visibility
     event = _published(report, lines, now, report.acknowledge_due)
@@ -144,6 +150,7 @@ async def acknowledge(
     report.state = REPORT.next(report.state, ReportAction.acknowledge)
     report.acknowledged_at, report.acknowledged_by = now, caller.member_id
     report.acknowledger_name, report.remarks = caller.display_name, form.remarks
+    await clear(session, ACKNOWLEDGEMENT, report)
     event = ReportAcknowledged(
         report_id=report.id, sla_id=report.sla_id, number=report.number, acknowledged_at=now
     )

@@ -1,4 +1,4 @@
-"""Which reports are owed and when: by the timer as periods end, or asked for by hand."""
+"""Which reports are owed and when: as periods end, or asked for by hand."""
 
 from datetime import datetime
 from uuid import UUID
@@ -22,7 +22,11 @@ from shared.data.history import Act, record
 from shared.data.numbering import next_number
 from shared.data.session import inherited, load_for_update
 from shared.pure.refusal import Refused
+from shared.runtime.due import Step, just_after, schedule
 from shared.web.authz import SYSTEM, Actor, Principal, require
+
+PUBLICATION = "report.publication"
+ACKNOWLEDGEMENT = "report.acknowledgement"
 
 
 async def create(
@@ -37,52 +41,41 @@ async def create(
     return await _schedule(session, caller, sla, period, now)
 
 
-async def schedule_ended(session: AsyncSession, now: datetime) -> int:
-    """Timer: schedule the report of each period that has ended, and look ahead to the next one."""
-    slas = await queries.slas_to_report(session, now)
-    for sla in slas:
-        assert sla.next_period_start is not None  # it stands beside next_report_at, which is due
-        period = period_of(sla.period, sla.next_period_start)
-        if await queries.report_of(session, sla.id, period.label) is None:
-            await _schedule(session, SYSTEM, sla, period, now)
-        charter = await governance(session, sla.charter_id)
-        zone = charter.content.calendar(sla.calendar).zone
-        set_next_report(sla, following(period, sla.end_date), zone)
-        await session.flush()
-    return len(slas)
+async def schedule_ended(session: AsyncSession, sla: Sla, step: Step, now: datetime) -> None:
+    """Schedule the report of the period that has ended, and look ahead to the end of the next one."""
+    assert sla.next_period_start is not None  # it stands beside the instant that has come
+    period = period_of(sla.period, sla.next_period_start)
+    if await queries.report_of(session, sla.id, period.label) is None:
+        await _schedule(session, SYSTEM, sla, period, now)
+    charter = await governance(session, sla.charter_id)
+    zone = charter.content.calendar(sla.calendar).zone
+    await set_next_report(session, sla, following(period, sla.end_date), zone)
 
 
-async def raise_overdue(session: AsyncSession, now: datetime) -> int:
-    """Timer: say once of each report that it was not published in time (M3 R4)."""
-    reports = await queries.reports_overdue(session, now)
-    for report in reports:
-        report.overdue_at = now
-        event = ReportOverdue(
-            report_id=report.id,
-            sla_id=report.sla_id,
-            title=report.title,
-            period=report.period,
-            due=report.due_at,
-        )
-        await record(session, report, Act("report.overdue", event), by=SYSTEM, now=now)
-    return len(reports)
+async def say_overdue(session: AsyncSession, report: Report, step: Step, now: datetime) -> None:
+    """Say once that the report was not published in time (M3 R4)."""
+    report.overdue_at = now
+    event = ReportOverdue(
+        report_id=report.id,
+        sla_id=report.sla_id,
+        title=report.title,
+        period=report.period,
+        due=step.due_at,
+    )
+    await record(session, report, Act("report.overdue", event), by=SYSTEM, now=now)
 
 
-async def raise_unanswered(session: AsyncSession, now: datetime) -> int:
-    """Timer: say once of each published report that the customer has not answered in its window."""
-    reports = await queries.reports_unanswered(session, now)
-    for report in reports:
-        assert report.acknowledge_due is not None  # the query compared it
-        report.ack_overdue_at = now
-        event = AcknowledgementOverdue(
-            report_id=report.id,
-            sla_id=report.sla_id,
-            title=report.title,
-            period=report.period,
-            due=report.acknowledge_due,
-        )
-        await record(session, report, Act("report.ack_overdue", event), by=SYSTEM, now=now)
-    return len(reports)
+async def say_unanswered(session: AsyncSession, report: Report, step: Step, now: datetime) -> None:
+    """Say once that the customer has not answered the published report in its window."""
+    report.ack_overdue_at = now
+    event = AcknowledgementOverdue(
+        report_id=report.id,
+        sla_id=report.sla_id,
+        title=report.title,
+        period=report.period,
+        due=step.due_at,
+    )
+    await record(session, report, Act("report.ack_overdue", event), by=SYSTEM, now=now)
 
 
 async def _schedule(session: AsyncSession, by: Actor, sla: Sla, period: Period, now: datetime) -> Report:
@@ -108,6 +101,7 @@ async def _schedule(session: AsyncSession, by: Actor, sla: Sla, period: Period, 
         remarks="",
     )
     session.add(report)
+    await schedule(session, PUBLICATION, report, report.due_at, just_after(report.due_at))
     detail = {"period": period.label, "due_at": report.due_at, "due_rule": report.due_rule}
     await record(session, report, Act("report.schedule", detail=detail), by=by, now=now)
     set_committed_value(report, "results", [])

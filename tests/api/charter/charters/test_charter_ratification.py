@@ -312,6 +312,21 @@ async def test_a_charter_signed_early_takes_effect_on_its_day_in_its_own_zone(s:
     assert len(mine) == 1
 
 
+async def test_a_charter_that_cannot_take_effect_keeps_no_other_from_it(s: RunningService) -> None:
+    s.clock.set(datetime(2026, 12, 1, 6, tzinfo=UTC))
+    broken, sound = [await signed_by_all(s, effective="2026-12-02") for _ in range(2)]
+    async with s.kernel.database.system() as session:
+        await session.execute(
+            text("UPDATE charter SET state = 'terminated' WHERE id = :id"), {"id": broken["id"]}
+        )
+    s.clock.set(datetime(2026, 12, 2, 6, tzinfo=UTC))
+    await s.drain()
+
+    assert (await s.get(SIGNATORIES[0], f"{CHARTERS}/{sound['id']}")).json()["state"] == "active"
+    (postponed,) = (await s.get("sysadmin", "/charter/v1/due")).json()["items"]
+    assert (postponed["kind"], postponed["subject_id"]) == ("charter.activation", broken["id"])
+
+
 async def test_the_service_itself_knows_the_charter_in_force(s: RunningService) -> None:
     charter = await signed_by_all(s)
 
