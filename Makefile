@@ -10,6 +10,7 @@ WORKERS ?= 2
 ROUNDS ?= 20
 SOAK_MINUTES ?= 5
 RATE ?= 50
+LANGUAGES ?= python typescript typescript-fetch java go csharp
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 KAFKA := $(BIN)/python scripts/kafka_local.py
@@ -46,6 +47,11 @@ check: .venv/.dev ## Lint, types, import lists, and every structural guard: docu
 	$(PYTEST) -q -m guard $(ARGS)
 	@echo "Structure holds. Behaviour is another matter: make test runs the rest (about 6 minutes), make test-kafka the broker's part (about 5)."
 
+.PHONY: clients
+clients: .venv/.dev .cache/clients/.tools ## Generate, compile and call clients from the API documents (LANGUAGES="python go ...")
+	@$(BIN)/python scripts/clients/generate.py $(LANGUAGES)
+	CLIENTS=$(CURDIR)/.cache/clients $(PYTEST) -q tests/clients $(ARGS)
+
 .PHONY: bench
 bench: .venv/.dev ## Print ratios against named peers and write bench.json
 	@$(BIN)/python -m bench $(ARGS)
@@ -77,6 +83,14 @@ help: ## Show this list
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
+
+.cache/clients/.tools: scripts/clients/requirements.txt scripts/clients/package.json
+	@echo "Installing the generators of clients (once, and after their versions changed)..."
+	@mkdir -p .cache/clients && cp scripts/clients/package.json .cache/clients/
+	@$(PYTHON) -m venv .cache/clients/tools
+	@.cache/clients/tools/bin/python -m pip install -q -r scripts/clients/requirements.txt
+	@npm install --prefix .cache/clients --no-package-lock --no-audit --no-fund --silent
+	@touch $@
 
 .venv/.run: requirements.lock pyproject.toml | .venv/bin/python
 	@echo "Installing (once, and after the lock changed)..."

@@ -1,5 +1,7 @@
 """The API document, shaped for generated clients: problem+json errors, one security scheme, stable names."""
 
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,9 +61,11 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas.update(problem.pop("$defs"))
     schemas["Problem"] = problem
     _describe_local_times(schemas)
+    shape_for_clients(document)
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
     document["security"] = [{"bearer": []}]
     for method, operation in _operations(document):
+        _describe_texts(operation)
         _describe_errors(operation)
         _describe_headers(method, operation)
     return document
@@ -74,6 +78,50 @@ def _describe_local_times(schemas: dict[str, Any]) -> None:
             if field.get("format") == "time":
                 field["pattern"] = LOCAL_TIME
                 del field["format"]
+
+
+def shape_for_clients(document: dict[str, Any]) -> None:
+    """Names and defaults that clients compile with, whatever language they are generated in by default options."""
+    _name_constants(document["components"]["schemas"])
+    for node in _objects(document):
+        _say_default(node)
+
+
+def _name_constants(schemas: dict[str, Any]) -> None:
+    """Go has one space of names for all constants: those of two enums with a value in common would collide."""
+    for name, schema in schemas.items():
+        if "enum" in schema:
+            schema["x-enum-varnames"] = [constant_name(name, value) for value in schema["enum"]]
+
+
+def constant_name(enum: str, value: str) -> str:
+    """`ZeroVolume` and `no_data` make `ZERO_VOLUME_NO_DATA`."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", enum)
+    return f"{words}_{re.sub(r'[^A-Za-z0-9]+', '_', value)}".upper()
+
+
+def _objects(node: Any) -> Iterator[dict[str, Any]]:
+    """Every JSON object below a node, the node included."""
+    if isinstance(node, dict):
+        yield node
+    for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _objects(inner)
+
+
+def _say_default(node: dict[str, Any]) -> None:
+    """In words. As a keyword, a default makes a field required in TypeScript; one that is an object or a constant of
+    an enum becomes Go and Java that do not compile. Parameters keep theirs where it is a plain value."""
+    for name, field in node.get("properties", {}).items():
+        _in_words(field, name in node.get("required", ()))
+    if "in" in node and "$ref" in node.get("schema", {}):
+        _in_words(node["schema"])
+
+
+def _in_words(schema: dict[str, Any], is_always_there: bool = False) -> None:
+    default = schema.pop("default", None)
+    if default is not None and not is_always_there:
+        said = f"Left out, it is `{json.dumps(default)}`."
+        schema["description"] = f"{schema.get('description', '')} {said}".lstrip()
 
 
 def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -96,6 +144,14 @@ def _describe_headers(method: str, operation: dict[str, Any]) -> None:
         parameters.append(IDEMPOTENCY_KEY)
     if not parameters:
         del operation["parameters"]
+
+
+def _describe_texts(operation: dict[str, Any]) -> None:
+    """Tables and pages are text: without a schema no client would read them."""
+    for answer in operation["responses"].values():
+        for media, body in answer.get("content", {}).items():
+            if media.startswith("text/"):
+                body.setdefault("schema", {"type": "string"})
 
 
 def _describe_errors(operation: dict[str, Any]) -> None:

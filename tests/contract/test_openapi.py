@@ -1,6 +1,8 @@
 """Every service's API document: valid, guarded, and shaped for generated clients in any language."""
 
+import copy
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -14,6 +16,7 @@ from concordat.reference.sources import Route, app_of, installed, routes_of
 from shared.web.app import GovernedRoute, new_router
 from shared.web.auth import allow
 from shared.web.authz import Action, Principal
+from shared.web.openapi import constant_name, shape_for_clients
 from shared.web.problems import MEDIA_TYPE
 
 SERVICES = installed()
@@ -21,6 +24,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 OPEN = ("healthz", "readyz", "metrics", "v1/audit/keys")
 """The only routes below `/{service}/` that anybody may call."""
 SNAKE = re.compile(r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$")
+PLAIN = ("string", "integer", "number", "boolean")
 ON_A_RESOURCE = re.compile(r"\{[a-z_]+\}")
 LATER_THAN_30 = {
     *("const", "propertyNames", "patternProperties", "prefixItems", "contentMediaType", "contentEncoding"),
@@ -200,6 +204,108 @@ def test_changes_of_an_existing_resource_take_if_match(service: str) -> None:
 def test_no_component_is_named_by_a_tool(service: str) -> None:
     names = app_of(service).openapi()["components"]["schemas"]
     assert [name for name in names if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", name)] == []
+
+
+# Generated clients: what compiles in Java, Go, C# and TypeScript with the generators' default options
+
+
+def test_constants_of_enums_have_names_of_their_own(service: str) -> None:
+    """Go has one space of names for all of them."""
+    found = app_of(service).openapi()["components"]["schemas"]
+    enums = {name: schema for name, schema in found.items() if "enum" in schema}
+    names = [name for schema in enums.values() for name in schema["x-enum-varnames"]]
+    assert [
+        name for name, schema in enums.items() if len(schema["enum"]) != len(schema["x-enum-varnames"])
+    ] == []
+    assert [name for name, count in Counter(names).items() if count > 1] == []
+    assert [name for name in names if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name)] == []
+
+
+@pytest.mark.parametrize(
+    ("enum", "value", "name"),
+    [
+        ("Severity", "low", "SEVERITY_LOW"),
+        ("ZeroVolume", "no_data", "ZERO_VOLUME_NO_DATA"),
+        ("SLAState", "in-force", "SLASTATE_IN_FORCE"),
+        ("T1Band", "a b", "T1_BAND_A_B"),
+    ],
+)
+def test_a_constant_is_named_after_its_enum_and_value(service: str, enum: str, value: str, name: str) -> None:
+    assert constant_name(enum, value) == name
+
+
+def test_no_field_has_a_default(service: str) -> None:
+    """TypeScript would demand it; an object or a constant as a default is no expression in Go and Java."""
+    for node in schemas(app_of(service).openapi()["components"]["schemas"]):
+        for name, field in node.get("properties", {}).items():
+            assert "default" not in field, (name, field)
+
+
+def test_a_parameter_has_a_plain_default_or_none(service: str) -> None:
+    for path, _, operation in operations(service):
+        for each in operation.get("parameters", ()):
+            schema = each["schema"]
+            assert "default" not in schema or schema.get("type") in PLAIN, (path, each)
+
+
+def test_every_answer_says_what_it_is(service: str) -> None:
+    """Without a schema a client throws the answer away."""
+    for path, method, operation in operations(service):
+        for answer in operation["responses"].values():
+            assert [
+                media for media, body in answer.get("content", {}).items() if "schema" not in body
+            ] == [], (
+                path,
+                method,
+            )
+
+
+PLANTED: dict[str, Any] = {
+    "components": {
+        "schemas": {
+            "Level": {"type": "string", "enum": ["low", "very_high"]},
+            "Form": {
+                "required": ["kept"],
+                "properties": {
+                    "level": {"$ref": "#/components/schemas/Level", "default": "low"},
+                    "options": {"type": "object", "default": {"a": []}, "description": "What else."},
+                    "kept": {"type": "integer", "default": 3},
+                    "default": {"type": "string"},
+                },
+            },
+        }
+    },
+    "paths": {
+        "/x": {
+            "get": {
+                "parameters": [
+                    {
+                        "name": "a",
+                        "in": "query",
+                        "schema": {"$ref": "#/components/schemas/Level", "default": "low"},
+                    },
+                    {"name": "b", "in": "query", "schema": {"type": "integer", "default": 50}},
+                ]
+            }
+        }
+    },
+}
+
+
+def test_a_default_moves_into_words(service: str) -> None:
+    document = copy.deepcopy(PLANTED)
+    shape_for_clients(document)
+    level, form = document["components"]["schemas"].values()
+    assert level["x-enum-varnames"] == ["LEVEL_LOW", "LEVEL_VERY_HIGH"]
+    assert form["properties"] == {
+        "level": {"$ref": "#/components/schemas/Level", "description": 'Left out, it is `"low"`.'},
+        "options": {"type": "object", "description": 'What else. Left out, it is `{"a": []}`.'},
+        "kept": {"type": "integer"},
+        "default": {"type": "string"},
+    }
+    by_enum, plain = document["paths"]["/x"]["get"]["parameters"]
+    assert "default" not in by_enum["schema"]
+    assert plain["schema"]["default"] == 50
 
 
 # Policies

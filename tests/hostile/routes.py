@@ -58,9 +58,18 @@ class Route:
 
     def at(self, ids: Mapping[str, object]) -> str:
         """The path with its placeholders filled."""
-        return self.path.format_map(
-            {**_first_choices(self), **{key: str(value) for key, value in ids.items()}}
-        )
+        return self.path.format_map({**self.chosen(), **{key: str(value) for key, value in ids.items()}})
+
+    def chosen(self) -> dict[str, str]:
+        """Path parameters that are one of a few words, such as the name of a template: the first."""
+        components = document(self.service)["components"]["schemas"]
+        found = {}
+        for each in self.parameters("path"):
+            schema = each["schema"]
+            named = components[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+            if "enum" in named:
+                found[each["name"]] = named["enum"][0]
+        return found
 
     def body_schema(self) -> Mapping[str, Any]:
         content = self.operation["requestBody"]["content"]["application/json"]
@@ -71,18 +80,6 @@ class Route:
 def is_uuid(schema: Mapping[str, Any]) -> bool:
     choices = schema.get("anyOf", [schema])
     return any(each.get("format") == "uuid" for each in choices)
-
-
-def _first_choices(route: Route) -> dict[str, str]:
-    """Path parameters that are one of a few words, such as the name of a template."""
-    components = document(route.service)["components"]["schemas"]
-    chosen = {}
-    for each in route.parameters("path"):
-        schema = each["schema"]
-        named = components[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
-        if "enum" in named:
-            chosen[each["name"]] = named["enum"][0]
-    return chosen
 
 
 @lru_cache
