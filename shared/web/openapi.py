@@ -31,6 +31,8 @@ IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 LOCAL_TIME = r"^([01]\d|2[0-3]):[0-5]\d:[0-5]\d$"
+_TEXTS = {"csv": "text/csv", "html": "text/html"}
+"""What an address that ends so answers with."""
 _METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -64,8 +66,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
     shape_for_clients(document)
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
     document["security"] = [{"bearer": []}]
-    for method, operation in _operations(document):
-        _describe_texts(operation)
+    for path, method, operation in _operations(document):
+        _describe_texts(path, operation)
         _describe_errors(operation)
         _describe_headers(method, operation)
     return document
@@ -124,9 +126,9 @@ def _in_words(schema: dict[str, Any], is_always_there: bool = False) -> None:
         schema["description"] = f"{schema.get('description', '')} {said}".lstrip()
 
 
-def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in document["paths"].values():
-        yield from ((method, operation) for method, operation in path.items() if method in _METHODS)
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        yield from ((path, method, operation) for method, operation in item.items() if method in _METHODS)
 
 
 def _describe_headers(method: str, operation: dict[str, Any]) -> None:
@@ -146,12 +148,10 @@ def _describe_headers(method: str, operation: dict[str, Any]) -> None:
         del operation["parameters"]
 
 
-def _describe_texts(operation: dict[str, Any]) -> None:
+def _describe_texts(path: str, operation: dict[str, Any]) -> None:
     """Tables and pages are text: without a schema no client would read them."""
-    for answer in operation["responses"].values():
-        for media, body in answer.get("content", {}).items():
-            if media.startswith("text/"):
-                body.setdefault("schema", {"type": "string"})
+    if media := _TEXTS.get(path.rpartition(".")[2]):
+        operation["responses"]["200"]["content"] = {media: {"schema": {"type": "string"}}}
 
 
 def _describe_errors(operation: dict[str, Any]) -> None:

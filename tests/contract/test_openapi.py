@@ -251,6 +251,7 @@ def test_a_parameter_has_a_plain_default_or_none(service: str) -> None:
 def test_every_answer_says_what_it_is(service: str) -> None:
     """Without a schema a client throws the answer away."""
     for path, method, operation in operations(service):
+        assert "content" in operation["responses"].get("200", {"content": {}}), (path, method)
         for answer in operation["responses"].values():
             assert [
                 media for media, body in answer.get("content", {}).items() if "schema" not in body
