@@ -5,7 +5,8 @@ Both edges ask here: HTTP to choose a status, the consumer to choose between wai
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Final
 
@@ -13,6 +14,8 @@ import asyncpg
 from asyncpg.exceptions import _base as driver
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from shared.pure.refusal import Refusal
 
 
 class DatabaseError(StrEnum):
@@ -67,6 +70,19 @@ def kind_of(error: BaseException) -> DatabaseError | None:
     if any(isinstance(cause, asyncpg.InterfaceError) for cause in causes):
         return DatabaseError.UNAVAILABLE  # the connection ended while it was being used
     return DatabaseError.BUG if isinstance(error, DBAPIError | asyncpg.PostgresError) else None
+
+
+@contextmanager
+def refusing(clashes: Mapping[str, Refusal]) -> Iterator[None]:
+    """Turn a clash with one of these constraints into the refusal it stands for; only the database sees all rows."""
+    try:
+        yield
+    except DBAPIError as error:
+        broken = [str(getattr(cause, "constraint_name", "")) for cause in _causes(error)]
+        for name in broken:
+            if name in clashes:
+                raise clashes[name] from None
+        raise
 
 
 def _was_cut(cause: BaseException) -> bool:

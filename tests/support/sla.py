@@ -2,18 +2,21 @@
 
 import json
 from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
 import httpx
 
 from tests.support.harness import RunningService
 
+_NUMBERS = count(1)
+
 
 def agreement_form(service: RunningService, **changes: Any) -> dict[str, Any]:
     return {
         "charter_id": str(service.world.charter_id),
         "kind": "IAA_GTC",
-        "gtc_number": "A2610-990-991-000123",
+        "gtc_number": f"A2610-990-991-{next(_NUMBERS):06d}",
         "title": "Shared services FY27 to FY29",
         "start_date": "2026-10-01",
         "end_date": "2029-09-30",

@@ -15,7 +15,10 @@ class Agreement(Governed, Base):
     """An IAA, contract or memorandum between customer and provider."""
 
     __tablename__ = "agreement"
-    __table_args__ = (UniqueConstraint("charter_id", "number"),)
+    __table_args__ = (
+        UniqueConstraint("charter_id", "number"),
+        UniqueConstraint("customer_org_id", "gtc_number"),
+    )
 
     number: Mapped[str]
     kind: Mapped[AgreementKind] = mapped_column(EnumText(AgreementKind))

@@ -10,10 +10,11 @@ from services.sla.agreements.models import Agreement
 from services.sla.agreements.schemas import AgreementCreate
 from services.sla.reviews.service import open_review
 from shared.contracts.sla import AgreementRegistered
+from shared.data.database_errors import refusing
 from shared.data.directory import governance
 from shared.data.history import Act, record
 from shared.data.numbering import next_number
-from shared.pure.refusal import checking_input
+from shared.pure.refusal import Refused, checking_input
 from shared.reviews.domain import SubjectKind, next_due
 from shared.web.authz import Principal, require
 
@@ -43,7 +44,13 @@ async def register(
         end_date=agreement.end_date,
         next_review_due=agreement.next_review_due,
     )
-    await record(session, agreement, Act(policy.REGISTER_AGREEMENT.name, event), by=caller, now=now)
+    taken = (
+        "The customer has an agreement with this GT&C number; what changes it is a modification of that one."
+    )
+    with refusing(
+        {"uq_agreement_customer_org_id_gtc_number": Refused("gtc_number_taken", taken, "/gtc_number")}
+    ):
+        await record(session, agreement, Act(policy.REGISTER_AGREEMENT.name, event), by=caller, now=now)
     await open_review(session, SubjectKind.agreement, agreement, charter.content.calendars[0].zone, now)
     await session.flush()
     return agreement

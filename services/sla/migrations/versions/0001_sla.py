@@ -57,6 +57,7 @@ def _agreement() -> None:
         sa.Column("next_review_due", sa.Date, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_agreement"),
         sa.UniqueConstraint("charter_id", "number", name="uq_agreement_charter_id_number"),
+        sa.UniqueConstraint("customer_org_id", "gtc_number", name="uq_agreement_customer_org_id_gtc_number"),
     )
 
 

@@ -1,5 +1,6 @@
 """Agreements over HTTP."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from shared.contracts.sla import (
     AgreementRegistered,
 )
+from shared.data.directory import keep_activated
+from shared.data.ids import uuid7
 from tests.conftest import StartService
 from tests.support.harness import RunningService
 from tests.support.sla import agreement_form, register_agreement
@@ -48,6 +51,53 @@ async def test_an_agreement_that_cannot_be_is_refused_where_it_is_wrong(sla, cha
     answer = await sla.post("customer.om_team", "/sla/v1/agreements", agreement_form(sla) | changes)
     assert answer.status_code == 422, answer.text
     assert pointer in {error["pointer"] for error in answer.json()["errors"]}
+
+
+async def under_another_charter(sla: RunningService, **parties: str) -> str:
+    """The id of a second charter in force, between other organizations of the world."""
+    named = {f"{side}_org_id": sla.world.orgs[org] for side, org in parties.items()}
+    activation = sla.world.activation().model_copy(update={"charter_id": uuid7(), **named})
+    async with sla.kernel.database.system() as session:
+        await keep_activated(session, activation)
+    return str(activation.charter_id)
+
+
+async def test_a_gtc_number_names_one_agreement_of_a_customer(sla):
+    form = agreement_form(sla)
+    first = await sla.post("customer.om_team", "/sla/v1/agreements", form)
+
+    again = await sla.post("customer.om_team", "/sla/v1/agreements", form | {"title": "The same once more"})
+    elsewhere = await under_another_charter(sla, provider="other")
+    other_provider = await sla.post(
+        "customer.om_team", "/sla/v1/agreements", form | {"charter_id": elsewhere}
+    )
+    own = await under_another_charter(sla, customer="observer")
+    other_customer = await sla.post("observer.om_team", "/sla/v1/agreements", form | {"charter_id": own})
+
+    assert first.status_code == 201, first.text
+    assert (again.status_code, again.json()["code"]) == (409, "gtc_number_taken")
+    assert [error["pointer"] for error in again.json()["errors"]] == ["/gtc_number"]
+    assert (other_provider.status_code, other_provider.json()["code"]) == (409, "gtc_number_taken")
+    assert other_customer.status_code == 201, other_customer.text
+
+
+async def test_a_gtc_number_registered_by_many_at_once_is_taken_once(sla):
+    form = agreement_form(sla)
+
+    answers = await asyncio.gather(
+        *(sla.post("customer.om_team", "/sla/v1/agreements", form) for _ in range(5))
+    )
+
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409, 409]
+    numbers = [answer.json()["number"] for answer in answers if answer.status_code == 201]
+    listed = (await sla.get("customer.om_team", "/sla/v1/agreements", limit=1)).json()["items"]
+    assert [item["number"] for item in listed] == numbers
+
+
+async def test_contracts_and_memoranda_have_no_gtc_number_to_share(sla):
+    form = agreement_form(sla, kind="CONTRACT", gtc_number=None)
+    answers = [await sla.post("customer.om_team", "/sla/v1/agreements", form) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
 
 
 async def test_the_provider_registers_no_agreement_and_a_stranger_sees_none(sla):
