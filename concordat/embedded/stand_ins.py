@@ -17,9 +17,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from services.notifier.channels.webhook.domain.signing import secret_key, signature
 from shared.contracts.base import rfc3339
 from shared.pure.refusal import Refusal
+from shared.pure.signing import secret_key, signature
 
 ISSUER_VARIABLE = "IDENTITY_PROVIDER_ISSUER"
 SECRET_VARIABLE = "WEBHOOK_SINK_SECRET"  # noqa: S105 - the name of a variable

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 from uuid import UUID
 
 import orjson
@@ -72,8 +72,12 @@ class EnumText(TypeDecorator[Any]):
 
 
 class Versioned:
-    """A row with an identity and a version (its ETag). New rows start at 0; `record` makes them 1."""
+    """A row with an identity and a version (its ETag). New rows start at 0; `record` makes them 1.
 
+    `changes_silently`: some columns change without a new version, so that the ETag must cover what is shown.
+    """
+
+    changes_silently: ClassVar[bool] = False
     id: Mapped[UUID] = mapped_column(primary_key=True)
     version: Mapped[int]
     created_at: Mapped[datetime]

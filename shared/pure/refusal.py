@@ -75,3 +75,8 @@ def checking_input() -> Iterator[None]:
         if isinstance(refusal, Forbidden | Missing | Stale | NotYet):
             raise
         raise Invalid(refusal.code, refusal.message, refusal.pointer or "") from None
+
+
+def pointer(*places: str | int) -> str:
+    """The JSON pointer (RFC 6901) of a place, from the outermost part to the innermost."""
+    return "".join("/" + str(place).replace("~", "~0").replace("/", "~1") for place in places)

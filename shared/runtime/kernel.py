@@ -31,7 +31,7 @@ from shared.runtime.due import DueRunner, Kind
 from shared.runtime.settings import KernelSettings
 from shared.runtime.timers import Timer, TimerRunner
 from shared.web import idempotency
-from shared.web.auth import TokenVerifier
+from shared.web.tokens import TokenVerifier
 
 Handler = Callable[[AsyncSession, Any, datetime], Awaitable[None]]
 STOP_SECONDS = 25

@@ -65,6 +65,9 @@ class KernelSettings(BaseSettings):
     audit_retired_keys: tuple[str, ...] = Field(
         (), description="PEMs of the public keys that signed earlier checkpoints"
     )
+    session_keys: tuple[SecretStr, ...] = Field(
+        (), description="seal the session cookies of browsers: base64 of 32 random bytes each, newest first"
+    )
     pool_size: int = Field(10, ge=1, le=100)
     max_body_bytes: int = Field(262_144, ge=1024)
     public_url: str = "http://127.0.0.1:8000"

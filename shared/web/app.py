@@ -1,81 +1,33 @@
 """How every service is put together: routes, error handlers, health, and the work in the background."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.routing import APIRoute
+from fastapi import APIRouter, FastAPI
 
 from shared.audit import api as audit_api
 from shared.contracts.base import Event
 from shared.data import migrations
 from shared.messaging.bus import Bus
 from shared.messaging.connection import connect
-from shared.pure.refusal import NotYet, Refusal
-from shared.runtime import failpoints, log, telemetry
+from shared.runtime import log, telemetry
 from shared.runtime.clock import Clock
 from shared.runtime.due import Kind
 from shared.runtime.kernel import Handler, Kernel, ServiceInfo, Worker, new_kernel
 from shared.runtime.settings import KernelSettings
 from shared.runtime.timers import Timer
-from shared.web import idempotency, openapi
 from shared.web import middleware as edge
+from shared.web import openapi
 from shared.web import problems as errors
 from shared.web.health import health_router
 from shared.web.operations import operations_router
-from shared.web.problems import ApiError
-from shared.web.requests import StrictRequest, require_json
+from shared.web.route import new_router
 
 logger = structlog.get_logger()
 AUDIT = ("audit", "Who did what and when, and the evidence that nobody changed it afterwards.")
 OPERATIONS = ("operations", "For the operator of the service: messages that were set aside.")
-
-
-class GovernedRoute(APIRoute):
-    """A route that needs a caller: token, one transaction in the caller's eyes, idempotency, commit, answer."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-        route = f"{'/'.join(sorted(self.methods or ()))} {self.path_format}"
-        has_body = self.body_field is not None
-        max_bytes = (self.openapi_extra or {}).get("x-max-body-bytes")
-
-        async def governed(request: Request) -> Response:
-            kernel: Kernel = request.app.state.kernel
-            identity = request.state.identity = await kernel.tokens.identify(request)
-            strict = StrictRequest(request.scope, request.receive)
-            strict.max_bytes = max_bytes or kernel.settings.max_body_bytes
-            claim = None
-            try:
-                if has_body:
-                    require_json(request)
-                    await strict.body()  # before the transaction: a slow client must not hold a connection
-                async with kernel.database.acting_as(identity) as (session, principal):
-                    strict.state.session, strict.state.principal = session, principal
-                    claim = await idempotency.read_claim(strict, principal, route)
-                    response = await idempotency.once(session, claim, kernel.clock(), lambda: handle(strict))
-                    failpoints.hit("api_before_commit")
-                failpoints.hit("api_after_commit")
-            except (ApiError, Refusal) as refused:
-                response = errors.refusal_response(request, refused)
-                if claim is not None and _is_final(refused, response):
-                    async with kernel.database.acting_as(identity) as (session, _):
-                        await idempotency.remember_refusal(session, claim, kernel.clock(), response)
-            return response
-
-        return governed
-
-
-def _is_final(refused: ApiError | Refusal, response: Response) -> bool:
-    """Whether the same request would be refused again, so that the answer may be kept under its key."""
-    return response.status_code in (409, 422) and not isinstance(refused, NotYet)
-
-
-def new_router(tag: str, prefix: str) -> APIRouter:
-    """A router of governed routes under one tag of the API document."""
-    return APIRouter(prefix=prefix, tags=[tag], route_class=GovernedRoute)
 
 
 def new_app(

@@ -8,15 +8,16 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import orjson
-from fastapi import Request, Response
+from fastapi import Response
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.pure.refusal import Invalid, NotYet, Refused
-from shared.web.authz import NOBODY, Principal
 from shared.web.problems import BadRequest
+from shared.web.requests import StrictRequest
 
 KEEP = timedelta(hours=48)
 _STORED_HEADERS = ("etag", "location", "content-type")
@@ -42,6 +43,15 @@ _EXPIRE = text("DELETE FROM idempotency WHERE created_at < :before")
 
 
 @dataclass(frozen=True)
+class Claimant:
+    """Whose idempotency key it is, and the key, where there is one."""
+
+    org_id: UUID
+    subject: str
+    key: str | None
+
+
+@dataclass(frozen=True)
 class Claim:
     """One key as one caller uses it on one route, and the fingerprint of the request it came with."""
 
@@ -55,24 +65,18 @@ class Claim:
         return {"org": self.org, "subject": self.subject, "route": self.route, "key": self.key}
 
 
-async def read_claim(request: Request, principal: Principal, route: str) -> Claim | None:
-    """The request's idempotency key, or None where it has none."""
-    key = request.headers.get("idempotency-key")
+def read_claim(request: StrictRequest, claimant: Claimant, route: str) -> Claim | None:
+    """The request's idempotency key, or None where it has none. Its body has been received."""
+    key = claimant.key
     if key is None or request.method != "POST":
         return None
-    if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
+    if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable() or key.isspace():
         raise BadRequest(
             "malformed_idempotency_key", "Idempotency-Key takes 1 to 255 visible ASCII characters."
         )
     digest = hashlib.sha256(str(request.url.path).encode() + b"\0" + request.url.query.encode() + b"\0")
-    digest.update(request.headers.get("if-match", "").encode() + b"\0" + await request.body())
-    return Claim(
-        str(principal.org_id or NOBODY),
-        f"{principal.issuer}|{principal.subject}",
-        route,
-        key,
-        digest.hexdigest(),
-    )
+    digest.update(request.headers.get("if-match", "").encode() + b"\0" + request.digest.digest())
+    return Claim(str(claimant.org_id), claimant.subject, route, key, digest.hexdigest())
 
 
 async def once(

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.data.ids import uuid7
 from shared.runtime.telemetry import AUTH_FAILURES, REPLAYS, REQUEST_SECONDS, REQUESTS, server_span
+from shared.web.answers import HEAD_ONLY
 from shared.web.authz import NOBODY
 from shared.web.problems import PROBLEM, unexpected
 
@@ -35,7 +36,7 @@ _HEADERS = {
 
 
 class Edge:
-    """Plain ASGI middleware: it adds to answers and never touches bodies.
+    """Plain ASGI middleware: it adds to answers and never touches bodies, but for those of HEAD, which have none.
 
     What no handler expected is answered here and not further out, so that this answer too has an id,
     its headers and its line in the log.
@@ -87,8 +88,10 @@ class _Exchange:
     """One request and what was answered; facts about it and none of its content."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self.scope = scope
         self.method = scope["method"] if scope["method"] in METHODS else OTHER
+        self.is_head = self.method == "HEAD"
+        # HEAD is GET without its body (RFC 9110, 9.3.2), for every route alike: the application sees a GET.
+        self.scope = {**scope, "method": "GET", HEAD_ONLY: True} if self.is_head else scope
         self.is_probe = scope["path"].endswith(PROBES)
         self.status = UNANSWERED
         self.is_replay = False
@@ -103,6 +106,8 @@ class _Exchange:
             self.is_replay = "idempotency-replayed" in headers
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
+        elif self.is_head:
+            message = {**message, "body": b""}
         await self._send(message)
 
     def seconds(self) -> float:

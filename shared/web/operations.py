@@ -32,7 +32,7 @@ from shared.runtime.clock import Now
 from shared.runtime.postponed import list_due, retry_due
 from shared.web.auth import allow
 from shared.web.authz import Action, Principal
-from shared.web.schemas import In, LongText, Out, Text
+from shared.web.schemas import In, Needed, Out, Text
 
 READ = Action("operations.read", roles=frozenset(), sysadmin=True)
 DECIDE = Action("operations.decide", roles=frozenset(), sysadmin=True)
@@ -90,7 +90,7 @@ class ReplayRequest(Selection):
 
 
 class DiscardRequest(Selection):
-    reason: Annotated[LongText, Field(min_length=1)]
+    reason: Needed
 
 
 class ReplayedOut(Out):

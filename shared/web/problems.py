@@ -17,20 +17,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from shared.data.database_errors import DatabaseError, kind_of
-from shared.pure.refusal import Finding as Finding
-from shared.pure.refusal import Forbidden as Forbidden
-from shared.pure.refusal import Invalid as Invalid
-from shared.pure.refusal import Missing, NotYet, Refusal, Refused, Stale
-
-# Names of before the refusals became neutral; they go when the services import shared.pure.refusal.
-NotFound, Conflict, PreconditionFailed = Missing, Refused, Stale
+from shared.pure.refusal import Finding, Forbidden, Invalid, Missing, NotYet, Refusal, Refused, Stale
+from shared.web.validation import findings_of
 
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "https://concordat.invalid/problems/"
 RETRY_SOON: Final = {"Retry-After": "2"}
-MOST_FINDINGS = 100  # of a refused request; an answer must not be forty times its question
 PROBLEM = "concordat.problem"
 """Where in the ASGI scope the code of the answer stands, for the access log."""
 
@@ -181,24 +175,16 @@ async def _on_refusal(request: Request, error: Exception) -> JSONResponse:
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code, "http_error")
-    return problem(request, error.status_code, code, str(error.detail), headers=error.headers)
-
-
-def _pointer(location: Sequence[int | str]) -> str:
-    """A JSON pointer for pydantic's location; `query`/`path`/`header` places keep their first word."""
-    parts = location[1:] if location and location[0] == "body" else location
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+    headers = dict(error.headers or {})
+    if "GET" in headers.get("Allow", ""):
+        headers["Allow"] += ", HEAD"
+    return problem(request, error.status_code, code, str(error.detail), headers=headers)
 
 
 async def _on_validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[:MOST_FINDINGS]
-    findings = [Finding(str(e["type"]), str(e["msg"]), _pointer(e["loc"])) for e in first]
-    if any(f.code == "json_invalid" for f in findings):
-        return problem(request, 400, "malformed_json", "The body is not valid JSON.", findings)
-    return problem(
-        request, 422, "invalid", "The request does not fit the API document; see errors.", findings
-    )
+    detail = "The request does not fit the API document; see errors."
+    return problem(request, 422, "invalid", detail, findings_of(error))
 
 
 async def _on_database(request: Request, error: Exception) -> JSONResponse:

@@ -1,11 +1,14 @@
-"""HTTP conventions that routes share: strict JSON bodies, ETag and If-Match."""
+"""Requests as routes meet them: bounded, strict in their JSON, with ETag and If-Match."""
 
+import hashlib
 import json
 import re
 from collections.abc import AsyncGenerator
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Header, Request, Response
+from starlette.datastructures import FormData
+from starlette.types import Receive, Scope
 
 from shared.data.session import Versioned
 from shared.web.problems import BadRequest, PreconditionRequired, TooLarge, UnsupportedMedia
@@ -23,12 +26,21 @@ class StrictRequest(Request):
 
     max_bytes: int = 0
 
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        super().__init__(scope, receive)
+        self.digest = hashlib.sha256()
+        """Of the body as received: what an idempotency key is bound to."""
+
     async def stream(self) -> AsyncGenerator[bytes, None]:
+        if hasattr(self, "_body"):
+            yield self._body
+            return
         self._refuse_beyond(_declared(self.headers.get("content-length", "0")))
         received = 0
         async for chunk in super().stream():
             received += len(chunk)
             self._refuse_beyond(received)
+            self.digest.update(chunk)
             yield chunk
 
     def _refuse_beyond(self, received: int) -> None:
@@ -37,6 +49,35 @@ class StrictRequest(Request):
 
     async def json(self) -> object:
         return parse_json(await self.body())
+
+    @property
+    def media_type(self) -> str:
+        """The media type of the body, without parameters."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def is_encoded(self) -> bool:
+        """Whether the body would have to be unpacked first, which it never is: no zip bomb is ever opened."""
+        return self.headers.get("content-encoding", "identity") != "identity"
+
+    def require_media(self, *accepted: str) -> None:
+        """415 unless the body is of one of these types, uncompressed."""
+        if self.is_encoded:
+            raise UnsupportedMedia("unsupported_encoding", "Send the body uncompressed.")
+        if self.media_type not in accepted:
+            raise UnsupportedMedia(
+                "unsupported_media_type",
+                f"Send the body as {' or '.join(accepted)}, and say so in Content-Type.",
+            )
+
+    def take_field(self, name: str) -> str | None:
+        """The text of a field of the received form, which is then no longer in it; None where there is no form."""
+        form = self._form
+        if form is None:
+            return None
+        found = form.get(name)
+        self._form = FormData([item for item in form.multi_items() if item[0] != name])
+        return found if isinstance(found, str) else None
 
 
 def _declared(length: str) -> int:
@@ -82,25 +123,16 @@ def _unique_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def require_json(request: Request) -> None:
-    """415 unless the body is plain JSON. Compressed bodies are refused, so no zip bomb is ever opened."""
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedMedia("unsupported_encoding", "Send the body uncompressed.")
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise UnsupportedMedia("unsupported_media_type", "Send the body as application/json.")
-
-
 def tagged(response: Response, row: R) -> R:
-    """The row, with its version in the answer's ETag (RFC 9110)."""
-    response.headers["ETag"] = f'"{row.version}"'
+    """The row, with its version in the answer's ETag (RFC 9110); `answers.finished` adds the content's hash."""
+    response.headers["ETag"] = f'"{row.version}-"' if row.changes_silently else f'"{row.version}"'
     return row
 
 
 async def _if_match(if_match: Annotated[str | None, Header()] = None) -> int:
     if if_match is None:
         raise PreconditionRequired
-    digits = if_match.strip().removeprefix('"').removesuffix('"')
+    digits, _, _ = if_match.strip().removeprefix('"').removesuffix('"').partition("-")
     if not digits.isascii() or not digits.isdigit() or len(digits) > 9:
         raise BadRequest("malformed_if_match", 'If-Match takes the ETag you read, for example "3".')
     return int(digits)

@@ -1,10 +1,10 @@
 """Base classes and field types of every request and response: strict in, complete out."""
 
 import re
-import unicodedata
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated
+from types import NoneType
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     AfterValidator,
@@ -15,15 +15,21 @@ from pydantic import (
     Field,
     PlainSerializer,
     StringConstraints,
+    ValidationInfo,
     WithJsonSchema,
+    field_validator,
 )
 
+from shared.pure.texts import needed, written
+
 DECIMAL_SCHEMA = {"type": "string", "format": "decimal", "pattern": r"^-?\d{1,18}(\.\d{1,10})?$"}
-_ALLOWED_CONTROLS = "\t\n\r"
 # With the exponent by which Python writes very small amounts in documents we stored.
 _AMOUNT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,10})?(E[+-][0-9]{1,2})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT = re.compile(_DATE.pattern + r"[Tt ][0-9:.]{5,}([Zz]|[+-][0-9]{2}:[0-9]{2})")
+
+_LOST_PLUS = re.compile(r"[0-9] [0-9]{2}:[0-9]{2}$")
+"""An offset whose plus sign was read as a space, as queries do."""
 
 
 class In(BaseModel):
@@ -32,18 +38,30 @@ class In(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, ser_json_inf_nan="strings")
 
 
+class Patch(In):
+    """A request that names what is to change: what is absent stays, what is named is replaced as a whole.
+
+    Null is a value where the field's type says `| None`, and refused elsewhere: it would be neither.
+    """
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_null(cls, value: object, field: ValidationInfo) -> object:
+        kind = cls.model_fields[str(field.field_name)].annotation
+        if value is None and NoneType not in get_args(kind):
+            raise ValueError("null is no value here; leave the field out to keep what is stored")
+        return value
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What the body names; empty for `{}`, which changes nothing and makes no new version."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
 class Out(BaseModel):
     """A response: every field is always there, so that generated clients need no guesses."""
 
     model_config = ConfigDict(from_attributes=True, json_schema_serialization_defaults_required=True)
-
-
-def _printable(text: str) -> str:
-    """Refuse what PostgreSQL or a terminal cannot hold, and store one Unicode form (NFC)."""
-    for character in text:
-        if unicodedata.category(character) in ("Cc", "Cs") and character not in _ALLOWED_CONTROLS:
-            raise ValueError("control characters and lone surrogates are not allowed")
-    return unicodedata.normalize("NFC", text)
 
 
 def _exact(value: object) -> object:
@@ -65,7 +83,8 @@ def _written_instant(value: object) -> object:
     """An RFC 3339 instant as text; pydantic alone would read numbers as seconds since 1970."""
     if isinstance(value, datetime) or (isinstance(value, str) and _INSTANT.fullmatch(value)):
         return value
-    raise ValueError("send an instant with its offset, such as 2026-10-01T08:00:00-04:00")
+    hint = "; in an address, write + as %2B" if isinstance(value, str) and _LOST_PLUS.search(value) else ""
+    raise ValueError(f"send an instant with its offset, such as 2026-10-01T08:00:00-04:00{hint}")
 
 
 def _in_utc(value: datetime) -> datetime:
@@ -81,9 +100,11 @@ def _plain(value: Decimal) -> str:
     return format(value, "f")
 
 
-_Printable = AfterValidator(_printable)
-Text = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200), _Printable]
-LongText = Annotated[str, StringConstraints(strict=True, max_length=4000), _Printable]
+Text = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200), AfterValidator(needed)]
+Needed = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=4000), AfterValidator(needed)]
+"""A longer text that must say something."""
+LongText = Annotated[str, StringConstraints(strict=True, max_length=4000), AfterValidator(written)]
+"""A longer text that may be empty."""
 Key = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$")]
 Count = Annotated[int, Field(strict=True, ge=0, le=2_147_483_647)]
 AsDate = BeforeValidator(_written_date)

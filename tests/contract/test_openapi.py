@@ -13,11 +13,11 @@ from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValida
 
 from concordat.reference.openapi_30 import to_openapi_30
 from concordat.reference.sources import Route, app_of, installed, routes_of
-from shared.web.app import GovernedRoute, new_router
 from shared.web.auth import allow
 from shared.web.authz import Action, Principal
 from shared.web.openapi import constant_name, shape_for_clients
 from shared.web.problems import MEDIA_TYPE
+from shared.web.route import GovernedRoute, new_router
 
 SERVICES = installed()
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -361,7 +361,9 @@ def test_the_guard_sees_a_route_without_a_policy(service: str) -> None:
     router = new_router("things", prefix="/v1")
     router.get("/guarded")(_guarded)
     router.get("/indirect")(_guarded_indirectly)
-    router.get("/forgotten")(_endpoint)
+    outside = APIRouter()
+    outside.get("/forgotten")(_endpoint)
+    router.include_router(outside)
     assert unguarded(planted(router, service), service) == [f"/{service}/v1/forgotten"]
 
 

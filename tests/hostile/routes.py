@@ -11,9 +11,9 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from concordat.reference.sources import app_of
 from services.registry import SERVICES
-from shared.web.app import GovernedRoute
 from shared.web.auth import Allow
 from shared.web.authz import Action
+from shared.web.route import GovernedRoute
 
 Takes = Literal["nothing", "json", "stream"]
 

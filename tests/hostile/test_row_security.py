@@ -16,8 +16,8 @@ from concordat.embedded.issuer import ISSUER
 from services.registry import SERVICES
 from shared.data.ids import uuid7
 from shared.data.session import Identity
+from shared.pure.refusal import Forbidden
 from shared.web.authz import NOBODY
-from shared.web.problems import Forbidden
 from tests.hostile.conftest import StageOf
 from tests.hostile.objects import collections_of, one, ready
 from tests.hostile.routes import routes_of

@@ -20,11 +20,12 @@ from shared.pure.refusal import Refused
 from shared.runtime.clock import Clock, Now
 from shared.runtime.kernel import ServiceInfo
 from shared.runtime.settings import KernelSettings, settings_config
-from shared.web.app import new_app, new_router
+from shared.web.app import new_app
 from shared.web.auth import allow
 from shared.web.authz import BOTH, EVERYONE, Action, Principal, require
 from shared.web.pages import Page, PageQuery, Rows, all_rows, csv_response, paginate
 from shared.web.requests import IfMatch, tagged
+from shared.web.route import new_router
 from shared.web.schemas import In, Money, Out, Text
 
 WRITE = Action("note.write", parties=BOTH, roles={Role.om_team})

@@ -20,10 +20,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.data.session import Identity
+from shared.pure.refusal import Forbidden
 from shared.runtime import log
 from shared.web.authz import NOBODY, Principal
 from shared.web.middleware import Edge
-from shared.web.problems import Forbidden, refusal_response
+from shared.web.problems import refusal_response
 
 MEMBER, ORG = UUID(int=7), UUID(int=8)
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl"

@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from concordat.embedded.stand_ins import KEPT_DELIVERIES, identity_provider, named, webhook_sink
-from services.notifier.channels.webhook.domain.signing import signed_headers
+from shared.pure.signing import signed_headers
 from shared.runtime.clock import system_clock
 from shared.runtime.settings import Issuer
-from shared.web.auth import TokenVerifier
 from shared.web.problems import Unauthorized
+from shared.web.tokens import TokenVerifier
 
 ISSUER = "http://identity-provider:8000"
 BODY = b'{"type":"alert.opened"}'

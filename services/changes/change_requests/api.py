@@ -15,11 +15,11 @@ from services.changes.matters.service import deciding, escalating
 from shared.contracts.governance import SAVINGS, Severity
 from shared.data.session import Session
 from shared.runtime.clock import Now
-from shared.web.app import new_router
 from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.pages import PageQuery, Shape, all_rows, csv_response, paginate_json
 from shared.web.requests import IfMatch, tagged
+from shared.web.route import new_router
 from shared.web.schemas import Instant, Key
 
 router = new_router("change_requests", prefix="/changes/v1")

@@ -17,7 +17,7 @@ from services.changes.matters.domain.escalation import EscalationReason
 from services.changes.matters.domain.routing import RequestReason
 from shared.contracts.governance import ClockUnit, Party, Severity
 from shared.web.pages import Page
-from shared.web.schemas import In, Key, LongText, Out, Text
+from shared.web.schemas import In, Key, LongText, Needed, Out, Text
 
 IMPACT_PATTERN = r"^-?[A-Za-z0-9][A-Za-z0-9_.]{0,63}$"
 IMPACT_SCHEMA = {
@@ -47,7 +47,6 @@ def _as_text(value: object) -> object:
 
 ImpactText = Annotated[str, BeforeValidator(_as_text), StringConstraints(strict=True, pattern=IMPACT_PATTERN)]
 ImpactValues = Annotated[dict[Key, ImpactText], Field(max_length=50), WithJsonSchema(IMPACT_SCHEMA)]
-Needed = Annotated[LongText, Field(min_length=1)]
 
 
 class PriorityGiven(In):

@@ -33,7 +33,7 @@ from shared.data.directory import Governance, governance
 from shared.data.history import Act, record
 from shared.data.numbering import next_number
 from shared.data.session import load, load_for_update
-from shared.pure.refusal import Forbidden, Invalid, Refusal
+from shared.pure.refusal import Forbidden, checking_input
 from shared.web.authz import Principal, require
 
 
@@ -159,10 +159,8 @@ def _route(
 
 def _check(content: ExecutableCharter, impact: Impact) -> None:
     """An impact the charter cannot measure is bad input (422), not a rule that says no (409)."""
-    try:
+    with checking_input():
         check_impact(content, impact)
-    except Refusal as refused:
-        raise Invalid(refused.code, refused.message, refused.pointer) from None
 
 
 def _new_row(

@@ -12,11 +12,11 @@ from services.changes.matters.domain.escalation import EscalationState
 from services.changes.matters.models import Decision, Escalation
 from services.changes.matters.service import deciding, escalating
 from shared.data.session import Session
-from shared.web.app import new_router
 from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
 from shared.web.requests import tagged
+from shared.web.route import new_router
 from shared.web.schemas import Instant
 
 decisions = new_router("decisions", prefix="/changes/v1")

@@ -24,11 +24,11 @@ from services.charter.charters.service import drafting, ratification
 from shared.contracts.governance import ExecutableCharter
 from shared.data.session import Session, load
 from shared.runtime.clock import Now
-from shared.web.app import new_router
 from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.pages import PageQuery, Rows, all_rows, csv_response
 from shared.web.requests import IfMatch, tagged
+from shared.web.route import new_router
 from shared.web.texts import TEXT, verbatim
 
 router = new_router("charters", prefix="/charter/v1")

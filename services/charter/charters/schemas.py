@@ -20,7 +20,7 @@ from shared.contracts.governance import (
 )
 from shared.data.directory import CONTENT
 from shared.web.pages import Page
-from shared.web.schemas import AsDate, Exact, In, Key, LongText, Out, Text
+from shared.web.schemas import AsDate, Exact, In, Key, LongText, Needed, Out, Text
 
 MOST_ROWS = 1000
 
@@ -43,7 +43,6 @@ Cadence = Annotated[str, Field(strict=True, max_length=200, pattern=r"^[\x20-\x7
 ContentHash = Annotated[
     str, Field(strict=True, pattern=r"^[0-9a-f]{64}$", examples=["9f86d0818841...15b0f00a08"])
 ]
-Reason = Annotated[LongText, Field(min_length=1)]
 
 
 class SeatIn(In):
@@ -134,7 +133,7 @@ class ExecutableCharterIn(In):
 
     title: Text
     services_in_scope: Annotated[list[Text], Field(max_length=MOST_ROWS)]
-    outcomes: Annotated[list[LongText], Field(max_length=MOST_ROWS)]
+    outcomes: Annotated[list[Needed], Field(max_length=MOST_ROWS)]
     authority: LongText
     effective_date: Day
     next_review_due: Day
@@ -187,7 +186,7 @@ class CharterSign(In):
 
 
 class CharterDecline(In):
-    reason: Reason
+    reason: Needed
 
 
 class Signature(Out):

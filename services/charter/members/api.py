@@ -11,11 +11,11 @@ from services.charter.organizations.models import Organization
 from services.charter.organizations.service import organization_of
 from shared.data.session import Session, load
 from shared.runtime.clock import Now
-from shared.web.app import new_router
 from shared.web.auth import allow
 from shared.web.authz import NOBODY, Principal
 from shared.web.pages import PageQuery, Rows, paginate
 from shared.web.requests import IfMatch, tagged
+from shared.web.route import new_router
 
 router = new_router("members", prefix="/charter/v1")
 
@@ -73,7 +73,7 @@ async def update_member(
     caller: MayChange,
 ) -> models.Member:
     """Replace the member's roles."""
-    row = await service.change_roles(session, caller, member_id, form.roles, expected, now)
+    row = await service.change(session, caller, member_id, form, expected, now)
     return tagged(response, row)
 
 

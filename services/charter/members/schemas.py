@@ -5,11 +5,12 @@ from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from services.charter.organizations.schemas import Organization
 from shared.contracts.governance import Role
 from shared.web.pages import Page
-from shared.web.schemas import In, Out, Text
+from shared.web.schemas import In, Out, Patch, Text
 
 Roles = Annotated[list[Role], Field(max_length=len(Role), examples=[["business_owner"]])]
 
@@ -23,8 +24,8 @@ class MemberCreate(In):
     roles: Roles
 
 
-class MemberPatch(In):
-    roles: Roles
+class MemberPatch(Patch):
+    roles: Roles | SkipJsonSchema[None] = None
 
 
 class Member(Out):

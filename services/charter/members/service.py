@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.charter.members import policy
 from services.charter.members.models import Member
-from services.charter.members.schemas import MemberCreate
+from services.charter.members.schemas import MemberCreate, MemberPatch
 from services.charter.organizations.models import Organization
 from shared.contracts.charter import MemberChanged
 from shared.contracts.governance import Role
@@ -56,17 +56,19 @@ async def _claim_identity(session: AsyncSession, org_id: UUID, form: MemberCreat
     return await load(session, Member, member_id)
 
 
-async def change_roles(
+async def change(
     session: AsyncSession,
     caller: Principal,
     member_id: UUID,
-    roles: list[Role],
+    form: MemberPatch,
     expected: int,
     now: datetime,
 ) -> Member:
     """Replace a member's roles."""
     row = await _load_own(session, caller, member_id, expected)
-    row.roles = _names(roles)
+    if form.roles is None:
+        return row
+    row.roles = _names(form.roles)
     await _record(session, caller, row, now)
     return row
 

@@ -9,11 +9,11 @@ from services.charter.organizations import models, policy, queries, service
 from services.charter.organizations.schemas import Organization, OrganizationCreate, OrganizationPage
 from shared.data.session import Session, load
 from shared.runtime.clock import Now
-from shared.web.app import new_router
 from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.pages import PageQuery, Rows, paginate
 from shared.web.requests import tagged
+from shared.web.route import new_router
 
 router = new_router("organizations", prefix="/charter/v1")
 

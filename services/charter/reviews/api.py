@@ -10,10 +10,10 @@ from services.charter.reviews import models, policy, service
 from services.charter.reviews.schemas import CharterReview, ReviewDetermine
 from shared.data.session import Session
 from shared.runtime.clock import Now
-from shared.web.app import new_router
 from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.requests import IfMatch, tagged
+from shared.web.route import new_router
 
 router = new_router("charter_reviews", prefix="/charter/v1")
 

@@ -3,15 +3,14 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from services.charter.charters.schemas import Reason
 from shared.contracts.governance import Party
 from shared.reviews.domain import Determination, ReviewState
-from shared.web.schemas import In, Out
+from shared.web.schemas import In, Needed, Out
 
 
 class ReviewDetermine(In):
     outcome: Determination
-    rationale: Reason
+    rationale: Needed
 
 
 class ReviewStatement(Out):

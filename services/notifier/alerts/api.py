@@ -11,11 +11,11 @@ from services.notifier.alerts.domain import AlertState, Priority
 from services.notifier.alerts.schemas import Alert, AlertNote, AlertPage, AlertSummary
 from shared.data.session import Session
 from shared.runtime.clock import Now
-from shared.web.app import new_router
 from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
 from shared.web.requests import IfMatch, tagged
+from shared.web.route import new_router
 
 router = new_router("alerts", prefix="/notifier/v1")
 

@@ -12,11 +12,11 @@ from services.notifier.deliveries.schemas import Delivery, DeliveryPage, Deliver
 from services.notifier.deliveries.service import owner as service
 from shared.data.session import Session
 from shared.runtime.clock import Now
-from shared.web.app import new_router
 from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
 from shared.web.requests import IfMatch, tagged
+from shared.web.route import new_router
 
 router = new_router("deliveries", prefix="/notifier/v1")
 

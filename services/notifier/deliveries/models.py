@@ -24,6 +24,7 @@ class Delivery(OrgOwned, Base):
     """
 
     __tablename__ = "delivery"
+    changes_silently = True
     __table_args__ = (
         UniqueConstraint("endpoint_id", "event_id", "alert_id"),
         Index("ix_delivery_due", "endpoint_id", "next_attempt_at", "id", postgresql_where=_PENDING),

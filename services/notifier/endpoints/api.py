@@ -14,11 +14,11 @@ from services.notifier.endpoints.service import administration as service
 from services.notifier.tools import DeliveryTools
 from shared.data.session import Session
 from shared.runtime.clock import Now
-from shared.web.app import new_router
 from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
 from shared.web.requests import IfMatch, tagged
+from shared.web.route import new_router
 
 router = new_router("endpoints", prefix="/notifier/v1")
 
@@ -88,7 +88,7 @@ async def update_endpoint(
     caller: MayChange,
 ) -> models.Endpoint:
     """Change what the body names. A new address starts with a clean record."""
-    changes = {name: value for name, value in form if value is not None}
+    changes = form.changes
     if form.template_options is not None:
         changes["template_options"] = form.template_options.as_domain()
     policy_ = tools.settings.egress_policy()

@@ -18,10 +18,11 @@ from shared.data.session import EnumText, OrgOwned
 class Endpoint(OrgOwned, Base):
     """Where an organization wants its alerts delivered, and how that has been going.
 
-    The columns of its health change without a new version: an ETag covers what people decide.
+    The columns of its health change without a new version: a version covers what people decide.
     """
 
     __tablename__ = "endpoint"
+    changes_silently = True
     __table_args__ = (CheckConstraint("max_in_flight BETWEEN 1 AND 64", name="max_in_flight"),)
 
     name: Mapped[str]

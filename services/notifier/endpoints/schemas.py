@@ -15,7 +15,7 @@ from services.notifier.endpoints.domain import Circuit, DisableReason
 from services.notifier.rules.domain import RULES
 from shared.contracts.notifier import AlertAcknowledged, AlertResolved
 from shared.web.pages import Page
-from shared.web.schemas import In, Out, Text
+from shared.web.schemas import In, Out, Patch, Text
 
 DELIVERED_TYPES = frozenset({*RULES, AlertAcknowledged.TYPE, AlertResolved.TYPE})
 LONGEST_OVERLAP_HOURS = 72
@@ -29,7 +29,7 @@ def _known_type(event_type: str) -> str:
 
 def _header_value(secret: SecretStr) -> SecretStr:
     value = secret.get_secret_value()
-    if not 1 <= len(value) <= 4000 or not value.isascii() or not value.isprintable():
+    if not 1 <= len(value) <= 4000 or not value.isascii() or not value.isprintable() or value.isspace():
         raise ValueError("send 1 to 4000 visible ASCII characters, for example 'Basic dXNlcjpwYXNz'")
     return secret
 
@@ -58,7 +58,7 @@ class EndpointCreate(In):
     authorization: Authorization | SkipJsonSchema[None] = None
 
 
-class EndpointChange(In):
+class EndpointChange(Patch):
     """What is to change; what is not named stays."""
 
     name: Text | SkipJsonSchema[None] = None

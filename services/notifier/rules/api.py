@@ -4,9 +4,9 @@ from typing import Annotated
 
 from services.notifier.rules import policy, schemas
 from services.notifier.rules.domain import RULES, Opening, Rule
-from shared.web.app import new_router
 from shared.web.auth import allow
 from shared.web.authz import Principal
+from shared.web.route import new_router
 
 router = new_router("rules", prefix="/notifier/v1")
 

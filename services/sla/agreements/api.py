@@ -11,11 +11,11 @@ from services.sla.agreements.domain import AgreementKind
 from services.sla.agreements.schemas import Agreement, AgreementCreate, AgreementPage
 from shared.data.session import Session, load
 from shared.runtime.clock import Now
-from shared.web.app import new_router
 from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
 from shared.web.requests import tagged
+from shared.web.route import new_router
 
 router = new_router("agreements", prefix="/sla/v1")
 

@@ -22,11 +22,11 @@ from services.sla.reports.service import reporting as service
 from services.sla.reports.service import scheduling
 from shared.data.session import Session
 from shared.runtime.clock import Now
-from shared.web.app import new_router
 from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
 from shared.web.requests import IfMatch, tagged
+from shared.web.route import new_router
 from shared.web.texts import TEXT, verbatim
 
 router = new_router("reports", prefix="/sla/v1")

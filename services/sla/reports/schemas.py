@@ -5,14 +5,14 @@ from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from services.sla.metrics.schemas import Metric
 from services.sla.reports.domain import ReportState
 from services.sla.results.schemas import MetricResult
 from shared.web.pages import Page
-from shared.web.schemas import In, Key, LongText, Out
+from shared.web.schemas import In, Key, LongText, Needed, Out, Patch
 
-Needed = Annotated[LongText, Field(min_length=1)]
 PeriodLabel = Annotated[
     str, Field(strict=True, max_length=10, examples=["2026-10"], description="2026-10, FY27 Q1 or FY27")
 ]
@@ -24,10 +24,10 @@ class ReportCreate(In):
     period: PeriodLabel
 
 
-class ReportCommentary(In):
+class ReportCommentary(Patch):
     """The provider's words: a summary, and the cause of each miss by metric key."""
 
-    summary: LongText | None = None
+    summary: LongText | SkipJsonSchema[None] = None
     causes: Annotated[dict[Key, LongText], Field(max_length=100)] = Field(default_factory=dict)
 
 

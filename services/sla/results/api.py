@@ -13,10 +13,10 @@ from services.sla.slas.models import Sla
 from services.sla.slas.policy import READ_SLA
 from shared.data.session import Session, load
 from shared.runtime.clock import Now
-from shared.web.app import new_router
 from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.pages import csv_response
+from shared.web.route import new_router
 from shared.web.schemas import AsDate, Key
 
 router = new_router("results", prefix="/sla/v1")

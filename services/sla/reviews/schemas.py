@@ -1,20 +1,17 @@
 """Yearly reviews, in and out."""
 
 from datetime import date, datetime
-from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field
-
 from shared.reviews.domain import Determination, ReviewState, SubjectKind
-from shared.web.schemas import In, LongText, Out
+from shared.web.schemas import In, Needed, Out
 
 
 class ReviewDetermine(In):
     """What the customer's Business Owner concludes, and why."""
 
     outcome: Determination
-    rationale: Annotated[LongText, Field(min_length=1)]
+    rationale: Needed
 
 
 class Review(Out):

@@ -10,11 +10,11 @@ from services.sla.slas import models, policy, queries, service
 from services.sla.slas.schemas import Sla, SlaCreate, SlaPage, SlaSummary
 from shared.data.session import Session, load
 from shared.runtime.clock import Now
-from shared.web.app import new_router
 from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
 from shared.web.requests import tagged
+from shared.web.route import new_router
 
 router = new_router("slas", prefix="/sla/v1")
 

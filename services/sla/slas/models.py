@@ -19,6 +19,7 @@ class Sla(Governed, Base):
     """
 
     __tablename__ = "sla"
+    changes_silently = True
     __table_args__ = (UniqueConstraint("charter_id", "number"),)
 
     number: Mapped[str]

@@ -10,9 +10,9 @@ from sqlalchemy import text
 
 from shared.data.session import Session
 from shared.pure.refusal import NotYet
-from shared.web.app import new_router
 from shared.web.auth import allow
 from shared.web.authz import Principal
+from shared.web.route import new_router
 from tests.api.web.conftest import StartToy
 from tests.support import toy_service
 from tests.support.harness import RunningService

@@ -22,10 +22,11 @@ from shared.messaging.inbox import Handler
 from shared.runtime.clock import Now, system_clock
 from shared.runtime.kernel import Kernel
 from shared.runtime.settings import KernelSettings
-from shared.web.app import new_app, new_router
+from shared.web.app import new_app
 from shared.web.auth import allow
 from shared.web.authz import Principal, require
 from shared.web.requests import IfMatch, tagged
+from shared.web.route import new_router
 from shared.web.schemas import In, Text
 from tests.support.toy_service import SERVICE, TABLE, WRITE, Note, NoteOut
 

@@ -18,9 +18,9 @@ from services.notifier.channels.webhook.service.bodies import sample_ticket, tic
 from services.notifier.tools import DeliveryTools
 from shared.data.session import Session, load
 from shared.runtime.clock import Now
-from shared.web.app import new_router
 from shared.web.auth import allow
 from shared.web.authz import Principal
+from shared.web.route import new_router
 
 router = new_router("templates", prefix="/notifier/v1")
 

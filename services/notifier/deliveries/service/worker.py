@@ -7,7 +7,6 @@ import structlog
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from prometheus_client import Counter, Histogram
 
-from services.notifier.channels.webhook.domain.signing import signed_headers
 from services.notifier.channels.webhook.service.egress import NO_ANSWER, Answer, Egress
 from services.notifier.deliveries.domain import Fault, Verdict
 from services.notifier.deliveries.models import webhook_id
@@ -17,6 +16,7 @@ from services.notifier.deliveries.service.results import Outcome, keep_delivered
 from services.notifier.endpoints.service.secrets import opened
 from services.notifier.tools import Tools
 from shared.data.session import Database
+from shared.pure.signing import signed_headers
 from shared.runtime import failpoints
 from shared.runtime.telemetry import Attributes, linked_span
 

@@ -92,6 +92,8 @@ async def change(
 ) -> Endpoint:
     """Change what the caller named. A new address starts with a clean record of health."""
     endpoint = await find_for_update(session, endpoint_id, expected)
+    if not changes:
+        return endpoint
     checked = _checked(_as_given(endpoint) | dict(changes), policy)
     moved = checked["url"] != endpoint.url
     for name, value in checked.items():

@@ -8,11 +8,11 @@ from uuid import UUID
 from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.notifier.channels.webhook.domain.signing import new_secret
 from services.notifier.endpoints import queries
 from services.notifier.endpoints.domain import Purpose
 from services.notifier.endpoints.models import Endpoint, EndpointSecret
 from services.notifier.endpoints.service.vault import Place, Sealed, Vault
+from shared.pure.signing import new_secret
 
 
 @dataclass(frozen=True)

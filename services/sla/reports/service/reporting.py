@@ -91,6 +91,8 @@ async def comment(
     """Set the summary and the causes that are given; what is not given stays."""
     report = await load_for_update(session, Report, report_id, expected)
     require(caller, policy.COMMENT_REPORT, report.scope)
+    if form.summary is None and not form.causes:
+        return await _with_lines(session, caller, report)
     report.state = REPORT.next(report.state, ReportAction.comment)
     lines = await queries.lines(session, report.id)
     with checking_input():

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from services.notifier.channels.webhook.domain.signing import (
+from shared.pure.refusal import Refusal
+from shared.pure.signing import (
     new_secret,
     secret_key,
     signature,
     signed_headers,
 )
-from shared.pure.refusal import Refusal
 
 BODY = json.dumps({"type": "x", "title": "Prüfung"}).encode()
 

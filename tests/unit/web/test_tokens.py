@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from concordat.embedded.issuer import ISSUER, KEY_ID, DevelopmentIssuer
 from shared.runtime.clock import MovableClock
 from shared.runtime.settings import Issuer
-from shared.web.auth import KeySet, TokenVerifier
 from shared.web.problems import Unauthorized, Unavailable
+from shared.web.tokens import KeySet, TokenVerifier
 
 NOW = datetime(2026, 11, 10, 15, tzinfo=UTC)
 OTHER_KEY = ec.generate_private_key(ec.SECP256R1())

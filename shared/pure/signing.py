@@ -14,6 +14,7 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - a prefix, no secret
 SECRET_BYTES = 32
 SHORTEST_SECRET = 24
 LONGEST_SECRET = 64
+LONGEST_TIMESTAMP = 11
 
 
 def new_secret() -> str:
@@ -55,3 +56,15 @@ def signed_headers(
         "webhook-timestamp": str(timestamp),
         "webhook-signature": " ".join(signatures),
     }
+
+
+def is_signed(
+    accepted_secrets: Sequence[str], message_id: str, timestamp: str, signatures: str, body: bytes
+) -> bool:
+    """Whether one of the signatures is by one of the secrets. All are compared, in constant time each."""
+    if not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > LONGEST_TIMESTAMP:
+        return False
+    wanted = [signature(secret, message_id, int(timestamp), body) for secret in accepted_secrets]
+    given = signatures.encode().split(b" ")
+    matches = [hmac.compare_digest(one.encode(), other) for one in wanted for other in given]
+    return any(matches)
