@@ -74,9 +74,11 @@ class EnumText(TypeDecorator[Any]):
 class Versioned:
     """A row with an identity and a version (its ETag). New rows start at 0; `record` makes them 1.
 
+    `dated_by` names the column of the row's own time, by which lists take `from` and `to`.
     `changes_silently`: some columns change without a new version, so that the ETag must cover what is shown.
     """
 
+    dated_by: ClassVar[str] = "created_at"
     changes_silently: ClassVar[bool] = False
     id: Mapped[UUID] = mapped_column(primary_key=True)
     version: Mapped[int]

@@ -82,6 +82,10 @@ class Kernel:
     failed: bool = False
     topics_exist: bool = False
 
+    def public_address(self, path: str) -> str:
+        """The address of a path as callers reach it, whatever stands between them and this process."""
+        return self.settings.public_url.rstrip("/") + path
+
     @property
     def is_connected(self) -> bool:
         """Whether relay and consumer reach the bus."""

@@ -1,15 +1,13 @@
-"""Keyset pages and their CSV twins. A cursor works only with the filters and the caller it was made for."""
+"""Keyset pages. A cursor works only with the filters and the caller it was made for."""
 
 import base64
 import binascii
-import csv
 import hashlib
-import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Generic, Literal, TypeVar
+from urllib.parse import urlencode
 from uuid import UUID
 
 import orjson
@@ -20,16 +18,17 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import NullType
 
+from shared.data.listing import Listing, Span
 from shared.data.session import EnumText, Versioned
+from shared.runtime.kernel import Kernel
 from shared.web.authz import Principal
+from shared.web.filters import During
 from shared.web.problems import BadRequest
 from shared.web.schemas import Out
 
 MAX_LIMIT = 1000
-CSV_ROWS = 10_000
 T = TypeVar("T")
 R = TypeVar("R", bound=Versioned)
-S = TypeVar("S", bound=Any)
 
 
 class Page(Out, Generic[T]):
@@ -40,10 +39,10 @@ class Page(Out, Generic[T]):
 
 
 @dataclass(frozen=True)
-class Rows(Generic[R]):
+class Rows(Generic[T]):
     """A page of rows, as a `Page` subclass reads it."""
 
-    items: Sequence[R]
+    items: Sequence[T]
     next_cursor: str | None
 
 
@@ -53,6 +52,7 @@ class PageRequest:
 
     request: Request
     response: Response
+    span: Span
     limit: int
     cursor: str | None
     descending: bool
@@ -68,30 +68,36 @@ class PageRequest:
 
     def link_next(self, cursor: str) -> None:
         """Put the next page's address into the answer's `Link` header (RFC 8288)."""
-        link = self.request.url.include_query_params(cursor=cursor)
-        self.response.headers["Link"] = f'<{link}>; rel="next"'
+        kernel: Kernel = self.request.app.state.kernel
+        kept = [(k, v) for k, v in self.request.query_params.multi_items() if k != "cursor"]
+        address = kernel.public_address(self.request.url.path)
+        self.response.headers["Link"] = f'<{address}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
 
 
 async def _page_request(
     request: Request,
     response: Response,
+    span: During,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
     cursor: Annotated[str | SkipJsonSchema[None], Query(max_length=200)] = None,
     sort: Annotated[Literal["created_at", "-created_at"], Query()] = "-created_at",
 ) -> PageRequest:
-    return PageRequest(request, response, limit, cursor, sort.startswith("-"))
+    # An empty cursor is the beginning: tools that keep the parameters of an address constant start with it.
+    return PageRequest(request, response, span, limit, cursor or None, sort.startswith("-"))
 
 
 PageQuery = Annotated[PageRequest, Depends(_page_request)]
 
 
-async def paginate(session: AsyncSession, statement: Select[R], model: type[R], page: PageRequest) -> Rows[R]:
-    """One page of `statement`, in order of creation (ids are UUIDv7)."""
-    found = (await session.scalars(_one_more(statement, model, page))).all()
-    cursor = _next_cursor(found, page)
+async def paginate(
+    session: AsyncSession, wanted: Listing[R], page: PageRequest, item: Callable[..., object] | None = None
+) -> Rows[Any]:
+    """One page, in order of creation (ids are UUIDv7); `item` makes an item of a row that is more than its model."""
+    found = (await session.execute(_one_more(wanted, page))).all()
+    cursor = _next_cursor([row[0] for row in found], page)
     if cursor:
         page.link_next(cursor)
-    return Rows(found[: page.limit], cursor)
+    return Rows([row[0] if item is None else item(*row) for row in found[: page.limit]], cursor)
 
 
 @dataclass(frozen=True)
@@ -107,21 +113,21 @@ class Shape:
 
 
 async def paginate_json(
-    session: AsyncSession, statement: Select[R], model: type[R], page: PageRequest, shape: Shape
+    session: AsyncSession, wanted: Listing[R], page: PageRequest, shape: Shape
 ) -> Response:
     """The same page for lists that are read all the time: columns to JSON, without objects in between.
 
     What the database holds as JSON is passed on as its text.
     """
-    columns = inspect(model).columns
+    columns = inspect(wanted.model).columns
     sources = [name for name in ("id", *shape.sources) if name not in shape.stored]
-    wanted = [_shown(columns[name]) for name in shape.stored] + [
+    selected = [_shown(columns[name]) for name in shape.stored] + [
         columns[name].label(name) for name in sources
     ]
     texts = [name for name in shape.stored if isinstance(columns[name].type, JSONB)]
     connection = await session.connection()  # past the session: there are no objects to keep track of
-    query: Select[Any] = statement.with_only_columns(*wanted)
-    found = (await connection.execute(_one_more(query, model, page))).all()
+    query = replace(wanted, statement=wanted.statement.with_only_columns(*selected))
+    found = (await connection.execute(_one_more(query, page))).all()
     cursor = _next_cursor(found, page)
     items = [_item(row, shape, texts) for row in found[: page.limit]]
     if cursor:
@@ -146,8 +152,9 @@ def _item(row: Row[Any], shape: Shape, texts: Sequence[str]) -> dict[str, object
     return item | shape.derive(row)
 
 
-def _one_more(statement: Select[S], model: type[R], page: PageRequest) -> Select[S]:
+def _one_more(wanted: Listing[Any], page: PageRequest) -> Select[*tuple[Any, ...]]:
     """The page's rows and the one after: whether there is another page."""
+    statement, model = wanted.during(page.span), wanted.model
     if page.cursor is not None:
         after = read_cursor(page.cursor, page.fingerprint())
         statement = statement.where(model.id < after if page.descending else model.id > after)
@@ -159,16 +166,6 @@ def _next_cursor(rows: Sequence[Any], page: PageRequest) -> str | None:
     if len(rows) <= page.limit:
         return None
     return write_cursor(UUID(str(rows[page.limit - 1].id)), page.fingerprint())
-
-
-async def all_rows(session: AsyncSession, statement: Select[R], model: type[R]) -> Sequence[R]:
-    """Every row of a CSV export, oldest first, up to ten thousand: beyond that, ask for pages."""
-    rows = (await session.scalars(statement.order_by(model.id).limit(CSV_ROWS + 1))).all()
-    if len(rows) > CSV_ROWS:
-        raise BadRequest(
-            "export_too_large", f"More than {CSV_ROWS} rows match. Narrow the filters or read pages."
-        )
-    return rows
 
 
 def write_cursor(last: UUID, fingerprint: str) -> str:
@@ -189,35 +186,3 @@ def read_cursor(cursor: str, fingerprint: str) -> UUID:
             "foreign_cursor", "This cursor belongs to other filters. Start again without a cursor."
         )
     return row_id
-
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-
-
-def csv_cell(value: object) -> object:
-    """A cell no spreadsheet takes for a formula (OWASP CSV injection). Numbers stay numbers."""
-    if value is None:
-        return ""
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return value
-    text = value.isoformat() if hasattr(value, "isoformat") else str(value)
-    risky = text.lstrip(" '\"").startswith(_FORMULA) or text.startswith(_FORMULA)
-    return "'" + text if risky else text
-
-
-def csv_response(filename: str, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Response:
-    """A CSV download with a header row (RFC 4180); `rows` map column names to values."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([csv_cell(row.get(column)) for column in columns])
-    return Response(
-        buffer.getvalue(),
-        media_type="text/csv; charset=utf-8; header=present",
-        headers={"Content-Disposition": f'attachment; filename="{filename}"'},
-    )

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import NoneType
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -85,6 +85,23 @@ def _written_instant(value: object) -> object:
         return value
     hint = "; in an address, write + as %2B" if isinstance(value, str) and _LOST_PLUS.search(value) else ""
     raise ValueError(f"send an instant with its offset, such as 2026-10-01T08:00:00-04:00{hint}")
+
+
+def read_moment(value: object) -> date | datetime:
+    """A date, or an instant with its offset, as text."""
+    if isinstance(value, str) and _DATE.fullmatch(value):
+        return _parsed(date, value)
+    return _in_utc(_parsed(datetime, str(_written_instant(value))))
+
+
+D = TypeVar("D", bound=date)
+
+
+def _parsed(kind: type[D], value: str) -> D:
+    try:
+        return kind.fromisoformat(value)
+    except ValueError:
+        raise ValueError("send a date such as 2026-10-01, or an instant with its offset") from None
 
 
 def _in_utc(value: datetime) -> datetime:

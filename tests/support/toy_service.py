@@ -13,6 +13,7 @@ from shared.contracts.changes import ChangeSubmitted, ChangeWithdrawn
 from shared.contracts.governance import Party, Role, Severity
 from shared.data.directory import governance
 from shared.data.history import Act, record
+from shared.data.listing import Listing
 from shared.data.session import TYPE_MAP, Governed, Session, load, load_for_update
 from shared.data.tables import new_metadata
 from shared.messaging.bus import Bus
@@ -23,7 +24,8 @@ from shared.runtime.settings import KernelSettings, settings_config
 from shared.web.app import new_app
 from shared.web.auth import allow
 from shared.web.authz import BOTH, EVERYONE, Action, Principal, require
-from shared.web.pages import Page, PageQuery, Rows, all_rows, csv_response, paginate
+from shared.web.exports import CsvStream, Exporting, table_of
+from shared.web.pages import Page, PageQuery, Rows, paginate
 from shared.web.requests import IfMatch, tagged
 from shared.web.route import new_router
 from shared.web.schemas import In, Money, Out, Text
@@ -66,6 +68,10 @@ class NotePage(Page[NoteOut]):
     pass
 
 
+NOTES = Listing(select(Note), Note)
+TABLE_OF_NOTES = table_of(NoteOut)
+
+
 class Settings(KernelSettings):
     model_config = settings_config("CHANGES")
 
@@ -96,13 +102,14 @@ async def create_note(
 async def list_notes(
     session: Session, page: PageQuery, caller: Annotated[Principal, allow(READ)]
 ) -> Rows[Note]:
-    return await paginate(session, select(Note), Note, page)
+    return await paginate(session, NOTES, page)
 
 
-@router.get("/notes.csv")
-async def export_notes(session: Session, caller: Annotated[Principal, allow(READ)]) -> Response:
-    notes: Sequence[Note] = await all_rows(session, select(Note), Note)
-    return csv_response("notes.csv", ("id", "title"), ({"id": n.id, "title": n.title} for n in notes))
+@router.get("/notes.csv", response_class=CsvStream)
+async def export_notes(
+    session: Session, export: Exporting, caller: Annotated[Principal, allow(READ)]
+) -> CsvStream:
+    return await export.of(session, "notes", NOTES, TABLE_OF_NOTES)
 
 
 @router.get("/notes/{note_id}", response_model=NoteOut)

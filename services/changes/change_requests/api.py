@@ -1,11 +1,9 @@
 """The change-request log: submit, preview, assess, vote, escalate, withdraw, resume, list, export."""
 
-from collections.abc import Iterator
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Query, Response
-from pydantic.json_schema import SkipJsonSchema
+from fastapi import Depends, Response
 
 from services.changes.change_requests import policy, queries, schemas, service
 from services.changes.change_requests.domain import ChangeState
@@ -13,14 +11,17 @@ from services.changes.change_requests.models import CLOCK_COLUMNS, ChangeRequest
 from services.changes.matters import policy as matters_policy
 from services.changes.matters.service import deciding, escalating
 from shared.contracts.governance import SAVINGS, Severity
+from shared.data.listing import Listing
 from shared.data.session import Session
 from shared.runtime.clock import Now
 from shared.web.auth import allow
 from shared.web.authz import Principal
-from shared.web.pages import PageQuery, Shape, all_rows, csv_response, paginate_json
+from shared.web.exports import CsvStream, Exporting, Table
+from shared.web.filters import Several
+from shared.web.pages import PageQuery, Shape, paginate_json
 from shared.web.requests import IfMatch, tagged
 from shared.web.route import new_router
-from shared.web.schemas import Instant, Key
+from shared.web.schemas import Key
 
 router = new_router("change_requests", prefix="/changes/v1")
 
@@ -57,6 +58,8 @@ LOG_COLUMNS = (
     "decision_id",
     "decided_at",
     "charter_version",
+    "id",
+    "charter_id",
 )
 IMPACT_COLUMNS = frozenset(
     {"cost_one_time", "cost_annual", *SAVINGS, "schedule_days", "sla_effect", "security_impact"}
@@ -68,19 +71,16 @@ LISTED = Shape(
 )
 
 
-async def _filter(
-    charter_id: Annotated[UUID | SkipJsonSchema[None], Query()] = None,
-    state: Annotated[ChangeState | SkipJsonSchema[None], Query()] = None,
-    body: Annotated[Key | SkipJsonSchema[None], Query()] = None,
-    severity: Annotated[Severity | SkipJsonSchema[None], Query()] = None,
-    since: Annotated[
-        Instant | SkipJsonSchema[None], Query(description="changed at or after this instant")
-    ] = None,
-) -> queries.ChangeFilter:
-    return queries.ChangeFilter(charter_id=charter_id, state=state, body=body, severity=severity, since=since)
+async def _wanted(
+    charter_id: Several[UUID] = None,
+    state: Several[ChangeState] = None,
+    body: Several[Key] = None,
+    severity: Several[Severity] = None,
+) -> Listing[ChangeRequest]:
+    return queries.change_requests(charter_id=charter_id, state=state, body=body, severity=severity)
 
 
-Wanted = Annotated[queries.ChangeFilter, Depends(_filter)]
+Wanted = Annotated[Listing[ChangeRequest], Depends(_wanted)]
 Reader = Annotated[Principal, allow(policy.READ_CHANGES)]
 
 
@@ -108,14 +108,15 @@ async def preview_change_route(
 
 @router.get("/change_requests", response_model=schemas.ChangePage)
 async def list_change_requests(session: Session, page: PageQuery, wanted: Wanted, caller: Reader) -> Response:
-    return await paginate_json(session, queries.change_requests(wanted), ChangeRequest, page, LISTED)
+    return await paginate_json(session, wanted, page, LISTED)
 
 
-@router.get("/change_requests.csv", response_class=Response)
-async def export_change_requests(session: Session, wanted: Wanted, caller: Reader) -> Response:
+@router.get("/change_requests.csv", response_class=CsvStream)
+async def export_change_requests(
+    session: Session, export: Exporting, wanted: Wanted, caller: Reader
+) -> CsvStream:
     """The change-request log as a spreadsheet, oldest first."""
-    rows = await all_rows(session, queries.change_requests(wanted), ChangeRequest)
-    return csv_response("change_requests.csv", LOG_COLUMNS, (dict(_log_row(row)) for row in rows))
+    return await export.of(session, "change_requests", wanted, LOG)
 
 
 @router.get("/change_requests/{change_id}", response_model=schemas.ChangeDetail)
@@ -196,15 +197,14 @@ async def resume_change_request(
     return tagged(response, await service.resume(session, caller, change_id, form, expected, now))
 
 
-def _log_row(row: ChangeRequest) -> Iterator[tuple[str, object]]:
+def _log_row(row: ChangeRequest) -> dict[str, object]:
     special: dict[str, object] = {
         "requester": row.requester_name,
         "raised_at": row.created_at,
         "other_impact": "; ".join(f"{d}={v}" for d, v in row.impact.items() if d not in IMPACT_COLUMNS),
         "clock_ends_at": row.clock["ends_at"] if row.clock else None,
-    }
-    for column in LOG_COLUMNS:
-        if column in special:
-            yield column, special[column]
-        else:
-            yield column, row.impact.get(column) if column in IMPACT_COLUMNS else getattr(row, column)
+    } | {column: row.impact.get(column) for column in IMPACT_COLUMNS}
+    return special | {column: getattr(row, column) for column in LOG_COLUMNS if column not in special}
+
+
+LOG = Table(LOG_COLUMNS, _log_row)

@@ -1,33 +1,28 @@
 """The selects of the change log that deserve a name."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 
 from services.changes.change_requests.domain import ChangeState
 from services.changes.change_requests.models import ChangeRequest
-from services.changes.matters.queries import at_or_after, equal
 from shared.contracts.governance import Severity
+from shared.data.listing import Listing, any_of
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChangeFilter:
-    """Which change requests to list; None does not restrict. `since` is the time of the last change."""
-
-    charter_id: UUID | None = None
-    state: ChangeState | None = None
-    body: str | None = None
-    severity: Severity | None = None
-    since: datetime | None = None
-
-
-def change_requests(wanted: ChangeFilter) -> Select[ChangeRequest]:
-    return select(ChangeRequest).where(
-        *equal(ChangeRequest.charter_id, wanted.charter_id),
-        *equal(ChangeRequest.state, wanted.state),
-        *equal(ChangeRequest.body, wanted.body),
-        *equal(ChangeRequest.severity, wanted.severity),
-        *at_or_after(ChangeRequest.updated_at, wanted.since),
+def change_requests(
+    *,
+    charter_id: Sequence[UUID] | None = None,
+    state: Sequence[ChangeState] | None = None,
+    body: Sequence[str] | None = None,
+    severity: Sequence[Severity] | None = None,
+) -> Listing[ChangeRequest]:
+    """The log. Each filter takes any of several values; none does not restrict."""
+    wanted = select(ChangeRequest).where(
+        *any_of(ChangeRequest.charter_id, charter_id),
+        *any_of(ChangeRequest.state, state),
+        *any_of(ChangeRequest.body, body),
+        *any_of(ChangeRequest.severity, severity),
     )
+    return Listing(wanted, ChangeRequest)

@@ -3,21 +3,21 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import Depends, Query, Response
-from pydantic.json_schema import SkipJsonSchema
-from sqlalchemy import Select
+from fastapi import Depends, Response
 
 from services.changes.matters import policy, queries, schemas
 from services.changes.matters.domain.escalation import EscalationState
 from services.changes.matters.models import Decision, Escalation
 from services.changes.matters.service import deciding, escalating
+from shared.data.listing import Listing
 from shared.data.session import Session
 from shared.web.auth import allow
 from shared.web.authz import Principal
-from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
+from shared.web.exports import CsvStream, Exporting, Table
+from shared.web.filters import Several
+from shared.web.pages import PageQuery, Rows, paginate
 from shared.web.requests import tagged
 from shared.web.route import new_router
-from shared.web.schemas import Instant
 
 decisions = new_router("decisions", prefix="/changes/v1")
 DecisionReader = Annotated[Principal, allow(policy.READ_DECISIONS)]
@@ -38,39 +38,39 @@ DECISION_COLUMNS = (
     "charter_version",
     "subject_hash",
     "created_at",
+    "id",
+    "charter_id",
+    "subject_id",
 )
 
 
+DECISIONS = Table(DECISION_COLUMNS, lambda row: {column: getattr(row, column) for column in DECISION_COLUMNS})
+
+
 async def _wanted_decisions(
-    charter_id: Annotated[UUID | SkipJsonSchema[None], Query()] = None,
-    subject_id: Annotated[UUID | SkipJsonSchema[None], Query()] = None,
-    outcome: Annotated[Literal["approved", "rejected", "deferred"] | SkipJsonSchema[None], Query()] = None,
-    since: Annotated[
-        Instant | SkipJsonSchema[None], Query(description="decided at or after this instant")
-    ] = None,
-) -> Select[Decision]:
-    return queries.decisions(charter_id, subject_id, outcome, since)
+    charter_id: Several[UUID] = None,
+    subject_id: Several[UUID] = None,
+    outcome: Several[Literal["approved", "rejected", "deferred"]] = None,
+) -> Listing[Decision]:
+    return queries.decisions(charter_id=charter_id, subject_id=subject_id, outcome=outcome)
 
 
-WantedDecisions = Annotated[Select[Decision], Depends(_wanted_decisions)]
+WantedDecisions = Annotated[Listing[Decision], Depends(_wanted_decisions)]
 
 
 @decisions.get("/decisions", response_model=schemas.DecisionPage)
 async def list_decisions(
     session: Session, page: PageQuery, wanted: WantedDecisions, caller: DecisionReader
 ) -> Rows[Decision]:
-    return await paginate(session, wanted, Decision, page)
+    return await paginate(session, wanted, page)
 
 
-@decisions.get("/decisions.csv", response_class=Response)
-async def export_decisions(session: Session, wanted: WantedDecisions, caller: DecisionReader) -> Response:
+@decisions.get("/decisions.csv", response_class=CsvStream)
+async def export_decisions(
+    session: Session, export: Exporting, wanted: WantedDecisions, caller: DecisionReader
+) -> CsvStream:
     """The decision register as a spreadsheet, oldest first."""
-    rows = await all_rows(session, wanted, Decision)
-    return csv_response(
-        "decisions.csv",
-        DECISION_COLUMNS,
-        ({column: getattr(row, column) for column in DECISION_COLUMNS} for row in rows),
-    )
+    return await export.of(session, "decisions", wanted, DECISIONS)
 
 
 @decisions.get("/decisions/{decision_id}", response_model=schemas.Decision)
@@ -98,41 +98,41 @@ ESCALATION_COLUMNS = (
     "clock_ends_at",
     "outcome",
     "closed_at",
+    "id",
+    "charter_id",
+    "subject_id",
+)
+
+
+ESCALATIONS = Table(
+    ESCALATION_COLUMNS, lambda row: {column: getattr(row, column) for column in ESCALATION_COLUMNS}
 )
 
 
 async def _wanted_escalations(
-    charter_id: Annotated[UUID | SkipJsonSchema[None], Query()] = None,
-    state: Annotated[EscalationState | SkipJsonSchema[None], Query()] = None,
-    subject_id: Annotated[UUID | SkipJsonSchema[None], Query()] = None,
-    since: Annotated[
-        Instant | SkipJsonSchema[None], Query(description="changed at or after this instant")
-    ] = None,
-) -> Select[Escalation]:
-    return queries.escalations(charter_id, state, subject_id, since)
+    charter_id: Several[UUID] = None,
+    state: Several[EscalationState] = None,
+    subject_id: Several[UUID] = None,
+) -> Listing[Escalation]:
+    return queries.escalations(charter_id=charter_id, state=state, subject_id=subject_id)
 
 
-WantedEscalations = Annotated[Select[Escalation], Depends(_wanted_escalations)]
+WantedEscalations = Annotated[Listing[Escalation], Depends(_wanted_escalations)]
 
 
 @escalations.get("/escalations", response_model=schemas.EscalationPage)
 async def list_escalations(
     session: Session, page: PageQuery, wanted: WantedEscalations, caller: EscalationReader
 ) -> Rows[Escalation]:
-    return await paginate(session, wanted, Escalation, page)
+    return await paginate(session, wanted, page)
 
 
-@escalations.get("/escalations.csv", response_class=Response)
+@escalations.get("/escalations.csv", response_class=CsvStream)
 async def export_escalations(
-    session: Session, wanted: WantedEscalations, caller: EscalationReader
-) -> Response:
+    session: Session, export: Exporting, wanted: WantedEscalations, caller: EscalationReader
+) -> CsvStream:
     """The escalation register as a spreadsheet, oldest first."""
-    rows = await all_rows(session, wanted, Escalation)
-    return csv_response(
-        "escalations.csv",
-        ESCALATION_COLUMNS,
-        ({column: getattr(row, column) for column in ESCALATION_COLUMNS} for row in rows),
-    )
+    return await export.of(session, "escalations", wanted, ESCALATIONS)
 
 
 @escalations.get("/escalations/{escalation_id}", response_model=schemas.EscalationDetail)

@@ -2,51 +2,49 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
 from services.changes.change_requests.domain import ChangeState
 from services.changes.change_requests.models import ChangeRequest
 from services.changes.matters.domain.ballot import BallotStatus
 from services.changes.matters.domain.escalation import EscalationState
 from services.changes.matters.models import BallotRow, Decision, Escalation
+from shared.data.listing import Listing, any_of
 
 TIMER_BATCH = 50
 
 
 def decisions(
-    charter_id: UUID | None, subject_id: UUID | None, outcome: str | None, since: datetime | None
-) -> Select[Decision]:
-    return select(Decision).where(
-        *equal(Decision.charter_id, charter_id),
-        *equal(Decision.subject_id, subject_id),
-        *equal(Decision.outcome, outcome),
-        *at_or_after(Decision.created_at, since),
+    *,
+    charter_id: Sequence[UUID] | None = None,
+    subject_id: Sequence[UUID] | None = None,
+    outcome: Sequence[str] | None = None,
+) -> Listing[Decision]:
+    """The register of decisions. Each filter takes any of several values."""
+    wanted = select(Decision).where(
+        *any_of(Decision.charter_id, charter_id),
+        *any_of(Decision.subject_id, subject_id),
+        *any_of(Decision.outcome, outcome),
     )
+    return Listing(wanted, Decision)
 
 
 def escalations(
-    charter_id: UUID | None, state: EscalationState | None, subject_id: UUID | None, since: datetime | None
-) -> Select[Escalation]:
-    return select(Escalation).where(
-        *equal(Escalation.charter_id, charter_id),
-        *equal(Escalation.state, state),
-        *equal(Escalation.subject_id, subject_id),
-        *at_or_after(Escalation.updated_at, since),
+    *,
+    charter_id: Sequence[UUID] | None = None,
+    state: Sequence[EscalationState] | None = None,
+    subject_id: Sequence[UUID] | None = None,
+) -> Listing[Escalation]:
+    """The register of escalations. Each filter takes any of several values."""
+    wanted = select(Escalation).where(
+        *any_of(Escalation.charter_id, charter_id),
+        *any_of(Escalation.state, state),
+        *any_of(Escalation.subject_id, subject_id),
     )
-
-
-def equal(column: InstrumentedAttribute[Any], value: object | None) -> list[ColumnElement[bool]]:
-    """The restriction to one value, or none."""
-    return [] if value is None else [column == value]
-
-
-def at_or_after(column: InstrumentedAttribute[Any], moment: datetime | None) -> list[ColumnElement[bool]]:
-    return [] if moment is None else [column >= moment]
+    return Listing(wanted, Escalation)
 
 
 async def standing_ballots(session: AsyncSession, change_id: UUID) -> Sequence[BallotRow]:

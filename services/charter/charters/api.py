@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query, Response
+from fastapi import Depends, Query, Response
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
@@ -22,11 +22,14 @@ from services.charter.charters.schemas import (
 )
 from services.charter.charters.service import drafting, ratification
 from shared.contracts.governance import ExecutableCharter
+from shared.data.listing import Listing
 from shared.data.session import Session, load
 from shared.runtime.clock import Now
 from shared.web.auth import allow
 from shared.web.authz import Principal
-from shared.web.pages import PageQuery, Rows, all_rows, csv_response
+from shared.web.exports import CsvStream, Exporting, table_of
+from shared.web.filters import Several
+from shared.web.pages import PageQuery, Rows, paginate
 from shared.web.requests import IfMatch, tagged
 from shared.web.route import new_router
 from shared.web.texts import TEXT, verbatim
@@ -34,9 +37,8 @@ from shared.web.texts import TEXT, verbatim
 router = new_router("charters", prefix="/charter/v1")
 
 MayRead = Annotated[Principal, allow(policy.READ_CHARTER)]
-ByState = Annotated[CharterState | SkipJsonSchema[None], Query()]
 ByVersion = Annotated[Annotated[int, Field(ge=1, le=1_000_000)] | SkipJsonSchema[None], Query()]
-COLUMNS = tuple(CharterSummary.model_fields)
+CHARTERS = table_of(CharterSummary)
 
 
 @router.post("/charters", status_code=201, response_model=Charter)
@@ -51,23 +53,24 @@ async def create_charter(
     return tagged(response, await drafting.draft(session, caller, form, now))
 
 
+async def _wanted(state: Several[CharterState] = None) -> Listing[models.Charter]:
+    return queries.charters(state)
+
+
+Wanted = Annotated[Listing[models.Charter], Depends(_wanted)]
+
+
 @router.get("/charters", response_model=CharterPage)
 async def list_charters(
-    session: Session, page: PageQuery, caller: MayRead, state: ByState = None
+    session: Session, page: PageQuery, wanted: Wanted, caller: MayRead
 ) -> Rows[models.Charter]:
-    return await queries.charter_page(session, state, page)
+    return await paginate(session, wanted, page)
 
 
-@router.get("/charters.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
-async def export_charters(session: Session, caller: MayRead, state: ByState = None) -> Response:
+@router.get("/charters.csv", response_class=CsvStream)
+async def export_charters(session: Session, export: Exporting, wanted: Wanted, caller: MayRead) -> CsvStream:
     """The same list for spreadsheets."""
-    rows = await all_rows(session, queries.charters(state), models.Charter)
-    return csv_response("charters.csv", COLUMNS, (_cells(row) for row in rows))
-
-
-def _cells(row: models.Charter) -> dict[str, object]:
-    cells = CharterSummary.model_validate(row).model_dump()
-    return cells | {"observer_org_ids": " ".join(map(str, row.observer_org_ids))}
+    return await export.of(session, "charters", wanted, CHARTERS)
 
 
 @router.get("/charters/{charter_id}", response_model=Charter)

@@ -1,8 +1,9 @@
 """Selects about charters. Row-level security already hides what the caller may not see."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
@@ -10,21 +11,17 @@ from services.charter.charters.domain.states import CharterState
 from services.charter.charters.models import Charter, CharterVersion, Signature
 from services.charter.members.models import Member
 from shared.contracts.governance import Party
+from shared.data.listing import Listing, any_of
 from shared.data.session import load
 from shared.pure.refusal import Missing
-from shared.web.pages import PageRequest, Rows, paginate
 
 BATCH = 50
 
 
-def charters(state: CharterState | None) -> Select[Charter]:
-    """The caller's charters, in one state or in any, without their texts."""
-    statement = select(Charter).options(defer(Charter.text, raiseload=True))
-    return statement if state is None else statement.where(Charter.state == state)
-
-
-async def charter_page(session: AsyncSession, state: CharterState | None, page: PageRequest) -> Rows[Charter]:
-    return await paginate(session, charters(state), Charter, page)
+def charters(state: Sequence[CharterState] | None = None) -> Listing[Charter]:
+    """The caller's charters, in any of several states, without their texts."""
+    wanted = select(Charter).options(defer(Charter.text, raiseload=True)).where(*any_of(Charter.state, state))
+    return Listing(wanted, Charter)
 
 
 async def worded(

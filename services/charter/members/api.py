@@ -54,7 +54,7 @@ async def list_members(
 ) -> Rows[models.Member]:
     """The organization's members, former ones included."""
     organization = await load(session, Organization, organization_id)
-    return await paginate(session, queries.members_of(organization.id), models.Member, page)
+    return await paginate(session, queries.members_of(organization.id), page)
 
 
 @router.get("/members/{member_id}", response_model=Member)

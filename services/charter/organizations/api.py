@@ -35,7 +35,7 @@ async def list_organizations(
     session: Session, page: PageQuery, caller: Annotated[Principal, allow(policy.READ_ORGANIZATION)]
 ) -> Rows[models.Organization]:
     """The caller's organization and those it shares a charter with."""
-    return await paginate(session, queries.organizations(), models.Organization, page)
+    return await paginate(session, queries.organizations(), page)
 
 
 @router.get("/organizations/{organization_id}", response_model=Organization)

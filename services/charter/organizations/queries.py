@@ -1,10 +1,11 @@
 """Selects of organizations."""
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 
 from services.charter.organizations.models import Organization
+from shared.data.listing import Listing
 
 
-def organizations() -> Select[Organization]:
+def organizations() -> Listing[Organization]:
     """Those the caller may see: its own and those it shares a charter with (row-level security)."""
-    return select(Organization)
+    return Listing(select(Organization), Organization)

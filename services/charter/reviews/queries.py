@@ -1,15 +1,39 @@
 """Selects about reviews. Row-level security already hides what the caller may not see."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import selectinload
 
+from services.charter.charters.models import Charter
 from services.charter.reviews.models import CharterReview, ReviewStatement
 from shared.contracts.governance import Party
+from shared.data.listing import Listing, any_of
+from shared.data.session import given
 from shared.pure.refusal import Missing
-from shared.reviews.domain import ReviewState
+from shared.reviews.domain import OVERDUE, ReviewState
+
+
+def reviews(
+    *,
+    charter_id: Sequence[UUID] | None = None,
+    state: Sequence[ReviewState] | None = None,
+    overdue: bool | None = None,
+) -> Listing[CharterReview]:
+    """Reviews by the day they are due, each with its charter's number and title."""
+    wanted = (
+        select(CharterReview, Charter.number, Charter.title)
+        .join(Charter, Charter.id == CharterReview.charter_id)
+        .options(selectinload(CharterReview.statements))
+        .where(
+            *any_of(CharterReview.charter_id, charter_id),
+            *any_of(CharterReview.state, state),
+            *given(CharterReview.raised.contains([OVERDUE]), overdue),
+        )
+    )
+    return Listing(wanted, CharterReview, dated=CharterReview.due)
 
 
 async def open_review(session: AsyncSession, charter_id: UUID, *, for_update: bool = False) -> CharterReview:

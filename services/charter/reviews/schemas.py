@@ -5,6 +5,7 @@ from uuid import UUID
 
 from shared.contracts.governance import Party
 from shared.reviews.domain import Determination, ReviewState
+from shared.web.pages import Page
 from shared.web.schemas import In, Needed, Out
 
 
@@ -36,3 +37,14 @@ class CharterReview(Out):
     determined_at: datetime | None
     created_at: datetime
     updated_at: datetime
+
+
+class CharterReviewInList(CharterReview):
+    """A review with the charter it is about."""
+
+    charter_number: str
+    charter_title: str
+
+
+class CharterReviewPage(Page[CharterReviewInList]):
+    """One page of reviews."""

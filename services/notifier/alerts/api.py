@@ -3,66 +3,58 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query, Response
-from pydantic.json_schema import SkipJsonSchema
+from fastapi import Depends, Query, Response
+from pydantic import Field
 
 from services.notifier.alerts import models, policy, queries, service
 from services.notifier.alerts.domain import AlertState, Priority
 from services.notifier.alerts.schemas import Alert, AlertNote, AlertPage, AlertSummary
+from shared.data.listing import Listing
 from shared.data.session import Session
 from shared.runtime.clock import Now
 from shared.web.auth import allow
 from shared.web.authz import Principal
-from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
+from shared.web.exports import CsvStream, Exporting, table_of
+from shared.web.filters import Several
+from shared.web.pages import PageQuery, Rows, paginate
 from shared.web.requests import IfMatch, tagged
 from shared.web.route import new_router
+from shared.web.schemas import Text
 
 router = new_router("alerts", prefix="/notifier/v1")
 
 MayRead = Annotated[Principal, allow(policy.READ_ALERT)]
-ByState = Annotated[AlertState | SkipJsonSchema[None], Query()]
-ByPriority = Annotated[Priority | SkipJsonSchema[None], Query()]
-ByRule = Annotated[str | SkipJsonSchema[None], Query(max_length=100)]
-ByCharter = Annotated[UUID | SkipJsonSchema[None], Query()]
+RuleName = Annotated[Text, Field(max_length=100)]
 Mine = Annotated[bool, Query(description="only those addressed to one of the caller's roles")]
-COLUMNS = tuple(AlertSummary.model_fields)
+ALERTS = table_of(AlertSummary)
+
+
+async def _wanted(
+    caller: MayRead,
+    state: Several[AlertState] = None,
+    priority: Several[Priority] = None,
+    rule: Several[RuleName] = None,
+    charter_id: Several[UUID] = None,
+    mine: Mine = False,
+) -> Listing[models.Alert]:
+    roles = caller.roles if mine else None
+    return queries.alerts(state=state, priority=priority, rule=rule, charter_id=charter_id, roles=roles)
+
+
+Wanted = Annotated[Listing[models.Alert], Depends(_wanted)]
 
 
 @router.get("/alerts", response_model=AlertPage)
 async def list_alerts(
-    session: Session,
-    page: PageQuery,
-    caller: MayRead,
-    state: ByState = None,
-    priority: ByPriority = None,
-    rule: ByRule = None,
-    charter_id: ByCharter = None,
-    mine: Mine = False,
+    session: Session, page: PageQuery, wanted: Wanted, caller: MayRead
 ) -> Rows[models.Alert]:
-    roles = caller.roles if mine else None
-    wanted = queries.alerts(state=state, priority=priority, rule=rule, charter_id=charter_id, roles=roles)
-    return await paginate(session, wanted, models.Alert, page)
+    return await paginate(session, wanted, page)
 
 
-@router.get("/alerts.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
-async def export_alerts(
-    session: Session,
-    caller: MayRead,
-    state: ByState = None,
-    priority: ByPriority = None,
-    rule: ByRule = None,
-    charter_id: ByCharter = None,
-    mine: Mine = False,
-) -> Response:
+@router.get("/alerts.csv", response_class=CsvStream)
+async def export_alerts(session: Session, export: Exporting, wanted: Wanted, caller: MayRead) -> CsvStream:
     """The same list for spreadsheets."""
-    roles = caller.roles if mine else None
-    wanted = queries.alerts(state=state, priority=priority, rule=rule, charter_id=charter_id, roles=roles)
-    rows = await all_rows(session, wanted, models.Alert)
-    return csv_response("alerts.csv", COLUMNS, (_cells(row) for row in rows))
-
-
-def _cells(row: models.Alert) -> dict[str, object]:
-    return AlertSummary.model_validate(row).model_dump() | {"roles": " ".join(row.roles)}
+    return await export.of(session, "alerts", wanted, ALERTS)
 
 
 @router.get("/alerts/{alert_id}", response_model=Alert)

@@ -3,36 +3,33 @@
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.notifier.alerts.domain import AlertState, Priority
 from services.notifier.alerts.models import UNRESOLVED, Alert
 from shared.data.history import timeline
+from shared.data.listing import Listing, any_of
 from shared.data.session import load
 
 
 def alerts(
     *,
-    state: AlertState | None = None,
-    priority: Priority | None = None,
-    rule: str | None = None,
-    charter_id: UUID | None = None,
+    state: Sequence[AlertState] | None = None,
+    priority: Sequence[Priority] | None = None,
+    rule: Sequence[str] | None = None,
+    charter_id: Sequence[UUID] | None = None,
     roles: Collection[str] | None = None,
-) -> Select[Alert]:
-    """Alerts by filter; `roles` keeps those addressed to one of them."""
-    wanted: list[ColumnElement[bool]] = []
-    if state is not None:
-        wanted.append(Alert.state == state)
-    if priority is not None:
-        wanted.append(Alert.priority == priority)
-    if rule is not None:
-        wanted.append(Alert.rule == rule)
-    if charter_id is not None:
-        wanted.append(Alert.charter_id == charter_id)
-    if roles is not None:
-        wanted.append(Alert.roles.overlap(list(roles)))
-    return select(Alert).where(*wanted)
+) -> Listing[Alert]:
+    """Alerts; each filter takes any of several values. `roles` keeps those addressed to one of them."""
+    wanted = select(Alert).where(
+        *any_of(Alert.state, state),
+        *any_of(Alert.priority, priority),
+        *any_of(Alert.rule, rule),
+        *any_of(Alert.charter_id, charter_id),
+        *([] if roles is None else [Alert.roles.overlap(list(roles))]),
+    )
+    return Listing(wanted, Alert)
 
 
 async def alert_with_history(session: AsyncSession, alert_id: UUID) -> Alert:

@@ -3,63 +3,55 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query, Response
-from pydantic.json_schema import SkipJsonSchema
+from fastapi import Depends, Response
 
 from services.notifier.deliveries import models, policy, queries
 from services.notifier.deliveries.domain import DeliveryState
 from services.notifier.deliveries.schemas import Delivery, DeliveryPage, DeliverySummary
 from services.notifier.deliveries.service import owner as service
+from shared.data.listing import Listing
 from shared.data.session import Session
 from shared.runtime.clock import Now
 from shared.web.auth import allow
 from shared.web.authz import Principal
-from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
+from shared.web.exports import CsvStream, Exporting, table_of
+from shared.web.filters import Several
+from shared.web.pages import PageQuery, Rows, paginate
 from shared.web.requests import IfMatch, tagged
 from shared.web.route import new_router
+from shared.web.schemas import Text
 
 router = new_router("deliveries", prefix="/notifier/v1")
 
 MayRead = Annotated[Principal, allow(policy.READ_DELIVERY)]
-ByEndpoint = Annotated[UUID | SkipJsonSchema[None], Query()]
-ByAlert = Annotated[UUID | SkipJsonSchema[None], Query()]
-ByState = Annotated[DeliveryState | SkipJsonSchema[None], Query()]
-ByType = Annotated[str | SkipJsonSchema[None], Query(max_length=200)]
-COLUMNS = tuple(DeliverySummary.model_fields)
+DELIVERIES = table_of(DeliverySummary)
+
+
+async def _wanted(
+    endpoint_id: Several[UUID] = None,
+    alert_id: Several[UUID] = None,
+    state: Several[DeliveryState] = None,
+    event_type: Several[Text] = None,
+) -> Listing[models.Delivery]:
+    return queries.deliveries(endpoint_id=endpoint_id, alert_id=alert_id, state=state, event_type=event_type)
+
+
+Wanted = Annotated[Listing[models.Delivery], Depends(_wanted)]
 
 
 @router.get("/deliveries", response_model=DeliveryPage)
 async def list_deliveries(
-    session: Session,
-    page: PageQuery,
-    caller: MayRead,
-    endpoint_id: ByEndpoint = None,
-    alert_id: ByAlert = None,
-    state: ByState = None,
-    event_type: ByType = None,
+    session: Session, page: PageQuery, wanted: Wanted, caller: MayRead
 ) -> Rows[models.Delivery]:
-    wanted = queries.deliveries(
-        endpoint_id=endpoint_id, alert_id=alert_id, state=state, event_type=event_type
-    )
-    return await paginate(session, wanted, models.Delivery, page)
+    return await paginate(session, wanted, page)
 
 
-@router.get("/deliveries.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+@router.get("/deliveries.csv", response_class=CsvStream)
 async def export_deliveries(
-    session: Session,
-    caller: MayRead,
-    endpoint_id: ByEndpoint = None,
-    alert_id: ByAlert = None,
-    state: ByState = None,
-    event_type: ByType = None,
-) -> Response:
+    session: Session, export: Exporting, wanted: Wanted, caller: MayRead
+) -> CsvStream:
     """The same list for spreadsheets."""
-    wanted = queries.deliveries(
-        endpoint_id=endpoint_id, alert_id=alert_id, state=state, event_type=event_type
-    )
-    rows = await all_rows(session, wanted, models.Delivery)
-    cells = (DeliverySummary.model_validate(row).model_dump() for row in rows)
-    return csv_response("deliveries.csv", COLUMNS, cells)
+    return await export.of(session, "deliveries", wanted, DELIVERIES)
 
 
 @router.get("/deliveries/{delivery_id}", response_model=Delivery)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
@@ -12,6 +12,7 @@ from services.notifier.deliveries.domain import DeliveryState, Verdict
 from services.notifier.deliveries.models import Delivery, DeliveryAttempt
 from services.notifier.endpoints.domain import Window
 from services.notifier.endpoints.models import Endpoint
+from shared.data.listing import Listing, any_of
 from shared.pure.refusal import Missing
 
 
@@ -32,21 +33,19 @@ async def has_heard_of(session: AsyncSession, endpoint_id: UUID, alert_id: UUID)
 
 def deliveries(
     *,
-    endpoint_id: UUID | None = None,
-    alert_id: UUID | None = None,
-    state: DeliveryState | None = None,
-    event_type: str | None = None,
-) -> Select[Delivery]:
-    wanted: list[ColumnElement[bool]] = []
-    if endpoint_id is not None:
-        wanted.append(Delivery.endpoint_id == endpoint_id)
-    if alert_id is not None:
-        wanted.append(Delivery.alert_id == alert_id)
-    if state is not None:
-        wanted.append(Delivery.state == state)
-    if event_type is not None:
-        wanted.append(Delivery.event_type == event_type)
-    return select(Delivery).where(*wanted)
+    endpoint_id: Sequence[UUID] | None = None,
+    alert_id: Sequence[UUID] | None = None,
+    state: Sequence[DeliveryState] | None = None,
+    event_type: Sequence[str] | None = None,
+) -> Listing[Delivery]:
+    """The delivery log. Each filter takes any of several values."""
+    wanted = select(Delivery).where(
+        *any_of(Delivery.endpoint_id, endpoint_id),
+        *any_of(Delivery.alert_id, alert_id),
+        *any_of(Delivery.state, state),
+        *any_of(Delivery.event_type, event_type),
+    )
+    return Listing(wanted, Delivery)
 
 
 async def delivery_with_attempts(session: AsyncSession, delivery_id: UUID) -> Delivery:

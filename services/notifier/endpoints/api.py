@@ -16,7 +16,8 @@ from shared.data.session import Session
 from shared.runtime.clock import Now
 from shared.web.auth import allow
 from shared.web.authz import Principal
-from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
+from shared.web.exports import CsvStream, Exporting, table_of
+from shared.web.pages import PageQuery, Rows, paginate
 from shared.web.requests import IfMatch, tagged
 from shared.web.route import new_router
 
@@ -24,7 +25,7 @@ router = new_router("endpoints", prefix="/notifier/v1")
 
 MayRead = Annotated[Principal, allow(policy.READ_ENDPOINT)]
 MayChange = Annotated[Principal, allow(policy.CHANGE_ENDPOINT)]
-COLUMNS = tuple(schemas.Endpoint.model_fields)
+ENDPOINTS = table_of(schemas.Endpoint)
 
 
 def _shown_once(response: Response, row: models.Endpoint, secret: str) -> schemas.EndpointWithSecret:
@@ -54,19 +55,13 @@ async def create_endpoint(
 
 @router.get("/endpoints", response_model=schemas.EndpointPage)
 async def list_endpoints(session: Session, page: PageQuery, caller: MayRead) -> Rows[models.Endpoint]:
-    return await paginate(session, queries.endpoints(), models.Endpoint, page)
+    return await paginate(session, queries.endpoints(), page)
 
 
-@router.get("/endpoints.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
-async def export_endpoints(session: Session, caller: MayRead) -> Response:
+@router.get("/endpoints.csv", response_class=CsvStream)
+async def export_endpoints(session: Session, export: Exporting, caller: MayRead) -> CsvStream:
     """The same list for spreadsheets."""
-    rows = await all_rows(session, queries.endpoints(), models.Endpoint)
-    return csv_response("endpoints.csv", COLUMNS, (_cells(row) for row in rows))
-
-
-def _cells(row: models.Endpoint) -> dict[str, object]:
-    cells = schemas.Endpoint.model_validate(row).model_dump(mode="json")
-    return cells | {"event_types": " ".join(row.event_types)}
+    return await export.of(session, "endpoints", queries.endpoints(), ENDPOINTS)
 
 
 @router.get("/endpoints/{endpoint_id}", response_model=schemas.Endpoint)

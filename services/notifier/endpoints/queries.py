@@ -4,17 +4,19 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.notifier.endpoints.domain import Purpose
 from services.notifier.endpoints.models import Endpoint, EndpointSecret
+from shared.data.listing import Listing
 from shared.data.session import load, load_for_update
 from shared.pure.refusal import Missing
 
 
-def endpoints() -> Select[Endpoint]:
-    return select(Endpoint).where(Endpoint.deleted_at.is_(None))
+def endpoints() -> Listing[Endpoint]:
+    """Those that were not deleted."""
+    return Listing(select(Endpoint).where(Endpoint.deleted_at.is_(None)), Endpoint)
 
 
 async def find(session: AsyncSession, endpoint_id: UUID) -> Endpoint:

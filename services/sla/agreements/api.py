@@ -3,26 +3,26 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query, Response
-from pydantic.json_schema import SkipJsonSchema
+from fastapi import Depends, Response
 
 from services.sla.agreements import models, policy, queries, service
 from services.sla.agreements.domain import AgreementKind
 from services.sla.agreements.schemas import Agreement, AgreementCreate, AgreementPage
+from shared.data.listing import Listing
 from shared.data.session import Session, load
 from shared.runtime.clock import Now
 from shared.web.auth import allow
 from shared.web.authz import Principal
-from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
+from shared.web.exports import CsvStream, Exporting, table_of
+from shared.web.filters import Several
+from shared.web.pages import PageQuery, Rows, paginate
 from shared.web.requests import tagged
 from shared.web.route import new_router
 
 router = new_router("agreements", prefix="/sla/v1")
 
 MayRead = Annotated[Principal, allow(policy.READ_AGREEMENT)]
-ByKind = Annotated[AgreementKind | SkipJsonSchema[None], Query()]
-ByCharter = Annotated[UUID | SkipJsonSchema[None], Query()]
-COLUMNS = tuple(Agreement.model_fields)
+AGREEMENTS = table_of(Agreement)
 
 
 @router.post("/agreements", status_code=201, response_model=Agreement)
@@ -37,22 +37,28 @@ async def create_agreement(
     return tagged(response, await service.register(session, caller, form, now))
 
 
+async def _wanted(
+    kind: Several[AgreementKind] = None, charter_id: Several[UUID] = None
+) -> Listing[models.Agreement]:
+    return queries.agreements(kind=kind, charter_id=charter_id)
+
+
+Wanted = Annotated[Listing[models.Agreement], Depends(_wanted)]
+
+
 @router.get("/agreements", response_model=AgreementPage)
 async def list_agreements(
-    session: Session, page: PageQuery, caller: MayRead, kind: ByKind = None, charter_id: ByCharter = None
+    session: Session, page: PageQuery, wanted: Wanted, caller: MayRead
 ) -> Rows[models.Agreement]:
-    return await paginate(session, queries.agreements(kind, charter_id), models.Agreement, page)
+    return await paginate(session, wanted, page)
 
 
-@router.get("/agreements.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+@router.get("/agreements.csv", response_class=CsvStream)
 async def export_agreements(
-    session: Session, caller: MayRead, kind: ByKind = None, charter_id: ByCharter = None
-) -> Response:
+    session: Session, export: Exporting, wanted: Wanted, caller: MayRead
+) -> CsvStream:
     """The same list for spreadsheets."""
-    rows = await all_rows(session, queries.agreements(kind, charter_id), models.Agreement)
-    return csv_response(
-        "agreements.csv", COLUMNS, (Agreement.model_validate(row).model_dump() for row in rows)
-    )
+    return await export.of(session, "agreements", wanted, AGREEMENTS)
 
 
 @router.get("/agreements/{agreement_id}", response_model=Agreement)

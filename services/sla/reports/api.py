@@ -3,13 +3,14 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query, Response
+from fastapi import Depends, Query, Response
 from pydantic.json_schema import SkipJsonSchema
 
 from services.sla.reports import models, policy, queries
 from services.sla.reports.domain import ReportState
 from services.sla.reports.page import render
 from services.sla.reports.schemas import (
+    PeriodLabel,
     Report,
     ReportAcknowledge,
     ReportCommentary,
@@ -20,11 +21,14 @@ from services.sla.reports.schemas import (
 )
 from services.sla.reports.service import reporting as service
 from services.sla.reports.service import scheduling
+from shared.data.listing import Listing
 from shared.data.session import Session
 from shared.runtime.clock import Now
 from shared.web.auth import allow
 from shared.web.authz import Principal
-from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
+from shared.web.exports import CsvStream, Exporting, table_of
+from shared.web.filters import Several
+from shared.web.pages import PageQuery, Rows, paginate
 from shared.web.requests import IfMatch, tagged
 from shared.web.route import new_router
 from shared.web.texts import TEXT, verbatim
@@ -32,11 +36,8 @@ from shared.web.texts import TEXT, verbatim
 router = new_router("reports", prefix="/sla/v1")
 
 MayRead = Annotated[Principal, allow(policy.READ_REPORT)]
-OfSla = Annotated[UUID | SkipJsonSchema[None], Query()]
-InState = Annotated[ReportState | SkipJsonSchema[None], Query()]
-OfPeriod = Annotated[str | SkipJsonSchema[None], Query(max_length=10, examples=["2026-10"])]
 Overdue = Annotated[bool | SkipJsonSchema[None], Query(description="published, or not, after the due time")]
-COLUMNS = tuple(ReportSummary.model_fields)
+REPORTS = table_of(ReportSummary)
 
 
 @router.post("/slas/{sla_id}/reports", status_code=201, response_model=Report)
@@ -52,33 +53,30 @@ async def create_report(
     return tagged(response, await scheduling.create(session, caller, sla_id, form, now))
 
 
+async def _wanted(
+    sla_id: Several[UUID] = None,
+    state: Several[ReportState] = None,
+    period: Several[PeriodLabel] = None,
+    overdue: Overdue = None,
+) -> Listing[models.Report]:
+    return queries.reports(sla_id=sla_id, state=state, period=period, overdue=overdue)
+
+
+Wanted = Annotated[Listing[models.Report], Depends(_wanted)]
+
+
 @router.get("/reports", response_model=ReportPage)
 async def list_reports(
-    session: Session,
-    page: PageQuery,
-    caller: MayRead,
-    sla_id: OfSla = None,
-    state: InState = None,
-    period: OfPeriod = None,
-    overdue: Overdue = None,
+    session: Session, page: PageQuery, wanted: Wanted, caller: MayRead
 ) -> Rows[models.Report]:
-    return await paginate(session, queries.reports(sla_id, state, period, overdue), models.Report, page)
+    """Reports; `from` and `to` bound the start of their period."""
+    return await paginate(session, wanted, page)
 
 
-@router.get("/reports.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
-async def export_reports(
-    session: Session,
-    caller: MayRead,
-    sla_id: OfSla = None,
-    state: InState = None,
-    period: OfPeriod = None,
-    overdue: Overdue = None,
-) -> Response:
+@router.get("/reports.csv", response_class=CsvStream)
+async def export_reports(session: Session, export: Exporting, wanted: Wanted, caller: MayRead) -> CsvStream:
     """The same list for spreadsheets."""
-    rows = await all_rows(session, queries.reports(sla_id, state, period, overdue), models.Report)
-    return csv_response(
-        "reports.csv", COLUMNS, (ReportSummary.model_validate(row).model_dump() for row in rows)
-    )
+    return await export.of(session, "reports", wanted, REPORTS)
 
 
 @router.get(

@@ -1,26 +1,33 @@
 """Selects of reports worth a name. Row-level security already hides what the caller may not see."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
 from services.sla.reports.domain import ReportState
 from services.sla.reports.models import Report, ReportResult
+from shared.data.listing import Listing, any_of
 from shared.data.session import given
 
 
 def reports(
-    sla_id: UUID | None, state: ReportState | None, period: str | None, overdue: bool | None
-) -> Select[Report]:
-    """Reports; `overdue` asks for those that were, or were not, published too late."""
-    return select(Report).where(
-        *given(Report.sla_id, sla_id),
-        *given(Report.state, state),
-        *given(Report.period, period),
+    *,
+    sla_id: Sequence[UUID] | None = None,
+    state: Sequence[ReportState] | None = None,
+    period: Sequence[str] | None = None,
+    overdue: bool | None = None,
+) -> Listing[Report]:
+    """Reports by the start of their period; `overdue` asks for those that were, or were not, published too late."""
+    wanted = select(Report).where(
+        *any_of(Report.sla_id, sla_id),
+        *any_of(Report.state, state),
+        *any_of(Report.period, period),
         *given(Report.overdue_at.is_not(None), overdue),
     )
+    return Listing(wanted, Report, dated=Report.period_start)
 
 
 async def report_of(session: AsyncSession, sla_id: UUID, period: str) -> Report | None:

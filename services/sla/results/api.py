@@ -1,32 +1,29 @@
 """Results: computed live for any period, and the published history as flat rows."""
 
-from datetime import date
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query, Response
-from pydantic.json_schema import SkipJsonSchema
+from fastapi import Depends, Query
 
+from services.sla.reports.models import Report, ReportResult
 from services.sla.results import queries, service
-from services.sla.results.schemas import Preview, Series
-from services.sla.slas.models import Sla
+from services.sla.results.schemas import Preview, Series, SeriesRow
 from services.sla.slas.policy import READ_SLA
-from shared.data.session import Session, load
+from shared.data.listing import Listing
+from shared.data.session import Session
 from shared.runtime.clock import Now
 from shared.web.auth import allow
 from shared.web.authz import Principal
-from shared.web.pages import csv_response
+from shared.web.exports import CsvStream, Exporting, Table
+from shared.web.filters import Several
+from shared.web.pages import PageQuery, Rows, paginate
 from shared.web.route import new_router
-from shared.web.schemas import AsDate, Key
+from shared.web.schemas import Key, Text
 
 router = new_router("results", prefix="/sla/v1")
 
 MayRead = Annotated[Principal, allow(READ_SLA)]
-Period = Annotated[str, Query(max_length=10, examples=["2026-10"])]
-OfSla = Annotated[UUID, Query()]
-OfMetric = Annotated[Key | SkipJsonSchema[None], Query()]
-Since = Annotated[Annotated[date, AsDate] | SkipJsonSchema[None], Query()]
-COLUMNS = ("time", "period", "sla_id", "metric_key", "service", "status", "value", "unit")
+Period = Annotated[Text, Query(max_length=10, examples=["2026-10"])]
 
 
 @router.get("/slas/{sla_id}/results")
@@ -37,37 +34,46 @@ async def list_sla_results(
     return await service.preview(session, sla_id, period, now)
 
 
-@router.get("/series")
-async def list_series(
-    session: Session, caller: MayRead, sla_id: OfSla, metric_key: OfMetric = None, since: Since = None
-) -> Series:
-    """Published results of an SLA as flat rows, for dashboards."""
-    return Series.model_validate({"items": await _rows(session, sla_id, metric_key, since)})
+async def _wanted(
+    sla_id: Several[UUID] = None, metric_key: Several[Key] = None, charter_id: Several[UUID] = None
+) -> Listing[ReportResult]:
+    return queries.series(sla_id=sla_id, metric_key=metric_key, charter_id=charter_id)
 
 
-@router.get("/series.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
-async def export_series(
-    session: Session, caller: MayRead, sla_id: OfSla, metric_key: OfMetric = None, since: Since = None
-) -> Response:
-    """The same rows for spreadsheets."""
-    return csv_response("series.csv", COLUMNS, await _rows(session, sla_id, metric_key, since))
+Wanted = Annotated[Listing[ReportResult], Depends(_wanted)]
 
 
-async def _rows(
-    session: Session, sla_id: UUID, metric_key: str | None, since: date | None
-) -> list[dict[str, object]]:
-    await load(session, Sla, sla_id)
-    found = await queries.series(session, sla_id, metric_key, since)
-    return [
-        {
-            "time": line.window_end,
-            "period": period,
-            "sla_id": sla_id,
-            "metric_key": line.metric_key,
-            "service": line.service,
-            "status": line.status,
-            "value": line.value,
-            "unit": line.unit,
-        }
-        for line, period in found
-    ]
+@router.get("/series", response_model=Series)
+async def list_series(session: Session, page: PageQuery, wanted: Wanted, caller: MayRead) -> Rows[SeriesRow]:
+    """Published results as flat rows, for dashboards; `from` and `to` bound the start of their period."""
+    return await paginate(session, wanted, page, _point)
+
+
+@router.get("/series.csv", response_class=CsvStream)
+async def export_series(session: Session, export: Exporting, wanted: Wanted, caller: MayRead) -> CsvStream:
+    """The same rows for spreadsheets, oldest first."""
+    return await export.of(session, "series", wanted, SERIES)
+
+
+def _point(line: ReportResult, report: Report) -> dict[str, object]:
+    return {
+        "id": line.id,
+        "charter_id": line.charter_id,
+        "sla_id": report.sla_id,
+        "sla_number": report.sla_number,
+        "metric_key": line.metric_key,
+        "metric_name": line.metric_name,
+        "service": line.service,
+        "period": report.period,
+        "period_start": report.period_start,
+        "period_end": report.period_end,
+        "time": line.window_end,
+        "status": line.status,
+        "value": line.value,
+        "expected": line.expected,
+        "minimum": line.minimum,
+        "unit": line.unit,
+    }
+
+
+SERIES = Table(tuple(SeriesRow.model_fields), _point)

@@ -1,6 +1,7 @@
 """What results are read from: the observations in effect, and the lines of published reports."""
 
-from datetime import UTC, date, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, RowMapping, and_, exists, or_, select
@@ -11,24 +12,27 @@ from services.sla.metrics.domain.windows import Window
 from services.sla.observations.domain.observation import Observation, ObservationKind
 from services.sla.observations.models import ObservationRow
 from services.sla.reports.models import Report, ReportResult
+from shared.data.listing import Listing, any_of
 
 
-async def series(
-    session: AsyncSession, sla_id: UUID, metric_key: str | None, since: date | None
-) -> list[tuple[ReportResult, str]]:
-    """Published lines of an SLA with their report's period, oldest first."""
-    statement = (
-        select(ReportResult, Report.period)
+def series(
+    *,
+    sla_id: Sequence[UUID] | None = None,
+    metric_key: Sequence[str] | None = None,
+    charter_id: Sequence[UUID] | None = None,
+) -> Listing[ReportResult]:
+    """Lines of published reports, each with its report, by the start of their period."""
+    wanted = (
+        select(ReportResult, Report)
         .join(Report, Report.id == ReportResult.report_id)
-        .where(Report.sla_id == sla_id, Report.published_at.is_not(None))
-        .order_by(ReportResult.window_end, ReportResult.position)
-        .limit(10_000)
+        .where(
+            Report.published_at.is_not(None),
+            *any_of(Report.sla_id, sla_id),
+            *any_of(ReportResult.metric_key, metric_key),
+            *any_of(Report.charter_id, charter_id),
+        )
     )
-    if metric_key is not None:
-        statement = statement.where(ReportResult.metric_key == metric_key)
-    if since is not None:
-        statement = statement.where(Report.period_start >= since)
-    return [(line, period) for line, period in await session.execute(statement)]
+    return Listing(wanted, ReportResult, dated=Report.period_start)
 
 
 async def observations_in(

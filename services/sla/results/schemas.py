@@ -1,12 +1,13 @@
 """Results, live and published, as answers carry them."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
 
 from services.sla.results.domain import ResultStatus
+from shared.web.pages import Page
 from shared.web.schemas import Exact, Out
 
 
@@ -55,19 +56,25 @@ class Preview(Out):
 
 
 class SeriesRow(Out):
-    """One point of a metric's published history."""
+    """One point of a metric's published history. `time` is the instant its period ended."""
 
-    time: datetime
-    period: str
+    id: UUID
+    charter_id: UUID
     sla_id: UUID
+    sla_number: str
     metric_key: str
+    metric_name: str
     service: str
+    period: str
+    period_start: date
+    period_end: Annotated[date, Field(description="the last day")]
+    time: datetime
     status: ResultStatus
     value: Exact | None
+    expected: Exact
+    minimum: Exact | None
     unit: str
 
 
-class Series(Out):
-    """Published results as flat rows, oldest first."""
-
-    items: list[SeriesRow]
+class Series(Page[SeriesRow]):
+    """Published results as flat rows."""

@@ -4,6 +4,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from shared.reviews.domain import Determination, ReviewState, SubjectKind
+from shared.web.pages import Page
 from shared.web.schemas import In, Needed, Out
 
 
@@ -19,6 +20,7 @@ class Review(Out):
 
     id: UUID
     version: int
+    charter_id: UUID
     subject_kind: SubjectKind
     subject_id: UUID
     due: date
@@ -33,3 +35,14 @@ class Review(Out):
     determiner_name: str | None
     created_at: datetime
     updated_at: datetime
+
+
+class ReviewInList(Review):
+    """A review with what it is about."""
+
+    subject_number: str
+    subject_title: str
+
+
+class ReviewPage(Page[ReviewInList]):
+    """One page of reviews."""

@@ -3,25 +3,25 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query, Response
-from pydantic.json_schema import SkipJsonSchema
+from fastapi import Depends, Response
 
 from services.sla.slas import models, policy, queries, service
 from services.sla.slas.schemas import Sla, SlaCreate, SlaPage, SlaSummary
+from shared.data.listing import Listing
 from shared.data.session import Session, load
 from shared.runtime.clock import Now
 from shared.web.auth import allow
 from shared.web.authz import Principal
-from shared.web.pages import PageQuery, Rows, all_rows, csv_response, paginate
+from shared.web.exports import CsvStream, Exporting, table_of
+from shared.web.filters import Several
+from shared.web.pages import PageQuery, Rows, paginate
 from shared.web.requests import tagged
 from shared.web.route import new_router
 
 router = new_router("slas", prefix="/sla/v1")
 
 MayRead = Annotated[Principal, allow(policy.READ_SLA)]
-ByAgreement = Annotated[UUID | SkipJsonSchema[None], Query()]
-ByCharter = Annotated[UUID | SkipJsonSchema[None], Query()]
-COLUMNS = tuple(SlaSummary.model_fields)
+SLAS = table_of(SlaSummary)
 
 
 @router.post("/slas", status_code=201, response_model=Sla)
@@ -36,24 +36,24 @@ async def create_sla(
     return tagged(response, await service.register(session, caller, form, now))
 
 
+async def _wanted(
+    agreement_id: Several[UUID] = None, charter_id: Several[UUID] = None
+) -> Listing[models.Sla]:
+    return queries.slas(agreement_id=agreement_id, charter_id=charter_id)
+
+
+Wanted = Annotated[Listing[models.Sla], Depends(_wanted)]
+
+
 @router.get("/slas", response_model=SlaPage)
-async def list_slas(
-    session: Session,
-    page: PageQuery,
-    caller: MayRead,
-    agreement_id: ByAgreement = None,
-    charter_id: ByCharter = None,
-) -> Rows[models.Sla]:
-    return await paginate(session, queries.slas(agreement_id, charter_id), models.Sla, page)
+async def list_slas(session: Session, page: PageQuery, wanted: Wanted, caller: MayRead) -> Rows[models.Sla]:
+    return await paginate(session, wanted, page)
 
 
-@router.get("/slas.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
-async def export_slas(
-    session: Session, caller: MayRead, agreement_id: ByAgreement = None, charter_id: ByCharter = None
-) -> Response:
+@router.get("/slas.csv", response_class=CsvStream)
+async def export_slas(session: Session, export: Exporting, wanted: Wanted, caller: MayRead) -> CsvStream:
     """The same list for spreadsheets."""
-    rows = await all_rows(session, queries.slas(agreement_id, charter_id), models.Sla)
-    return csv_response("slas.csv", COLUMNS, (SlaSummary.model_validate(row).model_dump() for row in rows))
+    return await export.of(session, "slas", wanted, SLAS)
 
 
 @router.get("/slas/{sla_id}", response_model=Sla)

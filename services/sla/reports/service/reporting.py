@@ -131,7 +131,7 @@ async def publish(
         session, ACKNOWLEDGEMENT, report, report.acknowledge_due, just_after(report.acknowledge_due)
     )
     for line in lines:
-        line.visibility = report.visibility
+        line.visibility, line.updated_at = report.visibility, now
     event = _published(report, lines, now, report.acknowledge_due)
     await record(session, report, Act(policy.PUBLISH_REPORT.name, event), by=caller, now=now)
     await _record_misses(session, caller, report, lines, now)
