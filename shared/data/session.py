@@ -243,6 +243,25 @@ def _jsonable(value: object) -> str:
     raise TypeError(f"{type(value).__name__} does not belong in a JSON column")
 
 
+def principal_of(row: Any, identity: Identity) -> Principal:
+    """The caller as `begin_as` found it: a row with its member, organization, roles and name, or none."""
+    known = row is not None and row[0] is not None
+    if not known and not identity.is_sysadmin:
+        raise Forbidden(
+            "not_a_member", "Your identity is known, but no organization has you as a member yet."
+        )
+    member_id, org_id, roles, name = row[:4] if known else (NOBODY, NOBODY, (), "platform administrator")
+    return Principal(
+        member_id=member_id,
+        org_id=org_id,
+        roles=frozenset(map(Role, roles)),
+        issuer=identity.issuer,
+        subject=identity.subject,
+        display_name=name,
+        is_sysadmin=identity.is_sysadmin,
+    )
+
+
 async def _begin_as(session: AsyncSession, identity: Identity) -> Principal:
     row = (
         await session.execute(
@@ -250,19 +269,7 @@ async def _begin_as(session: AsyncSession, identity: Identity) -> Principal:
             {"issuer": identity.issuer, "subject": identity.subject, "sysadmin": identity.is_sysadmin},
         )
     ).one_or_none()
-    if row is None and not identity.is_sysadmin:
-        raise Forbidden(
-            "not_a_member", "Your identity is known, but no organization has you as a member yet."
-        )
-    return Principal(
-        member_id=row.member_id if row else NOBODY,
-        org_id=row.org_id if row else NOBODY,
-        roles=frozenset(Role(role) for role in row.roles) if row else frozenset(),
-        issuer=identity.issuer,
-        subject=identity.subject,
-        display_name=row.display_name if row else "platform administrator",
-        is_sysadmin=identity.is_sysadmin,
-    )
+    return principal_of(row, identity)
 
 
 async def load(session: AsyncSession, model: type[R], row_id: UUID) -> R:

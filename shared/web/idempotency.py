@@ -5,7 +5,7 @@ finds the stored answer (draft-ietf-httpapi-idempotency-key-header).
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -15,6 +15,8 @@ from fastapi import Response
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.data.claims import Claim
+from shared.data.direct import Direct, Statement
 from shared.pure.refusal import Invalid, NotYet, Refused
 from shared.web.problems import BadRequest
 from shared.web.requests import StrictRequest
@@ -27,18 +29,18 @@ _CLAIM = text(
     VALUES (:org, :subject, :route, :key, :fingerprint, :now) ON CONFLICT DO NOTHING RETURNING 1
     """
 )
-_STORED = text(
-    """
+_STORED_SQL = """
     SELECT fingerprint, status, headers, body FROM idempotency
-    WHERE org_id = :org AND subject = :subject AND route = :route AND key = :key
+    WHERE org_id = {} AND subject = {} AND route = {} AND key = {}
     """
-)
-_FINISH = text(
+_FINISH_SQL = """
+    UPDATE idempotency SET status = {}, headers = CAST({} AS jsonb), body = {}
+    WHERE org_id = {} AND subject = {} AND route = {} AND key = {}
     """
-    UPDATE idempotency SET status = :status, headers = CAST(:headers AS jsonb), body = :body
-    WHERE org_id = :org AND subject = :subject AND route = :route AND key = :key
-    """
-)
+_STORED = text(_STORED_SQL.format(":org", ":subject", ":route", ":key"))
+_STORED_DIRECT = _STORED_SQL.format("$1", "$2", "$3", "$4")
+_FINISH = text(_FINISH_SQL.format(":status", ":headers", ":body", ":org", ":subject", ":route", ":key"))
+_FINISH_DIRECT = _FINISH_SQL.format("$2", "$3", "$4", "$5", "$6", "$7", "$8")
 _EXPIRE = text("DELETE FROM idempotency WHERE created_at < :before")
 
 
@@ -49,20 +51,6 @@ class Claimant:
     org_id: UUID
     subject: str
     key: str | None
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One key as one caller uses it on one route, and the fingerprint of the request it came with."""
-
-    org: str
-    subject: str
-    route: str
-    key: str
-    fingerprint: str
-
-    def parameters(self) -> dict[str, object]:
-        return {"org": self.org, "subject": self.subject, "route": self.route, "key": self.key}
 
 
 def read_claim(request: StrictRequest, claimant: Claimant, route: str) -> Claim | None:
@@ -94,6 +82,23 @@ async def once(
     return response
 
 
+async def once_direct(
+    transaction: Direct, claim: Claim | None, run: Callable[[], Awaitable[Response]]
+) -> Response:
+    """As `once`, where the claim was made in the statement that opened the transaction; writes what was gathered."""
+    if claim is None:
+        response = await run()
+        await transaction.write()
+        return response
+    if transaction.is_repeated:
+        stored = await transaction.one(_STORED_DIRECT, *claim.parameters().values())
+        return _given_again(claim, *stored) if stored else _given_again(claim)
+    response = await run()
+    parameters = (*_kept(response).values(), *claim.parameters().values())
+    await transaction.write(Statement(_FINISH_DIRECT, parameters))
+    return response
+
+
 async def remember_refusal(session: AsyncSession, claim: Claim, now: datetime, response: Response) -> None:
     """Store a business refusal whose own transaction was rolled back, unless a twin stored an answer."""
     parameters = claim.parameters()
@@ -109,24 +114,39 @@ async def expire(session: AsyncSession, now: datetime) -> int:
 
 
 async def _finish(session: AsyncSession, parameters: dict[str, object], response: Response) -> None:
+    await session.execute(_FINISH, _kept(response) | parameters)
+
+
+def _kept(response: Response) -> dict[str, object]:
+    """What is stored of an answer; the body of one that must not be stored is not."""
     headers = {name: response.headers[name] for name in _STORED_HEADERS if name in response.headers}
     body = None if response.headers.get("cache-control") == "no-store" else bytes(response.body)
-    answer = {"status": response.status_code, "headers": orjson.dumps(headers).decode(), "body": body}
-    await session.execute(_FINISH, parameters | answer)
+    return {"status": response.status_code, "headers": orjson.dumps(headers).decode(), "body": body}
 
 
 async def _replay(session: AsyncSession, claim: Claim) -> Response:
     stored = (await session.execute(_STORED, claim.parameters())).one_or_none()
-    if stored is None or stored.status is None:
+    return _given_again(claim, *stored) if stored else _given_again(claim)
+
+
+def _given_again(
+    claim: Claim,
+    fingerprint: str = "",
+    status: int | None = None,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+) -> Response:
+    """The stored answer, as the columns of its row; without a row or a status it is still being worked on."""
+    if status is None:
         raise NotYet(
             "request_in_progress", "The same request is still being worked on. Repeat it in a moment."
         )
-    if stored.fingerprint != claim.fingerprint:
+    if fingerprint != claim.fingerprint:
         raise Invalid(
             "idempotency_key_reused", "This Idempotency-Key came with another request. Use a new key."
         )
-    if stored.body is None:
+    if body is None:
         raise Refused(
             "answer_not_kept", "It was done. The answer held a secret that is shown once and kept nowhere."
         )
-    return Response(stored.body, stored.status, headers={**stored.headers, "Idempotency-Replayed": "true"})
+    return Response(body, status, headers={**(headers or {}), "Idempotency-Replayed": "true"})

@@ -8,22 +8,28 @@ The order is the same for all: recognise the caller, check the query, receive th
 with the idempotency claim in it, committed before the answer is sent.
 """
 
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
+from shared.data.claims import Claim
+from shared.data.direct import Direct, direct
+from shared.data.session import Identity
 from shared.pure.refusal import NotYet, Refusal
 from shared.runtime import failpoints
 from shared.runtime.kernel import Kernel
 from shared.web import idempotency, problems
 from shared.web.answers import finished
 from shared.web.auth import Allow, Caller
-from shared.web.authz import Action
+from shared.web.authz import NOBODY, Action
 from shared.web.bodies import Accepts, body_of
 from shared.web.hooks import SignedBy
+from shared.web.idempotency import Claimant
 from shared.web.parameters import parameters_of
 from shared.web.problems import ApiError
 from shared.web.requests import StrictRequest
@@ -58,6 +64,7 @@ class GovernedRoute(APIRoute):
         caller = self._caller()
         body = body_of(self.dependant, _one(self.dependant, Accepts))
         parameters = parameters_of(self.dependant)
+        open_transaction = _directly if _one(self.dependant, UsesDirect) else _in_session
         label = f"{'/'.join(sorted(self.methods or ()))} {self.path_format}"
 
         async def governed(request: Request) -> Response:
@@ -70,7 +77,8 @@ class GovernedRoute(APIRoute):
             try:
                 if strict.method != "GET":
                     await body.receive(strict)
-                response = await _once(caller, kernel, strict, label, lambda: handle(strict))
+                opened = open_transaction(caller, kernel, strict, label)
+                response = await _answer(opened, caller, kernel, strict, lambda: handle(strict))
             finally:
                 await body.close(strict)
             return finished(strict, response)
@@ -87,19 +95,48 @@ class GovernedRoute(APIRoute):
         return marker.caller
 
 
-async def _once(
+Run = Callable[[], Coroutine[Any, Any, Response]]
+Once = Callable[[Run], Coroutine[Any, Any, Response]]
+
+
+@asynccontextmanager
+async def _in_session(
+    caller: Caller, kernel: Kernel, request: StrictRequest, label: str
+) -> AsyncIterator[tuple[Claim | None, Once]]:
+    """A transaction of the caller's with a session, and how to run the request in it once per key."""
+    async with caller.enter(kernel, request) as (session, claimant):
+        claim = idempotency.read_claim(request, claimant, label)
+        yield claim, lambda run: idempotency.once(session, claim, kernel.clock(), run)
+
+
+@asynccontextmanager
+async def _directly(
+    caller: Caller, kernel: Kernel, request: StrictRequest, label: str
+) -> AsyncIterator[tuple[Claim | None, Once]]:
+    """The same without a session, for callers with an identity; the key is claimed by the first statement."""
+    identity: Identity = request.state.identity
+    claimant = Claimant(
+        NOBODY, f"{identity.issuer}|{identity.subject}", request.headers.get("idempotency-key")
+    )
+    asked = idempotency.read_claim(request, claimant, label)
+    async with direct(kernel.database, identity, asked, kernel.clock()) as transaction:
+        request.state.direct, request.state.principal = transaction, transaction.principal
+        claim = asked and replace(asked, org=str(transaction.principal.org_id))
+        yield claim, lambda run: idempotency.once_direct(transaction, claim, run)
+
+
+async def _answer(
+    opened: AbstractAsyncContextManager[tuple[Claim | None, Once]],
     caller: Caller,
     kernel: Kernel,
     request: StrictRequest,
-    label: str,
-    run: Callable[[], Coroutine[Any, Any, Response]],
+    run: Run,
 ) -> Response:
     """The answer of one transaction, or of the same request before."""
     claim = None
     try:
-        async with caller.enter(kernel, request) as (session, claimant):
-            claim = idempotency.read_claim(request, claimant, label)
-            response = await idempotency.once(session, claim, kernel.clock(), run)
+        async with opened as (claim, once):
+            response = await once(run)
             failpoints.hit("api_before_commit")
         failpoints.hit("api_after_commit")
     except (ApiError, Refusal) as refused:
@@ -113,6 +150,17 @@ async def _once(
 def _is_final(refused: ApiError | Refusal, response: Response) -> bool:
     """Whether the same request would be refused again, so that the answer may be kept under its key."""
     return response.status_code in (409, 422) and not isinstance(refused, NotYet)
+
+
+class UsesDirect:
+    """The marker of a route that runs in a direct transaction instead of a session (`DirectTransaction`)."""
+
+    async def __call__(self, request: Request) -> Direct:
+        transaction: Direct = request.state.direct
+        return transaction
+
+
+DirectTransaction = Annotated[Direct, Depends(UsesDirect())]
 
 
 def _described(dependant: Dependant, max_body_size: int | None) -> dict[str, Any]:
