@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import api, debezium, ingest, kafka, start, webhooks
+from bench import api, debezium, deliveries, ingest, kafka, start, webhooks
 from bench.figures import Options, Result, Skipped, Step
 from bench.load import client
 
@@ -27,6 +27,8 @@ MEASURES: dict[Measure, tuple[str, ...]] = {
     debezium.relays: ("relay_vs_debezium",),
     ingest.ingests: ("ingest_vs_copy",),
     webhooks.deliveries: ("event_to_webhook_p99_ms", "event_to_webhook_kafka_p99_ms"),
+    deliveries.drains: ("deliveries_vs_bare_loop",),
+    deliveries.costs: ("event_to_webhook_cpu_ms",),
     start.starts: ("cold_start_s", "rss_mb"),
 }
 NAMES = [name for names in MEASURES.values() for name in names]

@@ -44,11 +44,13 @@ REASON = {"reason_code": "blocked", "what_was_tried": "The board did not meet."}
 
 @dataclass(frozen=True)
 class Target:
-    """A running platform: its database, where each service listens, and the charters of its seed."""
+    """A running platform: its database, where each service listens, its seed, and its process if it is one."""
 
     ready: embedded.Platform
     urls: Mapping[str, str]
+    world: World
     charters: Sequence[UUID]
+    pid: int = 0
 
     def headers(self, member: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.ready.issuer.token(member, datetime.now(UTC))}"}
@@ -113,7 +115,7 @@ def embedded_mode() -> Iterator[Target]:
         )
         try:
             until_ready(process, f"{url}/notifier/readyz")
-            yield Target(ready, dict.fromkeys(SERVICES, url), charters)
+            yield Target(ready, dict.fromkeys(SERVICES, url), world, charters, process.pid)
         finally:
             process.terminate()
             process.wait(60)
@@ -137,7 +139,7 @@ def two_services(step: Step) -> Iterator[Target]:
             service: running.enter_context(on.service(service, background=True, settings=settings)).url
             for service in SERVICES
         }
-        yield Target(on.ready, urls, on.charters)
+        yield Target(on.ready, urls, on.world, on.charters)
 
 
 async def _run(on: Target, seconds: float, *, first: bool = False) -> Sample:

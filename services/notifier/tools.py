@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from services.notifier.channels.webhook.service.channel import WebhookChannel
 from services.notifier.channels.webhook.service.egress import Egress
 from services.notifier.deliveries.domain import LEAST_JITTER, MOST_JITTER
 from services.notifier.endpoints.service.vault import Vault
@@ -27,13 +28,15 @@ class Tools:
     clock: Clock
     jitter: Callable[[], float] = random_jitter
 
-    def egress(self) -> Egress:
-        return Egress(
+    def channel(self) -> WebhookChannel:
+        """The way out, not yet open."""
+        egress = Egress(
             self.settings.egress_policy(),
             deadline=self.settings.deadline,
             ca_file=self.settings.ca_file,
             connections=self.settings.concurrency,
         )
+        return WebhookChannel(egress, self.clock)
 
 
 async def _tools(request: Request) -> Tools:

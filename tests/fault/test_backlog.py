@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -23,11 +24,11 @@ RATE = 12.0
 EVENTS = 36
 WELL = (Hook("customer's desk", "customer"), Hook("provider's desk", "provider"), Hook("other", "other"))
 DRAINS = Reply(delay=1.0)
-"""So the widest lane needs 78 seconds for the backlog, on the fastest machine."""
+"""So the widest endpoint needs 78 seconds for the backlog, on the fastest machine."""
 
 
 def behind(reply: Reply) -> Hook:
-    """With as wide a lane as an endpoint may have."""
+    """With as many in flight as an endpoint may have."""
     return Hook("behind", "customer", reply, sick=True, max_in_flight=64, watched=False)
 
 
@@ -57,7 +58,8 @@ async def test_a_new_sender_finds_its_work_without_reading_the_backlog(notifier:
     await notifier.pile_up(slowest, BACKLOG, BYSTANDERS)
     database = Database(notifier.setup.database_url, "notifier", pool_size=1)
     now = system_clock()
-    values = {"now": now, "lease_until": now + timedelta(minutes=1), "batch": 64, "tests": 16}
+    values: dict[str, Any] = {"now": now, "lease_until": now + timedelta(minutes=1), "batch": 64, "tests": 16}
+    values |= {"endpoints": [UUID(slowest.id)], "aheads": [64], "own": [0]}
     async with database.system() as session:
         explained = await session.scalar(text(f"EXPLAIN (FORMAT JSON) {_CLAIM.text}"), values)
     await database.close()

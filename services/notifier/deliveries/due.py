@@ -1,24 +1,34 @@
 """Housekeeping of deliveries: lost leases, old deliveries, the gauges of the queue."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import structlog
 from prometheus_client import Gauge
 from sqlalchemy import delete, select, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.notifier.deliveries.domain import SCHEDULE, DeliveryState, Next
+from services.notifier.deliveries.domain import DeliveryState, Next, after_lost_lease
 from services.notifier.deliveries.models import Delivery, DeliveryAttempt
 from services.notifier.deliveries.service.results import release
+from shared.data.database_errors import DatabaseError, kind_of
 from shared.runtime.timers import Timer
 
+log = structlog.get_logger()
+
 BATCH = 50
+SET_ASIDE = timedelta(minutes=5)
+LOST = (
+    "The notifier stopped while sending, or could not write down what came of it. It is sent again by itself, so it may "
+    "arrive twice."
+)
 KEPT_FOR = timedelta(days=90)
 QUEUE = Gauge("concordat_delivery_queue", "Deliveries not ended, by what they wait for", ("state",))
 OLDEST_DUE = Gauge(
     "concordat_delivery_oldest_due_seconds", "How long the delivery that is due longest has been due"
 )
 ENDED = (DeliveryState.done, DeliveryState.exhausted, DeliveryState.cancelled)
+_LATER = text("UPDATE delivery SET lease_until = :later WHERE id = :id")
 _QUEUE = text(
     """
     SELECT count(*) FILTER (WHERE what = 'due') AS due, count(*) FILTER (WHERE what = 'later') AS later,
@@ -36,24 +46,33 @@ _QUEUE = text(
 
 
 async def give_back_leases(session: AsyncSession, now: datetime) -> int:
-    """A worker died or hung while sending: its attempt counts, the next one is due at once."""
-    lost = await session.scalars(
+    """A worker died or hung while sending, or could not write what came of it: its attempt counts."""
+    found = await session.scalars(
         select(Delivery)
         .where(Delivery.state == DeliveryState.in_flight, Delivery.lease_until <= now)
         .order_by(Delivery.id)
         .limit(BATCH)
         .with_for_update(skip_locked=True)
     )
-    return await _give_back(session, lost.all(), now)
-
-
-async def _give_back(session: AsyncSession, lost: Sequence[Delivery], now: datetime) -> int:
-    for delivery in lost:
-        is_over = delivery.is_test or delivery.attempt - delivery.round_start >= len(SCHEDULE)
-        after = Next(state=DeliveryState.exhausted) if is_over else Next(state=DeliveryState.pending, at=now)
-        delivery.last_error = "the worker stopped while sending"
-        await release(session, delivery, after, now)
+    lost = {delivery.id: delivery for delivery in found.all()}
+    for delivery_id, delivery in lost.items():
+        try:
+            async with session.begin_nested():
+                await _give_back(session, delivery, now)
+        except SQLAlchemyError as error:
+            if kind_of(error) is DatabaseError.UNAVAILABLE:
+                raise
+            # Out of the way, or the others would wait behind it.
+            log.error("lease_not_given_back", delivery=str(delivery_id), exc_info=error)
+            await session.execute(_LATER, {"id": delivery_id, "later": now + SET_ASIDE})
     return len(lost)
+
+
+async def _give_back(session: AsyncSession, delivery: Delivery, now: datetime) -> None:
+    after = after_lost_lease(delivery.attempt - delivery.round_start, now)
+    delivery.last_error = LOST
+    await release(session, delivery, Next(state=DeliveryState.exhausted) if delivery.is_test else after, now)
+    await session.flush()
 
 
 async def forget_old_deliveries(session: AsyncSession, now: datetime) -> int:

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from services.notifier.alerts.domain import Change
 from services.notifier.base import Base
-from services.notifier.deliveries.domain import DeliveryState, Fault, Verdict
+from services.notifier.channels.domain import Fault, Verdict, message_id
+from services.notifier.deliveries.domain import DeliveryState
 from shared.data.ids import uuid7
 from shared.data.session import EnumText, OrgOwned
 
@@ -58,7 +59,7 @@ class Delivery(OrgOwned, Base):
     @property
     def webhook_id(self) -> str:
         """The receiver's idempotency key: the same at every retry and replay."""
-        return webhook_id(self.id)
+        return message_id(self.id)
 
 
 class DeliveryAttempt(Base):
@@ -83,8 +84,3 @@ class DeliveryAttempt(Base):
     error: Mapped[str]
     address: Mapped[str | None]
     excerpt: Mapped[str]
-
-
-def webhook_id(delivery_id: UUID) -> str:
-    """The `webhook-id` of a delivery; it holds no dot, as the signature scheme demands."""
-    return f"msg_{delivery_id.hex}"

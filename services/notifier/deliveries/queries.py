@@ -8,7 +8,8 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from services.notifier.deliveries.domain import DeliveryState, Verdict
+from services.notifier.channels.domain import Verdict
+from services.notifier.deliveries.domain import DeliveryState
 from services.notifier.deliveries.models import Delivery, DeliveryAttempt
 from services.notifier.endpoints.domain import Window
 from services.notifier.endpoints.models import Endpoint

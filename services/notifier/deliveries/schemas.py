@@ -6,7 +6,8 @@ from uuid import UUID
 from pydantic import StrictBool
 
 from services.notifier.alerts.domain import Change
-from services.notifier.deliveries.domain import DeliveryState, Fault, Verdict
+from services.notifier.channels.domain import Fault, Verdict
+from services.notifier.deliveries.domain import DeliveryState
 from shared.web.pages import Page
 from shared.web.schemas import In, Instant, Out
 

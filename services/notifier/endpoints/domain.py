@@ -1,10 +1,10 @@
-"""The health of an endpoint: its circuit breaker, its lane, and when it is switched off."""
+"""The health of an endpoint: its circuit breaker, how much may be in flight, and when it is switched off."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from services.notifier.deliveries.domain import Verdict
+from services.notifier.channels.domain import Verdict
 
 FAILURES_THAT_OPEN = 5
 WINDOW = timedelta(minutes=5)
@@ -75,7 +75,7 @@ class Health:
 
 
 def after_success(health: Health, now: datetime) -> Health:
-    """A success closes the circuit and forgets the failures; a throttled lane stays narrow."""
+    """A success closes the circuit and forgets the failures; a throttled endpoint stays at half."""
     closed_at = now if health.circuit is Circuit.open else health.closed_at
     return Health(closed_at=closed_at, throttled_until=health.throttled_until)
 
@@ -106,7 +106,7 @@ def _opened(health: Health, now: datetime) -> Health:
 
 
 def room(health: Health, max_in_flight: int, now: datetime) -> int:
-    """How many deliveries may be in flight now: none, one probe, half a lane, or the whole lane.
+    """How many deliveries may be in flight now: none, one probe, half of what its owner allows, or all of it.
 
     The claim query says the same in SQL; a test holds the two together.
     """

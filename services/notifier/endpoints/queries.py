@@ -2,15 +2,16 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.notifier.endpoints.domain import Purpose
 from services.notifier.endpoints.models import Endpoint, EndpointSecret
 from shared.data.listing import Listing
-from shared.data.session import load, load_for_update
+from shared.data.session import EnumText, load, load_for_update
 from shared.pure.refusal import Missing
 
 
@@ -43,16 +44,18 @@ async def newest_secret_version(session: AsyncSession, endpoint_id: UUID, purpos
     return newest or 0
 
 
+_ACTIVE_SECRETS = text(
+    """
+    SELECT endpoint_id, org_id, purpose, secret_version, key_id, nonce, ciphertext FROM endpoint_secret
+     WHERE endpoint_id = ANY(:endpoints) AND (expires_at IS NULL OR expires_at > :now)
+     ORDER BY secret_version DESC
+    """
+).columns(purpose=EnumText(Purpose))
+
+
 async def active_secrets(
     session: AsyncSession, endpoint_ids: Collection[UUID], now: datetime
-) -> Sequence[EndpointSecret]:
-    """Secrets in force, newest first."""
-    found = await session.scalars(
-        select(EndpointSecret)
-        .where(
-            EndpointSecret.endpoint_id.in_(endpoint_ids),
-            EndpointSecret.expires_at.is_(None) | (EndpointSecret.expires_at > now),
-        )
-        .order_by(EndpointSecret.secret_version.desc())
-    )
+) -> Sequence[Row[Any]]:
+    """Secrets in force as they are sealed, newest first; columns instead of objects, for the sender's sake."""
+    found = await session.execute(_ACTIVE_SECRETS, {"endpoints": list(endpoint_ids), "now": now})
     return found.all()

@@ -42,7 +42,7 @@ Url = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=LON
 Authorization = Annotated[
     SecretStr, AfterValidator(_header_value), Field(description="the whole header value")
 ]
-Lane = Annotated[int, Field(strict=True, ge=1, le=64, description="deliveries in flight at once")]
+InFlight = Annotated[int, Field(strict=True, ge=1, le=64, description="deliveries in flight at once")]
 
 
 class EndpointCreate(In):
@@ -54,7 +54,7 @@ class EndpointCreate(In):
     template_options: TemplateOptionsIn = TemplateOptionsIn()
     event_types: EventTypes = ()
     least_priority: Priority = Priority.normal
-    max_in_flight: Lane = 4
+    max_in_flight: InFlight = 4
     authorization: Authorization | SkipJsonSchema[None] = None
 
 
@@ -67,7 +67,7 @@ class EndpointChange(Patch):
     template_options: TemplateOptionsIn | SkipJsonSchema[None] = None
     event_types: EventTypes | SkipJsonSchema[None] = None
     least_priority: Priority | SkipJsonSchema[None] = None
-    max_in_flight: Lane | SkipJsonSchema[None] = None
+    max_in_flight: InFlight | SkipJsonSchema[None] = None
 
 
 class Endpoint(Out):

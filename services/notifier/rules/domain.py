@@ -224,7 +224,7 @@ DISABLED = Opening(
 )
 BLOCKED = Opening(
     dedup_key="endpoint_blocked:{endpoint_id}",
-    title="Endpoint {name} points where deliveries may not go: {reason}",
+    title="Endpoint {name} gets nothing. {reason}",
     audience=BOTH,
     roles=ENDPOINT_TEAM,
     priority=Priority.high,

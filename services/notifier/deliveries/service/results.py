@@ -1,24 +1,19 @@
 """What an attempt leaves behind: the delivery's next step, the log entry, the endpoint's health."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from uuid import UUID
 
-from prometheus_client import Counter
+import structlog
+from prometheus_client import Counter as Count
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.notifier.channels.webhook.service.egress import Answer
+from services.notifier.channels.domain import Answer, Verdict
 from services.notifier.deliveries import queries
-from services.notifier.deliveries.domain import (
-    DeliveryState,
-    Next,
-    Verdict,
-    after_attempt,
-    retry_after,
-    verdict_of_fault,
-    verdict_of_status,
-)
+from services.notifier.deliveries.domain import DeliveryState, Next, after_attempt
 from services.notifier.deliveries.models import Delivery, DeliveryAttempt
 from services.notifier.deliveries.service.claiming import Claimed
 from services.notifier.endpoints.models import Endpoint
@@ -28,9 +23,14 @@ from shared.data.history import Act, record
 from shared.data.ids import uuid7
 from shared.web.authz import SYSTEM
 
-DELIVERIES = Counter("concordat_deliveries_total", "Deliveries that ended, by outcome", ("outcome",))
-LOST_LEASES = Counter(
-    "concordat_delivery_lost_leases_total", "Results dropped because another worker took over"
+log = structlog.get_logger()
+
+FIRST_DISTANCE = timedelta(seconds=1)
+LONGEST_DISTANCE = timedelta(seconds=30)
+DELIVERIES = Count("concordat_deliveries_total", "Deliveries that ended, by outcome", ("outcome",))
+LOST_LEASES = Count(
+    "concordat_delivery_lost_leases_total",
+    "Results dropped because their lease was over when they were written",
 )
 # A counter that appears with a 1 shows no increase, so every series exists from the start.
 for _outcome in (DeliveryState.done, DeliveryState.exhausted, DeliveryState.cancelled):
@@ -47,9 +47,60 @@ class Outcome:
 
     @property
     def verdict(self) -> Verdict:
-        if self.answer.status is not None:
-            return verdict_of_status(self.answer.status)
-        return verdict_of_fault(self.answer.fault) if self.answer.fault else Verdict.retry
+        return self.answer.verdict
+
+
+@dataclass
+class _Waiting:
+    outcome: Outcome
+    tries: int = 0
+    again_at: datetime | None = None
+
+
+class Unwritten:
+    """Results on their way into the database. They count only while the lease of their delivery lasts."""
+
+    def __init__(self) -> None:
+        self._results: dict[UUID, _Waiting] = {}
+
+    def add(self, outcome: Outcome) -> None:
+        self._results[outcome.claimed.lease_token] = _Waiting(outcome)
+
+    def held(self) -> Counter[UUID]:
+        """How many deliveries of each endpoint wait for their result to be written."""
+        return Counter(waiting.outcome.claimed.endpoint_id for waiting in self._results.values())
+
+    def ready(self, now: datetime) -> list[Outcome]:
+        """What is to be written now; results that came too late are dropped."""
+        for waiting in list(self._results.values()):
+            if waiting.tries and waiting.outcome.claimed.lease_until <= now:
+                log.error("result_lost", delivery=str(waiting.outcome.claimed.id), tries=waiting.tries)
+                LOST_LEASES.inc()
+                self.written([waiting.outcome])
+        return [w.outcome for w in self._results.values() if w.again_at is None or w.again_at <= now]
+
+    def written(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            del self._results[outcome.claimed.lease_token]
+
+    def postpone(self, outcome: Outcome, now: datetime) -> None:
+        """Try again later, and twice as late after each failure."""
+        waiting = self._results[outcome.claimed.lease_token]
+        waiting.again_at = now + min(FIRST_DISTANCE * 2**waiting.tries, LONGEST_DISTANCE)
+        waiting.tries += 1
+
+
+async def keep(
+    session: AsyncSession, outcomes: Sequence[Outcome], now: datetime, jitter: Callable[[], float]
+) -> None:
+    """Write results: successes as one batch, then each failure; what lost its lease is dropped."""
+    delivered = [outcome for outcome in outcomes if outcome.verdict is Verdict.delivered]
+    failed = [outcome for outcome in outcomes if outcome.verdict is not Verdict.delivered]
+    if delivered:
+        await _keep_delivered(session, delivered, now)
+    # In one order of endpoints, so that two workers do not wait for each other.
+    for outcome in sorted(failed, key=lambda each: each.claimed.endpoint_id):
+        await _keep_failed(session, outcome, now, jitter())
 
 
 _KEEP_DELIVERED = text(
@@ -64,26 +115,27 @@ _KEEP_DELIVERED = text(
          SET state = 'done', done_at = g.finished_at, updated_at = g.finished_at, last_status = g.status,
              last_error = NULL, next_attempt_at = NULL, lease_token = NULL, lease_until = NULL
         FROM given g WHERE d.id = g.id AND d.lease_token = g.token
-      RETURNING d.id, d.endpoint_id, d.org_id, d.attempt)
-    INSERT INTO delivery_attempt (id, delivery_id, endpoint_id, org_id, number, finished_at, duration_ms,
-                                  verdict, status, error, address, excerpt)
-    SELECT g.attempt_id, k.id, k.endpoint_id, k.org_id, k.attempt, g.finished_at, g.duration_ms,
-           'delivered', g.status, '', g.address, g.excerpt
-      FROM kept k JOIN given g ON g.id = k.id
-    RETURNING endpoint_id
+      RETURNING d.id, d.endpoint_id, d.org_id, d.attempt),
+    logged AS (
+      INSERT INTO delivery_attempt (id, delivery_id, endpoint_id, org_id, number, finished_at, duration_ms,
+                                    verdict, status, error, address, excerpt)
+      SELECT g.attempt_id, k.id, k.endpoint_id, k.org_id, k.attempt, g.finished_at, g.duration_ms,
+             'delivered', g.status, '', g.address, g.excerpt
+        FROM kept k JOIN given g ON g.id = k.id)
+    SELECT e.id, count(*) AS delivered, e.failures_in_a_row > 0 OR e.circuit = 'open' AS ailing
+      FROM kept k JOIN endpoint e ON e.id = k.endpoint_id GROUP BY e.id
     """
 )
 
 
-async def keep_delivered(session: AsyncSession, outcomes: Sequence[Outcome], now: datetime) -> None:
-    """Write successes as one batch; results whose lease was lost are dropped."""
-    kept = await session.scalars(_KEEP_DELIVERED, _columns(outcomes))
-    endpoint_ids = kept.all()
-    LOST_LEASES.inc(len(outcomes) - len(endpoint_ids))
-    DELIVERIES.labels(DeliveryState.done.value).inc(len(endpoint_ids))
+async def _keep_delivered(session: AsyncSession, outcomes: Sequence[Outcome], now: datetime) -> None:
+    kept = (await session.execute(_KEEP_DELIVERED, _columns(outcomes))).all()
+    delivered = sum(each.delivered for each in kept)
+    LOST_LEASES.inc(len(outcomes) - delivered)
+    DELIVERIES.labels(DeliveryState.done.value).inc(delivered)
     tests = {o.claimed.endpoint_id: o.finished_at for o in outcomes if o.claimed.is_test}
     await health.tested(session, tests)
-    await health.recover(session, set(endpoint_ids) - set(tests), now)
+    await health.recover(session, {each.id for each in kept if each.ailing} - set(tests), now)
 
 
 def _columns(outcomes: Sequence[Outcome]) -> dict[str, object]:
@@ -103,7 +155,7 @@ def _milliseconds(outcome: Outcome) -> int:
     return round(outcome.answer.duration.total_seconds() * 1000)
 
 
-async def keep_failed(session: AsyncSession, outcome: Outcome, now: datetime, jitter: float) -> None:
+async def _keep_failed(session: AsyncSession, outcome: Outcome, now: datetime, jitter: float) -> None:
     """Write one failure: the next attempt or the end, and what it means for the endpoint."""
     claimed = outcome.claimed
     endpoint = await session.get_one(Endpoint, claimed.endpoint_id, with_for_update={"key_share": True})
@@ -117,6 +169,7 @@ async def keep_failed(session: AsyncSession, outcome: Outcome, now: datetime, ji
     if not claimed.is_test:
         window = await queries.window(session, endpoint.id, endpoint.health.window_start(now))
         await health.judge(session, endpoint, outcome.verdict, window, outcome.answer.error, now)
+    await session.flush()
 
 
 async def _held(session: AsyncSession, claimed: Claimed) -> Delivery | None:
@@ -150,10 +203,9 @@ async def _settle(
     session: AsyncSession, delivery: Delivery, outcome: Outcome, now: datetime, jitter: float
 ) -> None:
     delivery.last_status = outcome.answer.status
-    delivery.last_error = outcome.answer.error or outcome.verdict.value
-    wait = retry_after(outcome.answer.retry_after, now)
+    delivery.last_error = outcome.answer.error
     made = delivery.attempt - delivery.round_start
-    after = after_attempt(outcome.verdict, made, now, jitter=jitter, wait=wait)
+    after = after_attempt(outcome.verdict, made, now, jitter=jitter, wait=outcome.answer.wait)
     if delivery.is_test:
         # A test answers its owner's question once; nobody wants it again tomorrow.
         after = Next(state=DeliveryState.exhausted)

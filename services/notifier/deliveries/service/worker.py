@@ -1,60 +1,52 @@
-"""The delivery worker: claims what is due, sends it, writes what came of it."""
+"""The delivery worker: claims what is due, has it sent, and writes what came of it, one transaction a turn."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
 
 import structlog
-from opentelemetry.trace import SpanKind, Status, StatusCode
-from prometheus_client import Counter, Histogram
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.notifier.channels.webhook.service.egress import NO_ANSWER, Answer, Egress
-from services.notifier.deliveries.domain import Fault, Verdict
-from services.notifier.deliveries.models import webhook_id
-from services.notifier.deliveries.service.claiming import Claimed, claim
+from services.notifier.deliveries.service.claiming import Claimed, claim, give_back
 from services.notifier.deliveries.service.fanout import WAKE_UP
-from services.notifier.deliveries.service.results import Outcome, keep_delivered, keep_failed
-from services.notifier.endpoints.service.secrets import opened
+from services.notifier.deliveries.service.results import Outcome, Unwritten, keep
+from services.notifier.deliveries.service.sending import Sending
 from services.notifier.tools import Tools
+from shared.data.database_errors import DatabaseError, kind_of
 from shared.data.session import Database
-from shared.pure.signing import signed_headers
-from shared.runtime import failpoints
-from shared.runtime.telemetry import Attributes, linked_span
 
 log = structlog.get_logger()
 
 POLL_SECONDS = 0.2
+RESULT_SECONDS = 0.05
+"""How long a result may wait for others to be written with it, when nothing else is to be done."""
 AFTER_TROUBLE_SECONDS = 1.0
-BATCH = 64
-ATTEMPTS = Counter("concordat_delivery_attempts_total", "Attempts by what they meant", ("verdict",))
-ATTEMPT_SECONDS = Histogram(
-    "concordat_delivery_attempt_seconds",
-    "Time to an answer or to giving up",
-    buckets=(0.05, 0.2, 0.5, 1, 2, 5, 15),
-)
-# A counter that appears with a 1 shows no increase, so every series exists from the start.
-for _verdict in Verdict:
-    ATTEMPTS.labels(_verdict.value)
+BATCH = 128
 
 
 class DeliveryWorker:
-    """One sender. Any number may run: leases and lanes live in the database."""
+    """One sender. Any number may run: leases and what may be in flight live in the database."""
 
     def __init__(self, database: Database, tools: Tools) -> None:
         self._database = database
         self._tools = tools
         self._stopping = asyncio.Event()
         self._wake_up = database.wake_ups[WAKE_UP]
-        self._sending: set[asyncio.Task[Outcome]] = set()
-        self._unwritten: list[Outcome] = []
+        self._later: asyncio.TimerHandle | None = None
+        self._unwritten = Unwritten()
+        self._more_due: set[UUID] = set()
 
     async def run(self) -> None:
-        """Send until stopped; then finish what is in flight."""
-        async with self._tools.egress() as egress:
+        """Send until stopped; then give back what waits, and finish what is in flight."""
+        async with self._tools.channel() as channel:
+            sending = Sending(channel, self._tools, self._finished)
             while not self._stopping.is_set():
-                await self._survive(egress)
-            if self._sending:
-                await asyncio.wait(self._sending)
-            await self._write()
+                await self._survive(sending)
+            await self._turn(sending, claiming=False)
+            await sending.done()
+            await self._turn(sending, claiming=False)
 
     async def stop(self) -> None:
         self._stopping.set()
@@ -63,94 +55,95 @@ class DeliveryWorker:
     async def run_once(self) -> int:
         """Send everything that is due now and write the results; how many attempts were made."""
         made = 0
-        async with self._tools.egress() as egress:
-            while claimed := await self._start(egress):
+        async with self._tools.channel() as channel:
+            sending = Sending(channel, self._tools, self._finished)
+            while claimed := await self._turn(sending):
                 made += claimed
-                await asyncio.wait(self._sending)
-                await self._write()
+                await sending.done()
         return made
 
-    async def _survive(self, egress: Egress) -> None:
+    async def _survive(self, sending: Sending) -> None:
         """One turn; a database that is away costs a second, not the loop. Unwritten results are kept."""
         self._wake_up.clear()
         try:
-            await self._start(egress)
-            await self._wait()
-            await self._write()
+            await self._turn(sending)
         except Exception as error:
             log.error("delivery_turn_failed", exc_info=error)
             await asyncio.sleep(AFTER_TROUBLE_SECONDS)
+        else:
+            await self._something_to_do()
 
-    async def _start(self, egress: Egress) -> int:
-        free = min(BATCH, self._tools.settings.concurrency - len(self._sending))
-        if free <= 0:
-            return 0
-        async with self._database.system() as session:
-            claimed = await claim(session, self._tools.clock(), free)
-        self._sending |= {asyncio.create_task(self._send(egress, each)) for each in claimed}
+    async def _something_to_do(self) -> None:
+        """Until something is due or was answered; retries become due unseen, so look again now and then."""
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._wake_up.wait()
+        except TimeoutError:
+            return
+
+    def _finished(self, outcome: Outcome, is_short: bool) -> None:
+        """Turn at once when its endpoint could have more to send, else a little later, with other results."""
+        self._unwritten.add(outcome)
+        if is_short and outcome.claimed.endpoint_id in self._more_due:
+            self._wake_up.set()
+        elif self._later is None:
+            self._later = asyncio.get_running_loop().call_later(RESULT_SECONDS, self._wake_up.set)
+
+    async def _turn(self, sending: Sending, *, claiming: bool = True) -> int:
+        """Write results, give back what is not to be sent, claim and start; how many were claimed."""
+        now, results, unsent = self._begin(sending, everything=not claiming)
+        try:
+            async with self._database.system() as session:
+                await keep(session, results, now, self._tools.jitter)
+                await give_back(session, unsent)
+                claimed = await self._claim(session, sending, results) if claiming else []
+        except Exception as error:
+            if not results or kind_of(error) is DatabaseError.UNAVAILABLE:
+                raise
+            await self._write_apart(results)
+            return await self._turn(sending, claiming=claiming)
+        self._unwritten.written(results)
+        sending.given_back(unsent)
+        self._expect_more(claimed, results)
+        sending.add(claimed)
         return len(claimed)
 
-    async def _wait(self) -> None:
-        """Until something was sent, there is something new to send, or it is time to look again (retries)."""
-        if self._stopping.is_set():
-            return
-        woken = asyncio.create_task(self._wake_up.wait())
-        await asyncio.wait({woken, *self._sending}, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        woken.cancel()
+    def _begin(self, sending: Sending, *, everything: bool) -> tuple[datetime, list[Outcome], list[Claimed]]:
+        if self._later:
+            self._later.cancel()
+            self._later = None
+        now = self._tools.clock()
+        return now, self._unwritten.ready(now), sending.unsent(everything=everything)
 
-    async def _send(self, egress: Egress, claimed: Claimed) -> Outcome:
-        """One attempt, under a span linked to the one that wrote the delivery. Receivers learn of neither."""
-        about: Attributes = {
-            "concordat.service": "notifier",
-            "concordat.delivery.id": str(claimed.id),
-            "concordat.delivery.attempt": claimed.attempt,
-            "http.request.method": "POST",
-            "concordat.endpoint.id": str(claimed.endpoint_id),
-        }
-        with linked_span("deliver webhook", SpanKind.CLIENT, [claimed.traceparent], about) as span:
-            outcome = await self._attempt(egress, claimed)
-            span.set_attribute("concordat.outcome", outcome.verdict.value)
-            if outcome.answer.status is not None:
-                span.set_attribute("http.response.status_code", outcome.answer.status)
-            if outcome.verdict is not Verdict.delivered:
-                span.set_status(Status(StatusCode.ERROR, outcome.verdict.value))
-        return outcome
+    async def _claim(
+        self, session: AsyncSession, sending: Sending, results: Sequence[Outcome]
+    ) -> list[Claimed]:
+        free = min(BATCH, self._tools.settings.concurrency - len(sending))
+        if free <= 0:
+            return []
+        own = sending.held() + self._unwritten.held() - Counter(o.claimed.endpoint_id for o in results)
+        return await claim(session, self._tools.vault, self._tools.clock(), free, sending.ahead(), own)
 
-    async def _attempt(self, egress: Egress, claimed: Claimed) -> Outcome:
-        try:
-            answer = await egress.post(claimed.url, claimed.body.encode(), self._headers(claimed))
-            failpoints.hit("delivery_after_send")
-        except Exception as error:  # a lost answer would leave the delivery to its lease, unexplained
-            log.error("attempt_failed", delivery=str(claimed.id), exc_info=error)
-            answer = Answer(duration=NO_ANSWER, fault=Fault.network, error=type(error).__name__)
-        outcome = Outcome(claimed=claimed, answer=answer, finished_at=self._tools.clock())
-        ATTEMPTS.labels(outcome.verdict.value).inc()
-        ATTEMPT_SECONDS.observe(answer.duration.total_seconds())
-        return outcome
+    def _expect_more(self, claimed: Sequence[Claimed], results: Sequence[Outcome]) -> None:
+        """An endpoint that was given as many as it had room for has probably more; one that was given less has not."""
+        counts = Counter(each.endpoint_id for each in claimed)
+        self._more_due -= {outcome.claimed.endpoint_id for outcome in results}
+        self._more_due |= {each.endpoint_id for each in claimed if counts[each.endpoint_id] >= each.room}
+        if len(claimed) >= BATCH:
+            self._more_due |= counts.keys()
 
-    def _headers(self, claimed: Claimed) -> dict[str, str]:
-        secrets = opened(self._tools.vault, claimed.secrets)
-        headers = signed_headers(
-            secrets.signing, webhook_id(claimed.id), self._tools.clock(), claimed.body.encode()
-        )
-        authorization = {"authorization": secrets.authorization} if secrets.authorization else {}
-        return {**headers, "content-type": claimed.content_type, **authorization}
-
-    async def _write(self) -> None:
-        done = {task for task in self._sending if task.done()}
-        self._sending -= done
-        self._unwritten += [task.result() for task in done]
-        await self._write_delivered([o for o in self._unwritten if o.verdict is Verdict.delivered])
-        for outcome in list(self._unwritten):
-            await self._write_failed(outcome)
-
-    async def _write_delivered(self, outcomes: Sequence[Outcome]) -> None:
-        if outcomes:
-            async with self._database.system() as session:
-                await keep_delivered(session, outcomes, self._tools.clock())
-            self._unwritten = [o for o in self._unwritten if o.verdict is not Verdict.delivered]
-
-    async def _write_failed(self, outcome: Outcome) -> None:
+    async def _write_apart(self, results: Sequence[Outcome]) -> None:
+        """Write each by itself. One that cannot be written waits, longer each time, and holds up nobody."""
+        now, written = self._tools.clock(), []
         async with self._database.system() as session:
-            await keep_failed(session, outcome, self._tools.clock(), self._tools.jitter())
-        self._unwritten.remove(outcome)
+            for outcome in results:
+                try:
+                    async with session.begin_nested():
+                        await keep(session, [outcome], now, self._tools.jitter)
+                    written.append(outcome)
+                except Exception as error:
+                    if kind_of(error) is DatabaseError.UNAVAILABLE:
+                        raise
+                    log.error("result_not_written", delivery=str(outcome.claimed.id), exc_info=error)
+                    self._unwritten.postpone(outcome, now)
+        self._unwritten.written(written)

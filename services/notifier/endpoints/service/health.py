@@ -1,6 +1,6 @@
 """What the attempts of an endpoint mean for it: well again, failing, switched off, and its owner told."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -9,9 +9,9 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.notifier.alerts import service as alerts
-from services.notifier.deliveries.domain import Verdict
+from services.notifier.channels.domain import Verdict
 from services.notifier.endpoints.domain import (
-    Circuit,
+    DISABLE_AFTER,
     DisableReason,
     Window,
     after_failure,
@@ -26,6 +26,11 @@ from shared.contracts.notifier import EndpointDisabled
 from shared.data.history import Act, record
 from shared.web.authz import SYSTEM
 
+WHY_OFF: Mapping[DisableReason, str] = {
+    DisableReason.gone: "its receiver answered that it wants no more webhooks (HTTP 410)",
+    DisableReason.only_failures: f"it answered nothing but failures for {DISABLE_AFTER.days} days",
+    DisableReason.by_member: "by a member",
+}
 SWITCHED_OFF = Counter(
     "concordat_endpoints_disabled_total", "Endpoints switched off by the notifier", ("reason",)
 )
@@ -40,19 +45,18 @@ async def tested(session: AsyncSession, at: Mapping[UUID, datetime]) -> None:
         await session.execute(update(Endpoint).where(Endpoint.id == endpoint_id).values(tested_at=tested_at))
 
 
-async def recover(session: AsyncSession, endpoint_ids: set[UUID], now: datetime) -> None:
-    """Endpoints that had failed before are well again; the others are not touched at all."""
-    ailing = await session.scalars(
+async def recover(session: AsyncSession, ailing: Collection[UUID], now: datetime) -> None:
+    """Endpoints that had failed before are well again."""
+    if not ailing:
+        return
+    found = await session.scalars(
         select(Endpoint)
-        .where(
-            Endpoint.id.in_(endpoint_ids),
-            (Endpoint.failures_in_a_row > 0) | (Endpoint.circuit == Circuit.open),
-        )
+        .where(Endpoint.id.in_(ailing))
         .order_by(Endpoint.id)
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
-    for endpoint in ailing.all():
+    for endpoint in found.all():
         endpoint.health, endpoint.warned_at = after_success(endpoint.health, now), None
         keys = [rendered(opening.dedup_key, {"endpoint_id": endpoint.id}) for opening in (FAILING, BLOCKED)]
         await alerts.clear(session, keys, [endpoint.org_id], _cause(endpoint), now)
@@ -82,7 +86,7 @@ async def _switch_off(
     SWITCHED_OFF.labels(reason.value).inc()
     event = EndpointDisabled(endpoint_id=endpoint.id, org_id=endpoint.org_id, reason=reason.value)
     await record(session, endpoint, Act("endpoint.disable", event), by=SYSTEM, now=now)
-    await _alert_owner(session, "endpoint_disabled", DISABLED, endpoint, now, reason=reason.value)
+    await _alert_owner(session, "endpoint_disabled", DISABLED, endpoint, now, reason=WHY_OFF[reason])
 
 
 async def _alert_owner(

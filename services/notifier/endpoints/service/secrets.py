@@ -1,11 +1,12 @@
 """The secrets of an endpoint: made, sealed, rotated, opened for one attempt, destroyed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, update
+from sqlalchemy import Row, delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.notifier.endpoints import queries
@@ -14,13 +15,38 @@ from services.notifier.endpoints.models import Endpoint, EndpointSecret
 from services.notifier.endpoints.service.vault import Place, Sealed, Vault
 from shared.pure.signing import new_secret
 
+Stored = EndpointSecret | Row[Any]
 
-@dataclass(frozen=True)
-class OpenSecrets:
-    """What one attempt needs in plain text; it lives no longer than the attempt."""
 
-    signing: tuple[str, ...] = ()
-    authorization: str | None = None
+class Keyring:
+    """The secrets of one endpoint, for the deliveries claimed with it; opened when the first of them is sent."""
+
+    def __init__(self, vault: Vault, sealed: Sequence[Row[Any]]) -> None:
+        self._vault = vault
+        self._sealed = sealed
+
+    @cached_property
+    def signing(self) -> tuple[str, ...]:
+        """Newest first. Raises `CannotUnseal`."""
+        return self._opened(Purpose.signing)
+
+    @cached_property
+    def authorization(self) -> str | None:
+        """The header its receiver asks for, if it does. Raises `CannotUnseal`."""
+        return next(iter(self._opened(Purpose.authorization)), None)
+
+    def _opened(self, purpose: Purpose) -> tuple[str, ...]:
+        return tuple(_unsealed(self._vault, row) for row in self._sealed if row.purpose is purpose)
+
+
+async def keyrings(
+    session: AsyncSession, vault: Vault, endpoint_ids: Collection[UUID], now: datetime
+) -> dict[UUID, Keyring]:
+    """The secrets in force of each endpoint."""
+    sealed: dict[UUID, list[Row[Any]]] = {endpoint_id: [] for endpoint_id in endpoint_ids}
+    for row in await queries.active_secrets(session, endpoint_ids, now) if endpoint_ids else ():
+        sealed[row.endpoint_id].append(row)
+    return {endpoint_id: Keyring(vault, rows) for endpoint_id, rows in sealed.items()}
 
 
 async def rotate_signing_secret(
@@ -84,24 +110,17 @@ async def _end(session: AsyncSession, endpoint_id: UUID, purpose: Purpose, at: d
     )
 
 
-def opened(vault: Vault, rows: Sequence[EndpointSecret]) -> OpenSecrets:
-    """The secrets of one endpoint in plain text; `rows` newest first. Raises `CannotUnseal`."""
-    signing = tuple(_unsealed(vault, row) for row in rows if row.purpose is Purpose.signing)
-    others = [_unsealed(vault, row) for row in rows if row.purpose is Purpose.authorization]
-    return OpenSecrets(signing, others[0] if others else None)
-
-
-def _place(row: EndpointSecret) -> Place:
+def _place(row: Stored) -> Place:
     return Place(
         org_id=row.org_id, endpoint_id=row.endpoint_id, version=row.secret_version, purpose=row.purpose
     )
 
 
-def _sealed(row: EndpointSecret) -> Sealed:
+def _sealed(row: Stored) -> Sealed:
     return Sealed(key_id=row.key_id, nonce=row.nonce, ciphertext=row.ciphertext)
 
 
-def _unsealed(vault: Vault, row: EndpointSecret) -> str:
+def _unsealed(vault: Vault, row: Stored) -> str:
     return vault.unseal(_sealed(row), _place(row))
 
 

@@ -55,6 +55,11 @@ class Vault:
     def current_key_id(self) -> str:
         return self._current
 
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The keys it opens with."""
+        return tuple(self._ciphers)
+
     def seal(self, secret: str, place: Place) -> Sealed:
         nonce = os.urandom(NONCE_BYTES)
         ciphertext = self._ciphers[self._current].encrypt(nonce, secret.encode(), place.bound)

@@ -87,6 +87,8 @@ async def test_a_failure_is_retried_under_the_same_id_with_a_new_timestamp(s: Ru
         await s.drain()
         (waiting,) = await deliveries_of(s, endpoint)
         assert (waiting["state"], waiting["attempt"], waiting["last_status"]) == ("pending", 1, 500)
+        assert waiting["last_error"].startswith("The receiver answered HTTP 500 (Internal Server Error). ")
+        assert waiting["last_error"] == waiting["attempts"][0]["error"]
         await s.drain()
         assert len(receiver.requests) == 1
         s.clock.advance(timedelta(seconds=7))
@@ -177,6 +179,7 @@ async def test_an_answer_of_410_switches_the_endpoint_off_and_tells_its_owner(s:
         assert [e.reason for e in await s.events(EndpointDisabled)] == ["gone"]
         (told,) = await alerts_of(s, TEAM, rule="endpoint_disabled")
         assert (told["priority"], told["charter_id"]) == ("high", None)
+        assert told["title"].startswith("Endpoint Ticket desk was switched off: its receiver answered")
         assert await alerts_of(s, "provider.om_team", rule="endpoint_disabled") == []
         await reenabled(s, endpoint)
         assert [a["state"] for a in await alerts_of(s, TEAM, rule="endpoint_disabled")] == ["resolved"]
@@ -254,7 +257,8 @@ async def test_a_name_that_turns_inward_is_blocked_for_good_and_its_owner_told(s
         await s.drain()
     (delivery,) = await deliveries_of(s, endpoint)
     assert (delivery["state"], delivery["attempts"][0]["fault"]) == ("exhausted", "blocked")
-    assert len(await alerts_of(s, TEAM, rule="endpoint_blocked")) == 1
+    (told,) = await alerts_of(s, TEAM, rule="endpoint_blocked")
+    assert "10.0.0.1 is not a public address" in told["title"]
     assert len(await s.events(DeliveryExhausted)) == 1
 
 
@@ -275,7 +279,7 @@ async def test_five_failures_open_the_circuit_and_one_probe_closes_it(s: Running
     assert (await endpoint_now(s, endpoint))["circuit"] == Circuit.closed
 
 
-async def test_a_lane_never_has_more_in_flight_than_its_owner_allows(s: RunningService) -> None:
+async def test_an_endpoint_never_has_more_in_flight_than_its_owner_allows(s: RunningService) -> None:
     async with Receiver(otherwise=Reply(delay=0.05)) as receiver:
         endpoint = await registered(s, receiver.url(), max_in_flight=2)
         for _ in range(6):
@@ -306,7 +310,7 @@ async def test_an_endpoint_that_hangs_does_not_delay_another(start_service: Star
         await asyncio.gather(running, return_exceptions=True)
 
 
-LANES = {
+HEALTHS = {
     "healthy": Health(),
     "open": Health(circuit=Circuit.open, open_until=START + timedelta(minutes=1)),
     "due for a probe": Health(circuit=Circuit.open, open_until=START),
@@ -315,23 +319,24 @@ LANES = {
 }
 
 
-@pytest.mark.parametrize("lane", LANES)
+@pytest.mark.parametrize("health", HEALTHS)
 @pytest.mark.parametrize("max_in_flight", [1, 3])
-async def test_the_claim_gives_a_lane_exactly_the_room_its_health_allows(
-    s: RunningService, lane: str, max_in_flight: int
+async def test_the_claim_gives_an_endpoint_exactly_the_room_its_health_allows(
+    s: RunningService, health: str, max_in_flight: int
 ) -> None:
     s.clock.set(START)
+    vault = s.app.state.delivery_tools.vault
     await registered(s, "https://tickets.example.gov/", max_in_flight=max_in_flight)
     for _ in range(5):
         await escalated(s)
     async with s.kernel.database.system() as session:
         (endpoint,) = (await session.scalars(select(Endpoint))).all()
-        endpoint.health = LANES[lane]
+        endpoint.health = HEALTHS[health]
     async with s.kernel.database.system() as session:
-        claimed = await claim(session, START, 64)
-    assert len(claimed) == room(LANES[lane], max_in_flight, START)
+        claimed = await claim(session, vault, START, 64)
+    assert len(claimed) == room(HEALTHS[health], max_in_flight, START)
     async with s.kernel.database.system() as session:
-        assert await claim(session, START, 64) == []
+        assert await claim(session, vault, START, 64) == []
 
 
 def worker_of(s: RunningService) -> DeliveryWorker:

@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from services.notifier.channels.domain import Fault
 from services.notifier.channels.webhook.domain.addresses import EgressPolicy, egress_policy
 from services.notifier.channels.webhook.service.egress import Egress, tls_context
-from services.notifier.deliveries.domain import Fault
 from tests.support.patience import PATIENCE
 from tests.support.receiver import Manner, Receiver, Reply
 

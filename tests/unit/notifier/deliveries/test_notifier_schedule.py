@@ -1,4 +1,4 @@
-"""When a delivery is retried, and what its answers mean."""
+"""When a delivery is retried."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,64 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.notifier.deliveries.domain import (
-    LONGEST_RETRY_AFTER,
-    SCHEDULE,
-    DeliveryState,
-    Fault,
-    Verdict,
-    after_attempt,
-    retry_after,
-    verdict_of_fault,
-    verdict_of_status,
-)
+from services.notifier.channels.domain import Verdict
+from services.notifier.deliveries.domain import SCHEDULE, DeliveryState, after_attempt, after_lost_lease
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("status", "verdict"),
-    [
-        (200, Verdict.delivered),
-        (202, Verdict.delivered),
-        (204, Verdict.delivered),
-        (301, Verdict.configuration),
-        (302, Verdict.configuration),
-        (400, Verdict.retry),
-        (401, Verdict.configuration),
-        (403, Verdict.configuration),
-        (404, Verdict.configuration),
-        (405, Verdict.configuration),
-        (408, Verdict.retry),
-        (409, Verdict.retry),
-        (410, Verdict.gone),
-        (413, Verdict.configuration),
-        (415, Verdict.configuration),
-        (422, Verdict.configuration),
-        (425, Verdict.retry),
-        (429, Verdict.throttled),
-        (500, Verdict.retry),
-        (502, Verdict.throttled),
-        (503, Verdict.retry),
-        (504, Verdict.throttled),
-        (999, Verdict.retry),
-    ],
-)
-def test_every_status_has_its_verdict(status, verdict):
-    assert verdict_of_status(status) is verdict
-
-
-@pytest.mark.parametrize(
-    ("fault", "verdict"),
-    [
-        (Fault.blocked, Verdict.blocked),
-        (Fault.timeout, Verdict.retry),
-        (Fault.network, Verdict.retry),
-        (Fault.tls, Verdict.configuration),
-    ],
-)
-def test_every_fault_has_its_verdict(fault, verdict):
-    assert verdict_of_fault(fault) is verdict
 
 
 def test_ten_attempts_are_made_over_about_three_days():
@@ -119,30 +65,12 @@ def test_jitter_outside_its_bounds_is_a_programming_error(jitter):
 
 
 @pytest.mark.parametrize(
-    ("header", "wait"),
-    [
-        (None, None),
-        ("", None),
-        ("soon", None),
-        ("-5", None),
-        ("1.5", None),
-        ("٣", None),
-        ("0", timedelta(0)),
-        ("120", timedelta(minutes=2)),
-        (" 120 ", timedelta(minutes=2)),
-        ("9" * 400, LONGEST_RETRY_AFTER),
-        ("Fri, 20 Nov 2026 12:05:00 GMT", timedelta(minutes=5)),
-        ("Fri, 20 Nov 2026 11:00:00 GMT", timedelta(0)),
-        ("Fri, 20 Nov 2099 12:05:00 GMT", LONGEST_RETRY_AFTER),
-        ("Fri, 99 Nov 2026 12:05:00 GMT", None),
-    ],
+    ("attempts", "delay"), [(1, timedelta(0)), (2, timedelta(seconds=5)), (9, timedelta(hours=20))]
 )
-def test_retry_after_is_read_as_seconds_or_as_a_date(header, wait):
-    assert retry_after(header, NOW) == wait
+def test_an_attempt_without_a_result_is_made_again_later_each_time(attempts, delay):
+    after = after_lost_lease(attempts, NOW)
+    assert (after.state, after.at) == (DeliveryState.pending, NOW + delay)
 
 
-@settings(max_examples=200)
-@given(st.text(max_size=60))
-def test_no_retry_after_header_can_break_the_reader(header):
-    wait = retry_after(header, NOW)
-    assert wait is None or timedelta(0) <= wait <= LONGEST_RETRY_AFTER
+def test_a_last_attempt_without_a_result_exhausts_the_delivery():
+    assert after_lost_lease(10, NOW).state is DeliveryState.exhausted

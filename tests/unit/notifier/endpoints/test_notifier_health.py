@@ -1,4 +1,4 @@
-"""Circuit breaker, lane width, configuration flag and switching off, as functions of the past."""
+"""Circuit breaker, room in flight, configuration flag and switching off, as functions of the past."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.notifier.deliveries.domain import Verdict
+from services.notifier.channels.domain import Verdict
 from services.notifier.endpoints.domain import (
     Circuit,
     DisableReason,
@@ -83,11 +83,11 @@ def test_one_success_closes_the_circuit_and_starts_a_new_window():
     ],
     ids=["healthy", "open", "due for a probe", "overdue for a probe", "throttled", "throttle over"],
 )
-def test_the_lane_is_as_wide_as_the_health_allows(health, expected):
+def test_the_room_is_what_the_health_allows(health, expected):
     assert room(health, 4, NOW) == expected
 
 
-def test_a_throttled_lane_never_closes_entirely():
+def test_a_throttled_endpoint_never_closes_entirely():
     assert room(Health(throttled_until=NOW + MINUTE), 1, NOW) == 1
 
 
@@ -125,7 +125,7 @@ def test_the_owner_hears_after_two_days_of_failures():
 
 @settings(max_examples=100)
 @given(st.lists(st.booleans(), max_size=60))
-def test_after_any_history_a_success_restores_a_full_lane_and_failures_never_stop_probing(history):
+def test_after_any_history_a_success_restores_all_room_and_failures_never_stop_probing(history):
     health, now = Health(), NOW
     for succeeded in history:
         now += MINUTE

@@ -23,6 +23,8 @@ def redacted(text: str) -> str:
 
 def excerpt(body: bytes) -> str:
     """The first 2 KiB of an answer as text fit for storing: redacted, no NUL (PostgreSQL refuses it)."""
+    if not body:
+        return ""
     # Redacted before it is cut, so that a secret on the edge is not half shown.
     text = redacted(body[: 2 * STORED_BYTES].decode("utf-8", "replace").replace("\x00", "\ufffd"))
     return text.encode()[:STORED_BYTES].decode("utf-8", "ignore")

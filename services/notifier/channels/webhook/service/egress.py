@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -17,12 +17,11 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from services.notifier.channels.domain import Fault
 from services.notifier.channels.webhook.domain.addresses import Blocked, EgressPolicy, vet
 from services.notifier.channels.webhook.domain.redaction import excerpt, redacted
-from services.notifier.deliveries.domain import Fault
 
 DEADLINE = timedelta(seconds=15)
-NO_ANSWER = timedelta(0)
 RESOLVE_WITHIN = 2.0
 LONGEST_ANSWER = 65_536
 MOST_ADDRESSES = 4
@@ -39,11 +38,11 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What came of one attempt: a status, or a fault. `excerpt` is redacted and at most 2 KiB."""
+@dataclass(kw_only=True, slots=True)
+class Exchange:
+    """What came of one request: a status, or a fault. `excerpt` is redacted and at most 2 KiB."""
 
-    duration: timedelta
+    duration: timedelta = timedelta(0)
     status: int | None = None
     fault: Fault | None = None
     error: str = ""
@@ -146,7 +145,7 @@ class Egress:
             await self._session.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Exchange:
         """POST `body` once and tell what happened. Raises nothing but cancellation."""
         started = time.monotonic()
         target = URL(url)
@@ -159,17 +158,17 @@ class Egress:
             answer = _failed(error)
         finally:
             _target.reset(token)
-        return _timed(answer, started, seen.address)
+        answer.duration, answer.address = timedelta(seconds=time.monotonic() - started), seen.address
+        return answer
 
-    async def _exchange(self, url: URL, body: bytes, headers: Mapping[str, str]) -> Answer:
+    async def _exchange(self, url: URL, body: bytes, headers: Mapping[str, str]) -> Exchange:
         if self._session is None:
             raise RuntimeError("Egress is used outside its context")
         async with self._session.post(
             url, data=body, headers={**FIXED_HEADERS, **headers}, allow_redirects=False
         ) as response:
             content, truncated = await _read_little(response)
-            return Answer(
-                duration=NO_ANSWER,
+            return Exchange(
                 status=response.status,
                 retry_after=response.headers.get("retry-after"),
                 excerpt=excerpt(content),
@@ -208,8 +207,8 @@ async def _read_little(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
     return bytes(content), False
 
 
-def _failed(error: Exception) -> Answer:
-    return Answer(duration=NO_ANSWER, fault=_fault(error), error=redacted(_said(error))[:500])
+def _failed(error: Exception) -> Exchange:
+    return Exchange(fault=_fault(error), error=redacted(_said(error))[:500])
 
 
 def _fault(error: Exception) -> Fault:
@@ -224,11 +223,6 @@ def _said(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no complete answer in time"
     return str(error) or type(error).__name__
-
-
-def _timed(answer: Answer, started: float, address: str | None) -> Answer:
-    duration = timedelta(seconds=time.monotonic() - started)
-    return replace(answer, duration=duration, address=address)
 
 
 def tls_context(ca_file: Path | None = None) -> ssl.SSLContext:
