@@ -1,6 +1,7 @@
 """What the relay and the consumers count."""
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -52,8 +53,27 @@ REBALANCES = Counter(
     "concordat_consumer_rebalances", "Times the group gave out its partitions anew", ["consumer"]
 )
 
+CONNECTED = Gauge(
+    "concordat_bus_connected", "1 while this part of a service reaches the bus", ["service", "part"]
+)
+TOPICS_MISSING = Gauge("concordat_bus_topics_missing", "Topics the broker does not have", ["service"])
+
 Place = tuple[str, str]
 _shown: dict[str, set[Place]] = {}
+
+
+class Connected(Protocol):
+    """Relay or consumer."""
+
+    @property
+    def healthy(self) -> bool: ...
+
+
+def show_connections(service: str, relay: Connected, consumer: Connected | None) -> None:
+    """Let the gauge of each part ask it whenever metrics are read."""
+    CONNECTED.labels(service, "relay").set_function(lambda: relay.healthy)
+    if consumer is not None:
+        CONNECTED.labels(service, "consumer").set_function(lambda: consumer.healthy)
 
 
 def show_lag(consumer: str, lag: Mapping[Place, int]) -> None:

@@ -18,10 +18,11 @@ from shared.contracts import registry
 from shared.contracts.base import Event
 from shared.data.session import Database
 from shared.messaging import outbox
-from shared.messaging.backlog import EVERY, Backlog
+from shared.messaging.backlog import EVERY, Backlog, TopicWatch
 from shared.messaging.bus import Bus
 from shared.messaging.consumer import ConsumerRunner
 from shared.messaging.housekeeping import janitor
+from shared.messaging.metrics import show_connections
 from shared.messaging.open import open_bus
 from shared.messaging.pglog.bus import PgLogBus
 from shared.messaging.relay import Relay
@@ -80,19 +81,14 @@ class Kernel:
     workers: list[Worker] = field(default_factory=list)
     stopping: bool = False
     failed: bool = False
-    topics_exist: bool = False
 
     def public_address(self, path: str) -> str:
         """The address of a path as callers reach it, whatever stands between them and this process."""
         return self.settings.public_url.rstrip("/") + path
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether relay and consumer reach the bus."""
-        return self.relay.healthy and (self.consumer is None or self.consumer.healthy)
-
     async def start(self) -> list[asyncio.Task[None]]:
         """Start the background work; the tasks run until `stop`."""
+        show_connections(self.info.name, self.relay, self.consumer)
         loops: list[tuple[str, Coroutine[Any, Any, None]]] = [
             ("relay", self.relay.run()),
             *([("consumer", self.consumer.run())] if self.consumer else []),
@@ -157,7 +153,7 @@ def new_kernel(
     measured = Timer("backlog", EVERY, Backlog(info.name, consumer).measure)
     runner = DueRunner(info.name, database, due, clock)
     overdue = Timer("due_backlog", EVERY, runner.measure)
-    own = (kept, measured, overdue, *sealer.timers, *_bus_timers(bus))
+    own = (kept, measured, overdue, *sealer.timers, *_bus_timers(info.name, bus))
     telemetry.POOL_SIZE.labels(info.name).set(settings.pool_size)
     telemetry.POOL_IN_USE.labels(info.name).set_function(lambda: database.connections_in_use)
     return Kernel(
@@ -174,10 +170,10 @@ def new_kernel(
     )
 
 
-def _bus_timers(bus: Bus) -> tuple[Timer, ...]:
-    """The log in PostgreSQL forgets by itself what every group has read; a broker has its own retention."""
+def _bus_timers(service: str, bus: Bus) -> tuple[Timer, ...]:
+    """The log in PostgreSQL forgets by itself what every group has read; a broker has topics to be made first."""
     if not isinstance(bus, PgLogBus):
-        return ()
+        return (Timer("topics", timedelta(minutes=1), TopicWatch(service, bus).look),)
 
     async def prune(session: AsyncSession, now: datetime) -> int:
         await bus.prune()

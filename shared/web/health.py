@@ -1,4 +1,8 @@
-"""Liveness, readiness and metrics of a service."""
+"""Liveness, readiness and metrics of a service.
+
+Readiness is about this process and its database. A bus that is away is a metric and an alert
+(`concordat_bus_connected`), never a reason to stop answering: that is what the outbox is for.
+"""
 
 import asyncio
 
@@ -6,7 +10,6 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 
-from shared.contracts import TOPICS
 from shared.runtime import telemetry
 from shared.runtime.kernel import Kernel
 
@@ -32,31 +35,17 @@ def health_router(prefix: str) -> APIRouter:
     return router
 
 
-async def _topics(kernel: Kernel) -> str:
-    """Whether every topic exists; asked of the broker until it does."""
-    if not kernel.topics_exist:
-        try:
-            async with asyncio.timeout(3):
-                missing = await kernel.bus.missing_topics(TOPICS)
-        except Exception as error:
-            return type(error).__name__
-        if missing:
-            return f"missing: {', '.join(sorted(missing))}; run `concordat topics`"
-        kernel.topics_exist = True
-    return "ok"
-
-
 async def _readiness(kernel: Kernel) -> dict[str, str]:
-    checks = {"shutdown": "stopping" if kernel.stopping else "ok"}
-    try:
-        async with asyncio.timeout(2), kernel.database.system() as session:
-            await session.execute(text("SELECT 1 FROM alembic_version"))
-        checks["database"] = "ok"
-    except Exception as error:
-        checks["database"] = type(error).__name__
-    if kernel.settings.background:
-        checks["topics"] = await _topics(kernel)
-        checks["bus"] = "ok" if kernel.is_connected else "unreachable"
+    checks = {"shutdown": "stopping" if kernel.stopping else "ok", "database": await _database(kernel)}
     for check, state in checks.items():
         telemetry.READY.labels(kernel.info.name, check).set(state == "ok")
     return checks
+
+
+async def _database(kernel: Kernel) -> str:
+    try:
+        async with asyncio.timeout(2), kernel.database.system() as session:
+            await session.execute(text("SELECT 1 FROM alembic_version"))
+    except Exception as error:
+        return type(error).__name__
+    return "ok"

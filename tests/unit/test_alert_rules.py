@@ -25,11 +25,11 @@ CASES: dict[str, tuple[Series, dict[str, str], Series]] = {
     ),
     "ConcordatNotReady": (
         {
-            'concordat_ready{service="sla",check="bus",instance="a"}': "1x40",
-            'concordat_ready{service="sla",check="bus",instance="b"}': "0x40",
+            'concordat_ready{service="sla",check="database",instance="a"}': "1x40",
+            'concordat_ready{service="sla",check="database",instance="b"}': "0x40",
         },
-        {"service": "sla", "check": "bus"},
-        {'concordat_ready{service="sla",check="bus",instance="a"}': "1x40"},
+        {"service": "sla", "check": "database"},
+        {'concordat_ready{service="sla",check="database",instance="a"}': "1x40"},
     ),
     "ConcordatServerErrors": (
         {
@@ -57,6 +57,19 @@ CASES: dict[str, tuple[Series, dict[str, str], Series]] = {
             'concordat_http_auth_failures_total{service="sla",problem="invalid_token"}': "0+60x40",
             'concordat_http_auth_failures_total{service="sla",problem="role_required"}': "0+600x40",
         },
+    ),
+    "ConcordatBusAway": (
+        {
+            'concordat_bus_connected{service="sla",part="relay",instance="a"}': "1x40",
+            'concordat_bus_connected{service="sla",part="relay",instance="b"}': "0x40",
+        },
+        {"service": "sla", "part": "relay"},
+        {'concordat_bus_connected{service="sla",part="relay",instance="a"}': "1x40"},
+    ),
+    "ConcordatTopicsMissing": (
+        {'concordat_bus_topics_missing{service="sla"}': "1x40"},
+        {"service": "sla"},
+        {'concordat_bus_topics_missing{service="sla"}': "0x40"},
     ),
     "ConcordatEventsUnpublished": (
         {'concordat_relay_oldest_unpublished_seconds{service="sla"}': "31x40"},

@@ -47,12 +47,12 @@ def start_toy(start_service: StartService, postgres: PostgresServer) -> StartToy
     """`async with start_toy(router) as toy:` runs the toy with one more router."""
 
     def start(*routers: APIRouter, **settings: Any) -> AbstractAsyncContextManager[RunningService]:
+        usual = {"create_app": partial(toy_service.create_app, routers=routers)}
         return start_service(
             "changes",
             settings=toy_service.Settings,
-            create_app=partial(toy_service.create_app, routers=routers),
             prepare=partial(_prepare, postgres),
-            **settings,
+            **usual | settings,
         )
 
     return start
