@@ -1,6 +1,5 @@
 """The notifier: turns events into alerts and delivers them to ticketing systems."""
 
-from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -39,18 +38,17 @@ SERVICE = ServiceInfo(
     ),
 )
 ROUTERS = (alerts.router, endpoints.router, deliveries.router, rules.router, templates.router)
-HANDLERS = {**rules_consumers.HANDLERS, **deliveries_consumers.HANDLERS}
+HANDLERS = {**directory.HANDLERS, **rules_consumers.HANDLERS, **deliveries_consumers.HANDLERS}
 
 
 def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system_clock) -> FastAPI:
     """The application; its delivery worker starts with the other background work."""
     tools = Tools(settings=settings, vault=settings.vault(), clock=clock)
-    own = {event: partial(handle, public_url=settings.public_url) for event, handle in HANDLERS.items()}
     app = new_app(
         SERVICE,
         settings,
         routers=ROUTERS,
-        handlers={**directory.HANDLERS, **own},
+        handlers=HANDLERS,
         timers=(*deliveries_due.TIMERS, *endpoints_due.timers(tools.vault)),
         bus=bus,
         clock=clock,

@@ -14,23 +14,21 @@ from shared.contracts.notifier import AlertAcknowledged, AlertResolved
 
 
 async def pass_on_acknowledgement(
-    session: AsyncSession, received: Received[AlertAcknowledged], now: datetime, public_url: str = ""
+    session: AsyncSession, received: Received[AlertAcknowledged], now: datetime
 ) -> None:
     """Tell the ticketing systems that somebody took the alert up."""
     alert = await session.get_one(Alert, received.event.alert_id)
     touched = Touched(alert=alert, change=Change.acknowledged)
-    await fan_out(session, [touched], message(received.envelope), now, public_url)
+    await fan_out(session, [touched], message(received.envelope), now)
 
 
-async def pass_on_resolution(
-    session: AsyncSession, received: Received[AlertResolved], now: datetime, public_url: str = ""
-) -> None:
+async def pass_on_resolution(session: AsyncSession, received: Received[AlertResolved], now: datetime) -> None:
     """Tell them that a member resolved it; a cause that went away was told with its own event."""
     if received.event.resolution != Resolution.member:
         return
     alert = await session.get_one(Alert, received.event.alert_id)
     touched = Touched(alert=alert, change=Change.resolved)
-    await fan_out(session, [touched], message(received.envelope), now, public_url)
+    await fan_out(session, [touched], message(received.envelope), now)
 
 
 HANDLERS: Mapping[type[Event], Callable[..., Awaitable[None]]] = {

@@ -1,35 +1,59 @@
 """Selects of deliveries that are worth a name."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
+from services.notifier.alerts.domain import Priority
 from services.notifier.channels.domain import Verdict
+from services.notifier.channels.webhook.domain.templates import Template
 from services.notifier.deliveries.domain import DeliveryState
 from services.notifier.deliveries.models import Delivery, DeliveryAttempt
 from services.notifier.endpoints.domain import Window
-from services.notifier.endpoints.models import Endpoint
 from shared.data.listing import Listing, any_of
+from shared.data.session import EnumText
 from shared.pure.refusal import Missing
 
 
-async def listening_endpoints(session: AsyncSession, org_id: UUID) -> Sequence[Endpoint]:
-    """The endpoints of an organization that new events are delivered to."""
-    found = await session.scalars(
-        select(Endpoint).where(Endpoint.org_id == org_id, Endpoint.enabled, Endpoint.deleted_at.is_(None))
-    )
-    return found.all()
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What an endpoint wants to be sent, and how."""
+
+    id: UUID
+    org_id: UUID
+    template: Template
+    template_options: dict[str, Any]
+    event_types: list[str]
+    least_priority: Priority
 
 
-async def has_heard_of(session: AsyncSession, endpoint_id: UUID, alert_id: UUID) -> bool:
-    found = await session.scalar(
-        select(Delivery.id).where(Delivery.alert_id == alert_id, Delivery.endpoint_id == endpoint_id).limit(1)
+_SUBSCRIPTIONS = text(
+    """
+    SELECT id, org_id, template, template_options, event_types, least_priority FROM endpoint
+     WHERE org_id = ANY(:orgs) AND enabled AND deleted_at IS NULL ORDER BY id
+    """
+).columns(template=EnumText(Template), template_options=JSONB, least_priority=EnumText(Priority))
+
+
+async def subscriptions(session: AsyncSession, org_ids: Collection[UUID]) -> Sequence[Subscription]:
+    """The endpoints of these organizations that new events are delivered to."""
+    found = await session.execute(_SUBSCRIPTIONS, {"orgs": list(org_ids)}) if org_ids else ()
+    return [Subscription(*row) for row in found]
+
+
+async def sent_before(session: AsyncSession, alert_ids: Collection[UUID]) -> set[tuple[UUID, UUID]]:
+    """Which endpoint was sent which of these alerts: (endpoint, alert)."""
+    found = await session.execute(
+        select(Delivery.endpoint_id, Delivery.alert_id).where(Delivery.alert_id.in_(alert_ids)).distinct()
     )
-    return found is not None
+    return {(row.endpoint_id, row.alert_id) for row in found if row.alert_id}
 
 
 def deliveries(

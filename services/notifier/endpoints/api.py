@@ -187,11 +187,10 @@ async def test_endpoint(
     endpoint_id: UUID,
     session: Session,
     now: Now,
-    tools: DeliveryTools,
     caller: Annotated[Principal, allow(policy.TEST_ENDPOINT)],
 ) -> delivery_models.Delivery:
     """Queue a sample message, sent once within moments; read the delivery to see what came of it."""
-    return await owner.send_test(session, caller, endpoint_id, tools.settings.public_url, now)
+    return await owner.send_test(session, caller, endpoint_id, now)
 
 
 @router.post("/endpoints/{endpoint_id}/replay", status_code=202)

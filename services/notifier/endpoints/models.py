@@ -74,6 +74,10 @@ class Endpoint(OrgOwned, Base):
         self.throttled_until = health.throttled_until
 
     @property
+    def takes_new_rules(self) -> bool:
+        return not self.event_types
+
+    @property
     def needs_configuration(self) -> bool:
         return self.health.needs_configuration
 

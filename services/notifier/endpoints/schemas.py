@@ -36,7 +36,14 @@ def _header_value(secret: SecretStr) -> SecretStr:
 
 EventType = Annotated[str, StringConstraints(strict=True, max_length=200), AfterValidator(_known_type)]
 EventTypes = Annotated[
-    tuple[EventType, ...], Field(max_length=len(DELIVERED_TYPES), description="empty: all")
+    tuple[EventType, ...],
+    Field(
+        max_length=len(DELIVERED_TYPES),
+        description=(
+            "Which events are delivered. Empty: every one that has a rule, also of rules that later versions of "
+            "Concordat bring; name the types when your system must not be surprised."
+        ),
+    ),
 ]
 Url = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=LONGEST_URL)]
 Authorization = Annotated[
@@ -82,6 +89,9 @@ class Endpoint(Out):
     template: Template
     template_options: TemplateOptionsOut
     event_types: list[str]
+    takes_new_rules: bool = Field(
+        description="Whether events of rules that later versions bring are delivered too: it names no event_types."
+    )
     least_priority: Priority
     max_in_flight: int
     enabled: bool

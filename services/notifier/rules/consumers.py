@@ -14,16 +14,14 @@ from shared.contracts.audit import AuditCheckpointed
 from shared.contracts.base import Event, Received
 
 
-async def apply_rule(
-    session: AsyncSession, received: Received[Event], now: datetime, public_url: str = ""
-) -> None:
+async def apply_rule(session: AsyncSession, received: Received[Event], now: datetime) -> None:
     """Resolve and open what the event's rule says, and deliver every change of an alert."""
     rule = RULES[received.event.TYPE]
-    touched = [*await _cleared(session, rule, received, now), *await _raised(session, rule, received, now)]
+    cleared = await _cleared(session, rule, received, now)
+    raised = await _raised(session, rule, received, now)
     about = message(received.envelope)
-    await fan_out(session, touched, about, now, public_url)
-    for org in _keepers(rule, received):
-        await pass_on(session, org, about, now)
+    await fan_out(session, [*raised, *cleared], about, now)
+    await pass_on(session, _keepers(rule, received), about, now)
 
 
 def _keepers(rule: Rule, received: Received[Event]) -> tuple[UUID, ...]:

@@ -222,6 +222,13 @@ DISABLED = Opening(
     priority=Priority.high,
     reopens=True,
 )
+UNUSABLE = Opening(
+    dedup_key="endpoint_unusable:{endpoint_id}",
+    title="Endpoint {name} gets nothing. Its template and options make no body: set both again",
+    audience=BOTH,
+    roles=ENDPOINT_TEAM,
+    priority=Priority.high,
+)
 BLOCKED = Opening(
     dedup_key="endpoint_blocked:{endpoint_id}",
     title="Endpoint {name} gets nothing. {reason}",

@@ -10,12 +10,11 @@ from services.notifier.channels.webhook.domain.templates import (
     CONTENT_TYPES,
     TOLD,
     Template,
-    Ticket,
     body,
     check_options,
 )
-from services.notifier.channels.webhook.service.bodies import sample_ticket, ticket_of
-from services.notifier.tools import DeliveryTools
+from services.notifier.channels.webhook.service.bodies import sample_event, sample_ticket, ticket_of
+from shared.data.ids import uuid7
 from shared.data.session import Session, load
 from shared.runtime.clock import Now
 from shared.web.auth import allow
@@ -43,15 +42,15 @@ async def render_template(
     form: schemas.RenderRequest,
     session: Session,
     now: Now,
-    tools: DeliveryTools,
     caller: MayRead,
 ) -> schemas.Rendered:
     """Show what would be sent, for a sample or for one of the caller's alerts. Nothing is sent."""
     options = form.template_options.as_domain()
     check_options(template, options)
-    ticket: Ticket = sample_ticket(now, tools.settings.public_url)
+    event = sample_event(uuid7(), "sample", now, title="Sample")
+    ticket = sample_ticket(event, now)
     if form.alert_id is not None:
         alert = await load(session, Alert, form.alert_id)
         touched = Touched(alert=alert, change=Change.opened)
-        ticket = ticket_of(touched, dict(ticket.event), tools.settings.public_url)
+        ticket = ticket_of(touched, event)
     return schemas.Rendered(content_type=CONTENT_TYPES[template], body=dict(body(template, ticket, options)))

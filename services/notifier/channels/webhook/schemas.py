@@ -3,11 +3,17 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from services.notifier.alerts.domain import Priority
-from services.notifier.channels.webhook.domain.templates import Template, TemplateOptions, Told
+from services.notifier.channels.webhook.domain.templates import (
+    Template,
+    TemplateOptions,
+    Told,
+    options_of,
+    stored_options,
+)
 from shared.web.pages import Page
 from shared.web.schemas import In, Out, Text
 
@@ -30,6 +36,12 @@ class TemplateOptionsIn(In):
 
 class TemplateOptionsOut(Out):
     """The options as stored."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, stored: object) -> object:
+        """What was stored before an option existed has its default."""
+        return stored_options(options_of(stored)) if isinstance(stored, dict) else stored
 
     project_key: str | None
     issue_type: str

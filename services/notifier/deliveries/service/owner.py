@@ -6,14 +6,12 @@ from uuid import UUID
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.notifier.channels.webhook.service.bodies import TEST_EVENT, sample_ticket
+from services.notifier.channels.webhook.service.bodies import TEST_EVENT, sample_event, sample_ticket
 from services.notifier.deliveries.domain import DeliveryState
 from services.notifier.deliveries.models import Delivery
-from services.notifier.deliveries.service.fanout import WAKE_UP, Message, new_delivery
+from services.notifier.deliveries.service.fanout import WAKE_UP, Message, delivery_values
 from services.notifier.deliveries.service.results import DELIVERIES
 from services.notifier.endpoints import queries as endpoints
-from services.notifier.endpoints.models import Endpoint
-from shared.contracts.base import rfc3339
 from shared.data.history import Act, record
 from shared.data.ids import uuid7
 from shared.data.session import load_for_update, wake_after_commit
@@ -81,32 +79,18 @@ async def replay_range(
     return count
 
 
-async def send_test(
-    session: AsyncSession, caller: Principal, endpoint_id: UUID, public_url: str, now: datetime
-) -> Delivery:
+async def send_test(session: AsyncSession, caller: Principal, endpoint_id: UUID, now: datetime) -> Delivery:
     """Queue a sample message, sent once even while the endpoint is off or its circuit open."""
     endpoint = await endpoints.find(session, endpoint_id)
-    delivery = new_delivery(endpoint, _test_message(endpoint, now), sample_ticket(now, public_url), now)
-    delivery.is_test, delivery.version = True, 0
+    event_id = uuid7()
+    event = sample_event(event_id, str(endpoint.id), now, endpoint_id=str(endpoint.id), name=endpoint.name)
+    about = Message(event_id=event_id, event_type=TEST_EVENT, content=event)
+    values = delivery_values(endpoint, about, sample_ticket(event, now), now)
+    delivery = Delivery(**values | {"is_test": True, "version": 0})
     session.add(delivery)
     await record(session, delivery, Act("endpoint.test"), by=caller, now=now)
     wake_after_commit(session, WAKE_UP)
     return delivery
-
-
-def _test_message(endpoint: Endpoint, now: datetime) -> Message:
-    event_id = uuid7()
-    content = {
-        "specversion": "1.0",
-        "id": str(event_id),
-        "source": "/services/notifier",
-        "type": TEST_EVENT,
-        "subject": str(endpoint.id),
-        "time": rfc3339(now),
-        "datacontenttype": "application/json",
-        "data": {"endpoint_id": str(endpoint.id), "name": endpoint.name},
-    }
-    return Message(event_id=event_id, event_type=TEST_EVENT, content=content)
 
 
 async def cancel_waiting(session: AsyncSession, endpoint_id: UUID, now: datetime) -> None:

@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.notifier.alerts import service as alerts
 from services.notifier.channels.webhook.domain.addresses import EgressPolicy
-from services.notifier.channels.webhook.domain.templates import check_options
-from services.notifier.channels.webhook.service.bodies import options_of, stored_options
+from services.notifier.channels.webhook.domain.templates import check_options, options_of, stored_options
 from services.notifier.channels.webhook.service.urls import endpoint_url
 from services.notifier.deliveries.service.owner import cancel_waiting
 from services.notifier.endpoints.domain import Circuit, DisableReason, Health
@@ -19,13 +18,15 @@ from services.notifier.endpoints.models import Endpoint
 from services.notifier.endpoints.queries import find_for_update
 from services.notifier.endpoints.service import secrets
 from services.notifier.endpoints.service.vault import Vault
-from services.notifier.rules.domain import DISABLED, rendered
+from services.notifier.rules.domain import DISABLED, UNUSABLE, Opening, rendered
 from shared.contracts.notifier import EndpointDisabled
 from shared.data.history import Act, record
 from shared.pure.refusal import Refused
 from shared.web.authz import Principal
 
 NO_OVERLAP = timedelta(0)
+GIVEN = ("name", "url", "template", "template_options", "event_types", "least_priority", "max_in_flight")
+"""What an endpoint's owner decides about it."""
 
 
 async def create(
@@ -94,27 +95,24 @@ async def change(
     endpoint = await find_for_update(session, endpoint_id, expected)
     if not changes:
         return endpoint
-    checked = _checked(_as_given(endpoint) | dict(changes), policy)
+    checked = _checked(_kept(endpoint, changes) | dict(changes), policy)
     moved = checked["url"] != endpoint.url
     for name, value in checked.items():
         setattr(endpoint, name, value)
     if moved:
         endpoint.health, endpoint.tested_at, endpoint.warned_at = Health(), None, None
+    await _clear(session, UNUSABLE, endpoint, now)
     detail = {"changed": sorted(changes)} | (_host(endpoint) if moved else {})
     await record(session, endpoint, Act("endpoint.change", detail=detail), by=caller, now=now)
     return endpoint
 
 
-def _as_given(endpoint: Endpoint) -> dict[str, Any]:
-    return {
-        "name": endpoint.name,
-        "url": endpoint.url,
-        "template": endpoint.template,
-        "template_options": options_of(endpoint.template_options),
-        "event_types": endpoint.event_types,
-        "least_priority": endpoint.least_priority,
-        "max_in_flight": endpoint.max_in_flight,
-    }
+def _kept(endpoint: Endpoint, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What the owner gave before and does not change now."""
+    kept = {name: getattr(endpoint, name) for name in GIVEN if name not in changes}
+    if "template_options" in kept:
+        kept["template_options"] = options_of(endpoint.template_options)
+    return kept
 
 
 async def remove(
@@ -175,10 +173,15 @@ async def enable(
     endpoint.enabled, endpoint.disabled_at, endpoint.disabled_reason = True, None, None
     endpoint.health, endpoint.warned_at = Health(), None
     await record(session, endpoint, Act("endpoint.enable"), by=caller, now=now)
-    key = rendered(DISABLED.dedup_key, {"endpoint_id": endpoint.id})
+    await _clear(session, DISABLED, endpoint, now)
+    return endpoint
+
+
+async def _clear(session: AsyncSession, opening: Opening, endpoint: Endpoint, now: datetime) -> None:
+    """What the owner was alerted of is settled."""
+    key = rendered(opening.dedup_key, {"endpoint_id": endpoint.id})
     cause = alerts.Cause(event_type=EndpointDisabled.TYPE, subject_id=endpoint.id)
     await alerts.clear(session, [key], [endpoint.org_id], cause, now)
-    return endpoint
 
 
 async def disable(

@@ -20,7 +20,7 @@ from services.notifier.endpoints.domain import (
     owner_must_know,
 )
 from services.notifier.endpoints.models import Endpoint
-from services.notifier.rules.domain import BLOCKED, DISABLED, FAILING, Opening, filled, rendered
+from services.notifier.rules.domain import BLOCKED, DISABLED, FAILING, UNUSABLE, Opening, filled, rendered
 from shared.contracts.base import rfc3339
 from shared.contracts.notifier import EndpointDisabled
 from shared.data.history import Act, record
@@ -77,6 +77,12 @@ async def judge(
     elif endpoint.warned_at is None and owner_must_know(endpoint.health, now):
         endpoint.warned_at = now
         await _alert_owner(session, "endpoint_failing", FAILING, endpoint, now)
+
+
+async def report_unusable(session: AsyncSession, endpoint_id: UUID, now: datetime) -> None:
+    """Nothing could be written for the endpoint: its owner must set its template and options again."""
+    endpoint = await session.get_one(Endpoint, endpoint_id)
+    await _alert_owner(session, "endpoint_unusable", UNUSABLE, endpoint, now)
 
 
 async def _switch_off(

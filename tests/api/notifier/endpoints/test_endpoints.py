@@ -26,6 +26,7 @@ from tests.support.alerting import (
     ok,
     problem,
     registered,
+    review_due,
 )
 from tests.support.harness import RunningService
 from tests.support.receiver import Receiver, Reply
@@ -239,6 +240,25 @@ async def test_an_endpoint_gets_what_it_asked_for(
     assert len(await deliveries_of(s, created)) == count
 
 
+async def test_an_endpoint_says_whether_it_takes_the_events_of_rules_to_come(s: RunningService) -> None:
+    chosen = await registered(s, URL, event_types=["org.concordat.escalation.raised.v1"])
+    everything = await registered(s, URL)
+    assert (chosen["takes_new_rules"], everything["takes_new_rules"]) == (False, True)
+    assert ok(await patch(s, chosen, event_types=[]))["takes_new_rules"]
+    document = (await s.client.get("/notifier/openapi.json")).json()
+    said = document["components"]["schemas"]["EndpointCreate"]["properties"]["event_types"]["description"]
+    assert "Empty: every one that has a rule, also of rules that later versions of Concordat bring" in said
+
+
+async def test_an_endpoint_without_event_types_is_sent_whatever_has_a_rule(s: RunningService) -> None:
+    everything = await registered(s, URL)
+    chosen = await registered(s, URL, event_types=["org.concordat.escalation.raised.v1"])
+    await escalated(s)
+    await review_due(s, uuid7(), days_left=30, version=1)
+    assert len(await deliveries_of(s, everything)) == 2
+    assert len(await deliveries_of(s, chosen)) == 1
+
+
 async def test_the_templates_can_be_listed_and_tried(s: RunningService) -> None:
     names = [t["name"] for t in ok(await s.get(TEAM, f"{NOTIFIER}/templates"))["items"]]
     assert names == ["cloudevents", "servicenow_incident", "jira_issue"]
@@ -247,7 +267,8 @@ async def test_the_templates_can_be_listed_and_tried(s: RunningService) -> None:
     path = f"{NOTIFIER}/templates/servicenow_incident/render"
     shown = ok(await s.post(TEAM, path, {"alert_id": alert["id"]}))
     assert shown["body"]["correlation_id"] == alert["id"]
-    assert f"/notifier/v1/alerts/{alert['id']}" in shown["body"]["description"]
+    assert f"Concordat alert: {alert['id']}" in shown["body"]["description"]
+    assert "http" not in shown["body"]["description"], "no link before there is a page a person can open"
     assert problem(await s.post("other.om_team", path, {"alert_id": alert["id"]}), 404) == "not_found"
     assert problem(await s.post(TEAM, f"{NOTIFIER}/templates/jira_issue/render", {}), 422)
     assert (await s.post(TEAM, f"{NOTIFIER}/templates/odd/render", {})).status_code == 422

@@ -29,6 +29,7 @@ from tests.support.alerting import (
     emptied,
     endpoint_now,
     escalated,
+    loop_back,
     ok,
     registered,
     review_due,
@@ -480,16 +481,7 @@ async def test_a_member_who_resolves_an_alert_resolves_the_incident_too(s: Runni
     assert {json.loads(r.body).get("state") for r in receiver.requests} == {None, "6"}
 
 
-async def loop_back(s: RunningService, *kinds: Any) -> None:
-    """Let the notifier receive its own events, as it does from the bus."""
-    for kind in kinds:
-        for sent in await s.envelopes(kind):
-            event = kind.model_validate(sent["data"])
-            scope = s.world.scope
-            await s.publish(event, aggregate_id=sent["subject"], version=sent["sequence"], scope=scope)
-
-
-async def test_each_party_hears_only_through_its_own_endpoint(s: RunningService) -> None:
+async def test_each_party_is_told_only_through_its_own_endpoint(s: RunningService) -> None:
     async with Receiver() as customers, Receiver() as providers, Receiver() as strangers:
         await registered(s, customers.url())
         await registered(s, providers.url(), "provider.om_team")

@@ -18,8 +18,20 @@ from services.notifier.deliveries.service.worker import DeliveryWorker
 from services.notifier.endpoints.due import timers
 from services.notifier.endpoints.service.secrets import Keyring
 from services.notifier.endpoints.service.vault import Vault, new_vault_key, vault_key
+from shared.contracts.notifier import AlertAcknowledged
 from tests.conftest import StartService
-from tests.support.alerting import LOCAL, deliveries_of, emptied, escalated, registered
+from tests.support.alerting import (
+    LOCAL,
+    NOTIFIER,
+    act,
+    alerts_of,
+    deliveries_of,
+    emptied,
+    escalated,
+    loop_back,
+    ok,
+    registered,
+)
 from tests.support.harness import RunningService
 from tests.support.receiver import Receiver, Reply
 
@@ -102,6 +114,34 @@ async def test_a_result_that_can_never_be_written_is_dropped_with_its_lease(s: R
             (waiting,) = await deliveries_of(s, endpoint)
     assert (waiting["state"], waiting["attempt"]) == ("pending", 2)
     assert "could not write down" in waiting["last_error"]
+
+
+async def test_an_endpoint_whose_body_cannot_be_made_holds_up_no_other_and_its_owner_is_alerted(
+    s: RunningService,
+) -> None:
+    odd = await registered(s, "https://tickets.example.gov/odd")
+    beside = await registered(s, "https://tickets.example.gov/beside")
+    providers = await registered(s, "https://tickets.example.gov/", "provider.om_team")
+    async with s.kernel.database.system() as session:
+        await session.execute(
+            text('UPDATE endpoint SET template_options = \'{"priorities": {"odd": "1"}}\' WHERE id = :odd'),
+            {"odd": UUID(odd["id"])},
+        )
+    await escalated(s)
+    assert (await deliveries_of(s, odd), len(await deliveries_of(s, beside))) == ([], 1)
+    listed = ok(await s.get("provider.om_team", f"{NOTIFIER}/deliveries", endpoint_id=providers["id"]))
+    assert len(listed["items"]) == 1
+    (told,) = await alerts_of(s, "customer.om_team", rule="endpoint_unusable")
+    assert "set both again" in told["title"]
+    (alert,) = await alerts_of(s, "customer.om_team", rule="escalation_raised")
+    ok(await act(s, alert, "alerts", "acknowledge"))
+    await loop_back(s, AlertAcknowledged)
+    assert len(await deliveries_of(s, beside)) == 2
+    headers = s.headers("customer.om_team", If_Match=f'"{odd["version"]}"')
+    mended = {"template": "cloudevents", "template_options": {}}
+    ok(await s.client.patch(f"{NOTIFIER}/endpoints/{odd['id']}", headers=headers, json=mended))
+    (told,) = await alerts_of(s, "customer.om_team", rule="endpoint_unusable")
+    assert told["state"] == "resolved"
 
 
 def test_a_result_waits_twice_as_long_after_each_failure_and_never_beyond_its_lease() -> None:

@@ -17,7 +17,9 @@ from services.notifier.channels.webhook.domain.templates import (
     atlassian_document,
     body,
     check_options,
+    options_of,
     passes_on,
+    stored_options,
 )
 from shared.pure.refusal import Refusal
 
@@ -31,9 +33,17 @@ TICKET = Ticket(
     opened_at=datetime(2026, 11, 20, 12, 0, tzinfo=UTC),
     change=Change.opened,
     event=EVENT,
-    link="https://concordat.example.gov/notifier/v1/alerts/9",
 )
 JIRA = TemplateOptions(project_key="OPS", labels=("m3",))
+
+
+@pytest.mark.parametrize(
+    "stored", [{}, {"labels": ["m3"]}, {"priorities": {"high": "2"}, "of_a_later_version": 1}]
+)
+def test_options_of_another_version_are_read_with_the_defaults_of_this_one(stored):
+    options = options_of(stored)
+    assert options.issue_type == "Task"
+    assert options_of(stored_options(options)) == options
 
 
 def test_every_template_has_a_body_and_a_list_of_what_it_is_told():

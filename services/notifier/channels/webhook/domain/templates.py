@@ -1,9 +1,10 @@
 """The built-in bodies an endpoint can be sent: the event itself, a ServiceNow incident, a Jira issue."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from services.notifier.alerts.domain import AlertState, Change, Priority
@@ -35,6 +36,21 @@ class TemplateOptions:
     priorities: Mapping[Priority, str] = field(default_factory=dict)
 
 
+def stored_options(options: TemplateOptions) -> dict[str, Any]:
+    """The options as JSON keeps them."""
+    return asdict(options) | {
+        "labels": list(options.labels),
+        "priorities": {priority.value: name for priority, name in options.priorities.items()},
+    }
+
+
+def options_of(stored: Mapping[str, Any]) -> TemplateOptions:
+    """The options that were stored, perhaps by a version that knew fewer or more of them."""
+    known = {each.name: stored[each.name] for each in fields(TemplateOptions) if each.name in stored}
+    priorities = {Priority(priority): name for priority, name in known.get("priorities", {}).items()}
+    return TemplateOptions(**known | {"labels": tuple(known.get("labels", ())), "priorities": priorities})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ticket:
     """An alert at the moment of one change, with the event (CloudEvents JSON) that caused it."""
@@ -47,7 +63,6 @@ class Ticket:
     opened_at: datetime
     change: Change
     event: Json
-    link: str = ""
 
 
 UNSETTLED = frozenset({Change.opened, Change.updated, Change.reopened})
@@ -105,7 +120,7 @@ def body(template: Template, ticket: Ticket, options: TemplateOptions) -> Json:
 
 
 def cloud_event(ticket: Ticket, options: TemplateOptions) -> Json:
-    """The event as it was published, unchanged."""
+    """The event as it was published, with the alert's id as extension `alertid`."""
     return ticket.event
 
 
@@ -157,14 +172,14 @@ def _paragraph(line: str) -> Json:
 
 
 def description(ticket: Ticket) -> str:
-    """What a person needs to find the alert again; details stay behind the link."""
+    """What a person needs to find the alert again. No link: there is no page yet that a person could open."""
     lines = (
         ticket.title,
         "",
         f"Rule: {ticket.rule}",
         f"Priority: {ticket.priority}",
         f"Opened: {ticket.opened_at.isoformat(timespec='seconds')}",
-        f"{PRODUCT} alert: {ticket.link or ticket.alert_id}",
+        f"{PRODUCT} alert: {ticket.alert_id}",
     )
     return "\n".join(lines)
 

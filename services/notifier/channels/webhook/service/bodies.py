@@ -1,23 +1,24 @@
 """What a body is made of: the ticket of an alert, and the options its endpoint chose."""
 
-from dataclasses import asdict
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from services.notifier.alerts.domain import AlertState, Change, Priority
-from services.notifier.alerts.models import Alert
 from services.notifier.alerts.service import Touched
 from services.notifier.channels.webhook.domain.templates import (
-    TemplateOptions,
     Ticket,
 )
-from shared.contracts.base import TYPE_PREFIX
+from shared.contracts.base import TYPE_PREFIX, rfc3339
 
 TEST_EVENT = TYPE_PREFIX + "notifier.test.v1"
+ALERT_ID = "alertid"
+"""The CloudEvents extension that names the alert an event opened or changed."""
 
 
-def ticket_of(touched: Touched, event: dict[str, Any], public_url: str) -> Ticket:
+def ticket_of(touched: Touched, event: Mapping[str, Any]) -> Ticket:
+    """The ticket of an alert; its event names the alert, so that a desk can acknowledge it."""
     alert = touched.alert
     return Ticket(
         alert_id=alert.id,
@@ -27,18 +28,12 @@ def ticket_of(touched: Touched, event: dict[str, Any], public_url: str) -> Ticke
         state=alert.state,
         opened_at=alert.created_at,
         change=touched.change,
-        event=event,
-        link=alert_link(alert, public_url),
+        event={**event, ALERT_ID: str(alert.id)},
     )
 
 
-def alert_link(alert: Alert, public_url: str) -> str:
-    return f"{public_url.rstrip('/')}/notifier/v1/alerts/{alert.id}" if public_url else ""
-
-
-def sample_ticket(now: datetime, public_url: str) -> Ticket:
+def sample_ticket(event: Mapping[str, Any], now: datetime) -> Ticket:
     """An alert that stands for none, for tests and previews."""
-    content = {"specversion": "1.0", "type": TEST_EVENT, "data": {"title": "Sample"}}
     return Ticket(
         alert_id=UUID(int=0),
         rule="sample",
@@ -47,19 +42,19 @@ def sample_ticket(now: datetime, public_url: str) -> Ticket:
         state=AlertState.open,
         opened_at=now,
         change=Change.opened,
-        event=content,
-        link=public_url,
+        event=event,
     )
 
 
-def stored_options(options: TemplateOptions) -> dict[str, Any]:
-    return asdict(options) | {
-        "labels": list(options.labels),
-        "priorities": {priority.value: name for priority, name in options.priorities.items()},
+def sample_event(event_id: UUID, subject: str, now: datetime, **data: object) -> dict[str, Any]:
+    """A CloudEvent that tells of nothing, for tests and previews."""
+    return {
+        "specversion": "1.0",
+        "id": str(event_id),
+        "source": "/services/notifier",
+        "type": TEST_EVENT,
+        "subject": subject,
+        "time": rfc3339(now),
+        "datacontenttype": "application/json",
+        "data": data,
     }
-
-
-def options_of(stored: dict[str, Any]) -> TemplateOptions:
-    """The options as they were checked when they were stored."""
-    priorities = {Priority(priority): name for priority, name in stored["priorities"].items()}
-    return TemplateOptions(**stored | {"labels": tuple(stored["labels"]), "priorities": priorities})
