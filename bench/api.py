@@ -215,7 +215,8 @@ def _literal_insert(table: str, row: dict[str, object], n: int) -> str:
     fresh = {
         "change_request": {"id": request, "number": ":n::text"},
         "audit": {"object_id": request},
-        "outbox": {"event_id": "gen_random_uuid()", "aggregate_id": request},
+        "event": {"event_id": "gen_random_uuid()", "aggregate_id": request},
+        "outbox": {"position": f":n + {n}"},
         "idempotency": {"key": ":n::text"},
     }
     values = {name: _literal(value) for name, value in row.items()} | fresh[table]

@@ -26,13 +26,14 @@ from services.registry import metadata_of
 from shared.data.ids import uuid7
 
 TABLES = {
-    "change_request": "id",
-    "audit": "object_id",
-    "outbox": "aggregate_id",
-    "idempotency": None,
+    "change_request": "WHERE id = '{0}'",
+    "audit": "WHERE object_id = '{0}'",
+    "event": "WHERE aggregate_id = '{0}'",
+    "outbox": "WHERE position IN (SELECT position FROM changes.event WHERE aggregate_id = '{0}')",
+    "idempotency": "ORDER BY created_at DESC LIMIT 1",
 }
-"""The tables of one submission, with the column that holds the request's id."""
-GENERATED = {"audit": {"id"}, "outbox": {"position"}}
+"""The tables of one submission, and how its rows are found by the request's id."""
+GENERATED = {"audit": {"id"}, "event": {"position"}}
 Rows = list[tuple[str, dict[str, Any]]]
 
 
@@ -74,9 +75,8 @@ async def latest_rows(connection: Any) -> Rows:
     """The rows the service wrote for its latest submission, without what the database generates."""
     latest = await connection.fetchval("SELECT id FROM changes.change_request ORDER BY id DESC LIMIT 1")
     rows: Rows = []
-    for table, column in TABLES.items():
-        where = f"WHERE {column} = '{latest}'" if column else "ORDER BY created_at DESC LIMIT 1"
-        for found in await connection.fetch(f"SELECT * FROM changes.{table} {where}"):
+    for table, where in TABLES.items():
+        for found in await connection.fetch(f"SELECT * FROM changes.{table} {where.format(latest)}"):
             rows.append((table, {k: v for k, v in found.items() if k not in GENERATED.get(table, ())}))
     return rows
 
@@ -87,7 +87,8 @@ def fresh(rows: Rows, form: Form) -> Iterator[tuple[str, dict[str, Any]]]:
     own: Mapping[str, Any] = {
         "change_request": lambda: {"id": request_id, "number": str(request_id), "title": form.title},
         "audit": lambda: {"object_id": request_id},
-        "outbox": lambda: {"event_id": uuid7(), "aggregate_id": request_id},
+        "event": lambda: {"event_id": uuid7(), "aggregate_id": request_id},
+        "outbox": lambda: {"position": uuid7().int >> 65},
         "idempotency": lambda: {"key": str(request_id)},
     }
     for table, row in rows:

@@ -194,8 +194,8 @@ async def _sent(admin_url: str, changes: list[UUID]) -> dict[UUID, float]:
     connection = await asyncpg.connect(admin_url)
     rows = await connection.fetch(
         """
-        SELECT event_id, extract(epoch FROM created_at)::float8 AS at FROM changes.outbox
-         WHERE event_type = $1 AND payload::jsonb -> 'data' ->> 'subject_id' = ANY($2)
+        SELECT event_id, extract(epoch FROM written_at)::float8 AS at FROM changes.event
+         WHERE event_type = $1 AND convert_from(payload, 'UTF8')::jsonb -> 'data' ->> 'subject_id' = ANY($2)
         """,
         EscalationRaised.TYPE,
         [str(change) for change in changes],

@@ -155,7 +155,7 @@ def migrate() -> None:
     """Create roles and schemas where missing, and bring them to the newest revision.
 
     Reads CONCORDAT_ADMIN_URL (a role that may create roles), `<SERVICE>_DATABASE_URL`,
-    `<SERVICE>_MIGRATION_URL` and CONCORDAT_BUS_DATABASE_URL; the passwords in those URLs become the
+    `<SERVICE>_MIGRATION_URL`, CONCORDAT_BUS_DATABASE_URL and CONCORDAT_ARCHIVE_DATABASE_URL; the passwords in those URLs become the
     roles' passwords. CONCORDAT_SERVICES names some services instead of all.
     """
     from concordat.cli.deployment import Deployment

@@ -32,6 +32,7 @@ class Deployment:
             **{f"{s.upper()}_DATABASE_URL": migrations.runtime_role(s) for s in services},
             **{f"{s.upper()}_MIGRATION_URL": migrations.owner_role(s) for s in services},
             "CONCORDAT_BUS_DATABASE_URL": migrations.BUS_ROLE,
+            "CONCORDAT_ARCHIVE_DATABASE_URL": migrations.ARCHIVE_ROLE,
         }
         passwords = {role: _password(name, urls[name], role) for name, role in expected.items()}
         return cls(
@@ -56,7 +57,12 @@ class Deployment:
 
 def _names(services: tuple[str, ...]) -> list[str]:
     per_service = [f"{s.upper()}_{kind}_URL" for s in services for kind in ("DATABASE", "MIGRATION")]
-    return ["CONCORDAT_ADMIN_URL", "CONCORDAT_BUS_DATABASE_URL", *per_service]
+    return [
+        "CONCORDAT_ADMIN_URL",
+        "CONCORDAT_BUS_DATABASE_URL",
+        "CONCORDAT_ARCHIVE_DATABASE_URL",
+        *per_service,
+    ]
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:

@@ -17,7 +17,7 @@ from services.registry import SERVICES
 from shared.contracts import registry
 from shared.contracts.base import Event, schema_name
 from shared.messaging.kafka.bus import PARTITIONS, REPLICATION, TOPIC_SETTINGS
-from shared.messaging.outbox import CONTENT_TYPE
+from shared.messaging.relay import CONTENT_TYPE
 
 KAFKA_BINDING = "0.5.0"
 MEDIA_TYPE = "application/cloudevents+json"

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,9 +14,11 @@ from uuid import UUID
 from services.charter.charters.domain.model_charter import model_charter
 from services.registry import SERVICES
 from shared.contracts import registry
-from shared.contracts.base import Event, Scope, rfc3339
+from shared.contracts.base import Event, Scope
 from shared.contracts.governance import TEXT_FORMAT
-from shared.messaging.outbox import outbox_row
+from shared.messaging.bus import Outgoing
+from shared.messaging.outbox import event_row
+from shared.messaging.relay import outgoing
 from shared.pure.canonical import canonical_json, content_hash
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -183,20 +185,26 @@ def golden_sample(cls: type[Event]) -> dict[str, Any]:
     version = 1 if cls.__name__ in FIRST else 3
     by_clock = cls.__name__ in BY_THE_CLOCK
     actor = {"actorid": "system", "actorrole": "system"} if by_clock else OWNER_ACTS
-    sample: dict[str, Any] = json.loads(
-        message_row(event, scope, version=version, traceparent=TRACE, **actor)["payload"]
-    )
+    sent = message(event, scope, version=version, traceparent=TRACE, **actor)
+    sample: dict[str, Any] = json.loads(sent.value or b"")
     return sample
 
 
-def message_row(
-    event: Event, scope: Scope = SCOPE, *, version: int = 3, **context: str | None
-) -> Mapping[str, Any]:
-    """The message of an event about its subject in the sample world: `payload` is its value, `headers` its headers."""
+def message(event: Event, scope: Scope = SCOPE, *, version: int = 3, **context: str | None) -> Outgoing:
+    """What the relay publishes for an event about its subject in the sample world."""
     channel = event.TOPIC.removeprefix("concordat.")
-    source = f"/services/{channel if channel in SERVICES else SERVICES[0]}"
-    origin = {"source": source, "time": rfc3339(NOW)} | context
-    return outbox_row(event, SUBJECTS[event.AGGREGATE], version, scope, origin)
+    origin = {"source": f"/services/{channel if channel in SERVICES else SERVICES[0]}"} | context
+    subject = SUBJECTS[event.AGGREGATE]
+    row = event_row(event, subject, version, scope, NOW, origin)
+    read_back = {
+        "event_id": str(row["event_id"]),
+        "aggregate_id": str(subject),
+        "at": NOW,
+        "traceparent": context.get("traceparent"),
+        "previous_version": version - 1,
+        "previous_type": event.TYPE,
+    }
+    return outgoing(row | read_back)
 
 
 def golden_files() -> Iterator[Path]:

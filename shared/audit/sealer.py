@@ -18,7 +18,7 @@ from shared.audit.keys import KeyRing
 from shared.contracts.audit import AuditCheckpointed
 from shared.contracts.base import Scope, rfc3339
 from shared.data.ids import uuid7
-from shared.messaging.outbox import emit
+from shared.messaging.outbox import publish
 from shared.runtime.timers import Timer
 
 _Lane = tuple[UUID, str]
@@ -141,7 +141,7 @@ class Sealer:
             "key_id": self._key_id,
         }
         await session.execute(_KEEP, values)
-        await emit(
+        await publish(
             session,
             event,
             aggregate_id=event.checkpoint_id,

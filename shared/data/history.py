@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.audit import rows as audit
 from shared.audit.rows import Entry as Entry
-from shared.contracts.base import Event, rfc3339, shard_of
+from shared.contracts.base import Event
 from shared.data.session import Versioned, wake_after_commit
 from shared.messaging import outbox
 from shared.runtime.telemetry import current_traceparent
@@ -36,35 +36,16 @@ class Act:
     detail: Mapping[str, object] = field(default_factory=dict)
 
 
-# Positions are given out in the order of the acts, after the row's lock was taken by the flush before: otherwise
-# two writers of one aggregate could publish in the wrong order.
-_COLUMNS: Final = (
-    "version",
-    "action",
-    "canonical",
-    "event_id",
-    "topic",
-    "aggregate_type",
-    "type",
-    "payload",
-    "headers",
-)
+_COLUMNS: Final = outbox.COLUMNS | {"action": "text", "canonical": "text"}
 _RECORD: Final = text(
     f"""
-    WITH act AS (
-      SELECT * FROM unnest(CAST(:version AS integer[]), CAST(:action AS text[]), CAST(:canonical AS text[]),
-                           CAST(:event_id AS uuid[]), CAST(:topic AS text[]), CAST(:aggregate_type AS text[]),
-                           CAST(:type AS text[]), CAST(:payload AS text[]), CAST(:headers AS text[]))
-        WITH ORDINALITY AS act ({", ".join(_COLUMNS)}, nth)),
-    noted AS (
+    WITH {outbox.acts_of(_COLUMNS)},
+    audited AS (
       INSERT INTO audit (chain, customer_org_id, provider_org_id, visibility, at, action,
                          object_type, object_id, object_version, canonical)
       SELECT :chain, :customer, :provider, :visibility, :at, action, :aggregate, :id, version, canonical
-        FROM act ORDER BY nth)
-    INSERT INTO outbox (event_id, topic, aggregate_type, aggregate_id, aggregate_version, event_type,
-                        payload, headers, shard)
-    SELECT event_id, topic, aggregate_type, :id, version, type, payload, CAST(headers AS jsonb), :shard
-      FROM act WHERE event_id IS NOT NULL ORDER BY nth
+        FROM act ORDER BY nth),
+    {outbox.WRITE}
     """
 )
 _TIMELINE: Final = text(
@@ -107,40 +88,37 @@ async def _advance(session: AsyncSession, row: Versioned, versions: int, now: da
 def _parameters(
     row: Versioned, acts: Sequence[Act], versions: Sequence[int], by: Actor, now: datetime
 ) -> dict[str, object]:
-    lines = [_line(row, act, version, by, now) for act, version in zip(acts, versions, strict=True)]
-    columns: dict[str, object] = {name: [line.get(name) for line in lines] for name in _COLUMNS}
-    scope = row.scope
-    return columns | {
-        "chain": scope.charter_id or row.owner,
-        "customer": scope.customer_org_id,
-        "provider": scope.provider_org_id,
-        "visibility": scope.visibility,
-        "at": now,
-        "aggregate": row.aggregate,
-        "id": row.id,
-        "shard": shard_of(row.id),
-    }
+    trace = current_traceparent()
+    lines = [_line(row, act, version, by, now, trace) for act, version in zip(acts, versions, strict=True)]
+    about = {"chain": _chain(row), "aggregate": row.aggregate}
+    return outbox.arrays(lines, _COLUMNS) | outbox.shared(row.id, row.scope, now, trace) | about
 
 
-def _line(row: Versioned, act: Act, version: int, by: Actor, now: datetime) -> dict[str, object]:
+def _line(
+    row: Versioned, act: Act, version: int, by: Actor, now: datetime, trace: str | None
+) -> dict[str, object]:
     """What one act writes: the text of its audit row, and its event if it has one."""
     about = {"type": row.aggregate, "id": row.id, "version": version}
-    chain = row.scope.charter_id or row.owner
-    canonical = audit.canonical(by, act.action, about, chain, now, act.detail)
+    canonical = audit.canonical(by, act.action, about, _chain(row), now, act.detail)
     line = {"version": version, "action": act.action, "canonical": canonical}
-    return line | _event(row, act.event, version, by, now) if act.event else line
+    if act.event is None:
+        return line
+    origin = _origin(act.event, by) | {"traceparent": trace}
+    return line | outbox.event_row(act.event, row.id, version, row.scope, now, origin)
 
 
-def _event(row: Versioned, event: Event, version: int, by: Actor, now: datetime) -> dict[str, object]:
+def _chain(row: Versioned) -> UUID:
+    return row.scope.charter_id or row.owner
+
+
+def _origin(event: Event, by: Actor) -> dict[str, str | None]:
+    """The CloudEvents attributes that say where it comes from and whose act it was."""
     member = by if isinstance(by, Principal) else None
-    origin = {
+    return {
         "source": f"/services/{event.TOPIC.removeprefix('concordat.')}",
-        "time": rfc3339(now),
         "actorid": str(member.member_id) if member else "system",
         "actorrole": ",".join(sorted(member.roles)) if member else "system",
-        "traceparent": current_traceparent(),
     }
-    return outbox.outbox_row(event, row.id, version, row.scope, origin)
 
 
 def _read(line: Row[Any]) -> Entry:

@@ -27,8 +27,8 @@ ANSWER_SECONDS: Final = 3
 
 WAITING_TO_PUBLISH: Final = """
     SELECT count(*) AS events,
-           coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS seconds
-      FROM outbox WHERE published_at IS NULL
+           coalesce(extract(epoch FROM clock_timestamp() - min(written_at)), 0)::float8 AS seconds
+      FROM outbox LEFT JOIN event USING (position)
 """
 _SET_ASIDE: Final = text(
     """

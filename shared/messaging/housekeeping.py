@@ -1,4 +1,4 @@
-"""Keeps the messaging tables small: what was published or processed long ago goes."""
+"""Keeps the messaging tables small: what was processed long ago goes. Events stay."""
 
 import asyncio
 import logging
@@ -11,26 +11,13 @@ log = logging.getLogger(__name__)
 
 # Longer than the topics keep their messages and than a dead letter may wait, or a duplicate would act twice.
 KEEP_INBOX: Final = timedelta(days=30)
-KEEP_PUBLISHED: Final = timedelta(days=7)
 BATCH: Final = 5000
 
-DELETE_PUBLISHED: Final = """
-    DELETE FROM outbox WHERE position IN (
-      SELECT position FROM outbox WHERE published_at < clock_timestamp() - $1::interval
-      LIMIT $2 FOR UPDATE SKIP LOCKED)
-"""
 DELETE_PROCESSED: Final = """
     DELETE FROM inbox WHERE (consumer, event_id) IN (
       SELECT consumer, event_id FROM inbox WHERE processed_at < clock_timestamp() - $1::interval
       LIMIT $2 FOR UPDATE SKIP LOCKED)
 """
-
-
-async def delete_published(
-    connection: Connection, older_than: timedelta = KEEP_PUBLISHED, batch: int = BATCH
-) -> int:
-    """Delete published outbox rows in transactions of at most `batch`; returns how many."""
-    return await _delete(connection, DELETE_PUBLISHED, older_than, batch)
 
 
 async def delete_processed(
@@ -48,7 +35,6 @@ async def janitor(
         try:
             connection = await connect(url, f"janitor-{service}", schema)
             try:
-                await delete_published(connection)
                 await delete_processed(connection)
             finally:
                 await connection.close(timeout=5)

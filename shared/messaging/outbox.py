@@ -1,6 +1,9 @@
-"""Writing an event: in the transaction that made it true, as the exact text every later hop passes on."""
+"""Writing an event: in the transaction that made it true, as the exact bytes every later hop passes on.
 
-from collections.abc import Mapping
+The `event` table keeps it for good, append-only; the `outbox` queue holds its place until it is published.
+"""
+
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -15,21 +18,51 @@ from shared.data.session import wake_after_commit
 from shared.pure.refusal import Refused
 
 LARGEST_EVENT: Final = 256 * 1024
-CONTENT_TYPE: Final = "application/cloudevents+json; charset=UTF-8"
 WAKE_UP: Final = "outbox"
 """The relay's wake-up, given after the commit of a transaction that wrote events."""
 
-INSERT: Final = text(
-    """
-    INSERT INTO outbox (event_id, topic, aggregate_type, aggregate_id, aggregate_version, event_type,
-                        payload, headers, shard)
-    VALUES (:event_id, :topic, :aggregate_type, :aggregate_id, :version, :type,
-            :payload, CAST(:headers AS jsonb), :shard)
-    """
-)
+COLUMNS: Final = {
+    "version": "integer",
+    "event_id": "uuid",
+    "topic": "text",
+    "source": "text",
+    "aggregate_type": "text",
+    "event_type": "text",
+    "payload": "bytea",
+}
+"""What differs between the events of one aggregate that are written at once, as arrays of these types."""
+
+WRITE: Final = """
+    archived AS (
+      INSERT INTO event (position, event_id, topic, source, event_type, aggregate_type, aggregate_id,
+                         aggregate_version, at, charter_id, customer_org_id, provider_org_id, visibility,
+                         traceparent, payload)
+      SELECT position, event_id, topic, source, event_type, aggregate_type, :id,
+             version, :at, :charter, :customer, :provider, :visibility, :traceparent, payload
+        FROM act WHERE event_id IS NOT NULL)
+    INSERT INTO outbox (shard, position) SELECT :shard, position FROM act WHERE event_id IS NOT NULL
+"""
+"""Archives and queues the events of the common table expression `act` (see `acts_of`)."""
 
 
-async def emit(
+def acts_of(columns: Mapping[str, str]) -> str:
+    """The common table expression `act`: arrays by name and element type, unnested in their order.
+
+    A position is given out for every event, in that order. The statement comes after the flush that locked the
+    aggregate's row, or two writers of one aggregate could publish in the wrong order.
+    """
+    arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns.items())
+    return f"""
+    act AS (
+      SELECT *, CASE WHEN event_id IS NOT NULL THEN nextval('event_position_seq') END AS position
+        FROM unnest({arrays}) WITH ORDINALITY AS act ({", ".join(columns)}, nth) ORDER BY nth)
+    """
+
+
+_PUBLISH: Final = text(f"WITH {acts_of(COLUMNS)}, {WRITE}")
+
+
+async def publish(
     session: AsyncSession,
     event: Event,
     *,
@@ -44,35 +77,67 @@ async def emit(
     causation_id: str | None = None,
     traceparent: str | None = None,
 ) -> UUID:
-    """Publish `event` if and only if this transaction commits; returns the event's id.
+    """Publish an event that is no act on a row (those go through `history.record`) if this transaction commits.
 
     `version` is the version of the aggregate this change left behind, so lock or compare-and-swap the aggregate
     before; one version carries one event. Refuses `event_too_large` above 256 KiB, which a broker would never take.
+    Returns the event's id.
     """
     origin = {
+        "source": source,
         "actorid": actor_id,
         "actorrole": actor_role,
         "correlationid": correlation_id,
         "causationid": causation_id,
         "traceparent": traceparent,
     }
-    row = outbox_row(event, aggregate_id, version, scope, {"source": source, "time": rfc3339(now)} | origin)
-    # The unit of work orders statements by mapper, not by call: without this flush the position would be
-    # taken before the aggregate's row is locked, and two writers could publish in the wrong order.
+    row = event_row(event, aggregate_id, version, scope, now, origin)
     await session.flush()
-    await session.execute(INSERT, row)
+    await session.execute(_PUBLISH, arrays([row], COLUMNS) | shared(aggregate_id, scope, now, traceparent))
     wake_after_commit(session, WAKE_UP)
     event_id: UUID = row["event_id"]
     return event_id
 
 
-def outbox_row(
-    event: Event, aggregate_id: UUID, version: int, scope: Scope, origin: Mapping[str, str | None]
+def arrays(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str]) -> dict[str, object]:
+    """The rows as one array per column; what a row does not have is NULL."""
+    return {name: [row.get(name) for row in rows] for name in columns}
+
+
+def shared(aggregate_id: UUID, scope: Scope, now: datetime, traceparent: str | None) -> dict[str, object]:
+    """The parameters of `WRITE` that all events of one aggregate and moment share."""
+    return {
+        "id": aggregate_id,
+        "at": now,
+        "charter": scope.charter_id,
+        "customer": scope.customer_org_id,
+        "provider": scope.provider_org_id,
+        "visibility": scope.visibility,
+        "traceparent": traceparent,
+        "shard": shard_of(aggregate_id),
+    }
+
+
+def event_row(
+    event: Event,
+    aggregate_id: UUID,
+    version: int,
+    scope: Scope,
+    now: datetime,
+    origin: Mapping[str, str | None],
 ) -> dict[str, Any]:
-    """The parameters of `INSERT`; `origin` holds the CloudEvents attributes that say where it comes from."""
-    context = _context(event, aggregate_id, version, scope)
+    """One element of each of `COLUMNS`; `origin` holds the CloudEvents attributes that say where it comes from."""
+    context = _context(event, aggregate_id, version, scope) | {"time": rfc3339(now)}
     context |= {name: value for name, value in origin.items() if value is not None}
-    return _row(event, context, _serialise(context, event))
+    return {
+        "version": version,
+        "event_id": context["id"],
+        "topic": event.TOPIC,
+        "source": context["source"],
+        "aggregate_type": event.AGGREGATE,
+        "event_type": event.TYPE,
+        "payload": _serialise(context, event),
+    }
 
 
 def _context(event: Event, aggregate_id: UUID, version: int, scope: Scope) -> dict[str, Any]:
@@ -94,34 +159,10 @@ def _context(event: Event, aggregate_id: UUID, version: int, scope: Scope) -> di
     } | {name: value for name, value in parties.items() if value is not None}
 
 
-def _row(event: Event, context: dict[str, Any], payload: str) -> dict[str, Any]:
-    return {
-        "event_id": context["id"],
-        "topic": event.TOPIC,
-        "aggregate_type": event.AGGREGATE,
-        "aggregate_id": context["subject"],
-        "version": context["sequence"],
-        "type": event.TYPE,
-        "payload": payload,
-        "headers": orjson.dumps(_headers(context)).decode(),
-        "shard": shard_of(context["subject"]),
-    }
-
-
-def _serialise(context: dict[str, Any], event: Event) -> str:
+def _serialise(context: dict[str, Any], event: Event) -> bytes:
     payload = orjson.dumps(context | {"data": event.model_dump(mode="json")}, default=str)
     if len(payload) > LARGEST_EVENT:
         raise Refused(
             "event_too_large", f"the event is {len(payload)} bytes long; at most {LARGEST_EVENT} fit"
         )
-    return payload.decode()
-
-
-def _headers(context: dict[str, Any]) -> dict[str, str]:
-    """The attributes a reader may want without parsing the value (CloudEvents Kafka binding 3.3)."""
-    headers = {
-        f"event_{name}": str(context[name])
-        for name in ("specversion", "id", "source", "type", "subject", "time")
-    }
-    trace = {"traceparent": str(context["traceparent"])} if "traceparent" in context else {}
-    return {"content-type": CONTENT_TYPE, **headers, **trace}
+    return payload

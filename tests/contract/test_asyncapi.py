@@ -19,7 +19,7 @@ from services.registry import SERVICES, modules
 from shared.contracts import registry
 from shared.contracts.base import schema_name
 from shared.data import directory
-from shared.messaging.outbox import CONTENT_TYPE
+from shared.messaging.relay import CONTENT_TYPE
 from tests.support.patience import PATIENCE
 
 DOCUMENT = asyncapi_document()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
 from concordat.reference import SCHEMAS
-from concordat.reference.golden import GOLDEN, ROOT, SCOPE, TRACE, golden_files, message_row
+from concordat.reference.golden import GOLDEN, ROOT, SCOPE, TRACE, golden_files, message
 from shared.contracts import registry
 from shared.contracts.base import Event, Received, Scope, schema_name, schema_uri
 from shared.messaging.decoding import decode_envelope, decode_event
@@ -108,17 +108,16 @@ def test_every_event_ever_published_fits_todays_schema(path: Path) -> None:
 def test_what_is_emitted_fits_the_committed_schema(
     cls: type[Event], scope: Scope, context: dict[str, Any]
 ) -> None:
-    row = message_row(sampled(cls), scope, **context)
-    assert checked(committed_schema(cls.TYPE), json.loads(row["payload"])) == []
+    sent = message(sampled(cls), scope, **context)
+    assert checked(committed_schema(cls.TYPE), json.loads(sent.value or b"")) == []
 
 
 @pytest.mark.parametrize("cls", EVENTS, ids=lambda cls: cls.TYPE)
 def test_another_cloudevents_implementation_reads_what_is_emitted(cls: type[Event]) -> None:
-    row = message_row(sampled(cls), actorid="system", traceparent=TRACE)
-    headers = {name: value.encode() for name, value in json.loads(row["headers"]).items()}
-    message = KafkaMessage(headers, str(row["aggregate_id"]).encode(), row["payload"].encode())
-    event = from_structured(message, JSONFormat(), CloudEvent)
-    emitted = json.loads(row["payload"])
+    sent = message(sampled(cls), actorid="system", traceparent=TRACE)
+    headers = {name: value.encode() for name, value in sent.headers.items()}
+    event = from_structured(KafkaMessage(headers, sent.key, sent.value or b""), JSONFormat(), CloudEvent)
+    emitted = json.loads(sent.value or b"")
     assert event.get_data() == emitted.pop("data")
     emitted["time"] = datetime.fromisoformat(emitted["time"])
     assert event.get_attributes() == emitted | {"partitionkey": emitted["subject"]}
@@ -126,9 +125,10 @@ def test_another_cloudevents_implementation_reads_what_is_emitted(cls: type[Even
 
 @pytest.mark.parametrize("cls", EVENTS, ids=lambda cls: cls.TYPE)
 def test_the_headers_repeat_the_attributes(cls: type[Event]) -> None:
-    row = message_row(sampled(cls))
-    headers, emitted = json.loads(row["headers"]), json.loads(row["payload"])
+    sent = message(sampled(cls))
+    headers, emitted = dict(sent.headers), json.loads(sent.value or b"")
     assert headers.pop("content-type").startswith("application/cloudevents+json")
+    assert (headers.pop("event_previous"), headers.pop("event_previoustype")) == ("2", cls.TYPE)
     assert headers == {
         f"event_{name}": emitted[name] for name in (key.removeprefix("event_") for key in headers)
     }
@@ -154,9 +154,9 @@ async def test_whatever_a_publisher_can_build_fits_the_schema_and_is_read_back(
 ) -> None:
     fields = {name: data.draw(_values(field.annotation), name) for name, field in cls.model_fields.items()}
     event = cls.model_validate(fields)
-    row = message_row(event)
-    assert checked(committed_schema(cls.TYPE), json.loads(row["payload"])) == []
-    assert read(row["payload"].encode()).event == event
+    sent = message(event)
+    assert checked(committed_schema(cls.TYPE), json.loads(sent.value or b"")) == []
+    assert read(sent.value or b"").event == event
 
 
 def _values(annotation: Any) -> st.SearchStrategy[Any]:

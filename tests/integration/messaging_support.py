@@ -16,7 +16,7 @@ from shared.contracts.base import Event, Received, Registry, Scope
 from shared.data.tables import NAMING
 from shared.data.tables.messaging import messaging_tables
 from shared.messaging.bus import Delivered, Handle, Outgoing
-from shared.messaging.outbox import emit
+from shared.messaging.outbox import publish
 from shared.messaging.pglog.bus import PgLogBus
 from tests.support.harness import schema_fingerprint
 from tests.support.patience import PATIENCE
@@ -86,7 +86,7 @@ class Service:
 
     async def empty(self) -> None:
         """As if nothing had happened yet."""
-        tables = "outbox, inbox, consumed_version, dead_letter, parked_key, account, effect, bus.bus_event, bus.bus_group"
+        tables = "event, outbox, inbox, consumed_version, dead_letter, parked_key, account, effect, bus.bus_event, bus.bus_group"
         await self.fetch(f"TRUNCATE {tables} RESTART IDENTITY")
 
     async def open_account(self, *, account_id: UUID | None = None) -> UUID:
@@ -100,7 +100,7 @@ class Service:
                 text("UPDATE account SET version = version + 1 WHERE id = :id RETURNING version"),
                 {"id": account},
             )
-            await emit(session, Deposited(amount=amount), **context(account, version))
+            await publish(session, Deposited(amount=amount), **context(account, version))
             await asyncio.sleep(pause)
             if fail:
                 raise RolledBack

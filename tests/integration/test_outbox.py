@@ -5,10 +5,10 @@ import json
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from typing import NoReturn
 from uuid import UUID, uuid4
 
+import orjson
 import pytest
 from cloudevents.v1.http import from_json
 from sqlalchemy.event import listen
@@ -19,8 +19,7 @@ from shared.contracts.base import Envelope
 from shared.data.ids import uuid7
 from shared.messaging.backlog import WAITING_TO_PUBLISH
 from shared.messaging.connection import connect
-from shared.messaging.housekeeping import delete_published
-from shared.messaging.outbox import emit
+from shared.messaging.outbox import publish
 from shared.messaging.relay import Relay, RelayTiming, lock_class
 from shared.pure.refusal import Refusal
 from tests.integration.messaging_support import (
@@ -56,7 +55,7 @@ def relay(service: Service, bus: Recording) -> Relay:
 
 
 async def nothing_waits(service: Service) -> bool:
-    return not await service.fetch("SELECT 1 FROM outbox WHERE published_at IS NULL LIMIT 1")
+    return not await service.fetch("SELECT 1 FROM outbox LIMIT 1")
 
 
 async def write(service: Service, accounts: list[UUID], events: int, seed: int) -> None:
@@ -166,7 +165,7 @@ async def test_an_event_the_bus_refuses_does_not_hold_up_other_shards(service: S
         for amount in range(3):
             await service.deposit(lucky, amount)
         await until(lambda: len(bus.published) == 3)
-    stuck = await service.fetch("SELECT attempts, last_error FROM outbox WHERE published_at IS NULL")
+    stuck = await service.fetch("SELECT attempts, last_error FROM outbox")
     assert len(stuck) == 1
     assert stuck[0]["attempts"] >= 1
     assert "message too large" in stuck[0]["last_error"]
@@ -254,9 +253,10 @@ async def test_the_aggregate_is_locked_before_the_event_gets_its_position(servic
     async with service.sessions() as session:
         row = await session.get_one(Account, account)
         row.version = 1
-        await emit(session, Deposited(amount=1), **context(account, 1))
-    written = [statement.split()[:2] for statement in statements if not statement.startswith("SELECT")]
-    assert written == [["UPDATE", "account"], ["INSERT", "INTO"]]
+        await publish(session, Deposited(amount=1), **context(account, 1))
+    first, second = (statement for statement in statements if not statement.startswith("SELECT"))
+    assert first.startswith("UPDATE account")
+    assert "nextval('event_position_seq')" in second
 
 
 async def test_one_version_carries_one_event(service: Service) -> None:
@@ -264,7 +264,7 @@ async def test_one_version_carries_one_event(service: Service) -> None:
     await service.deposit(account, 1)
     async with service.sessions() as session:
         with pytest.raises(IntegrityError):
-            await emit(session, Deposited(amount=2), **context(account, 1))
+            await publish(session, Deposited(amount=2), **context(account, 1))
         await session.rollback()
 
 
@@ -272,30 +272,44 @@ async def test_an_event_no_broker_would_take_is_refused_before_it_blocks_the_sha
     account = await service.open_account()
     async with service.sessions() as session:
         with pytest.raises(Refusal) as refused:
-            await emit(session, Deposited(amount=1, note="x" * 262_144), **context(account, 1))
-        await emit(session, Deposited(amount=1, note="x" * 250_000), **context(account, 1))
+            await publish(session, Deposited(amount=1, note="x" * 262_144), **context(account, 1))
+        await publish(session, Deposited(amount=1, note="x" * 250_000), **context(account, 1))
     assert refused.value.code == "event_too_large"
     assert len(await service.fetch("SELECT 1 FROM outbox")) == 1
 
 
-async def test_the_janitor_takes_only_what_was_published_long_ago(service: Service) -> None:
-    account = await service.open_account()
+async def test_what_is_published_leaves_the_queue_and_stays_in_the_archive(service: Service) -> None:
+    bus, account = Recording(), await service.open_account()
     for amount in range(5):
         await service.deposit(account, amount)
-    await service.fetch(
-        "UPDATE outbox SET published_at = now() - interval '8 days' WHERE aggregate_version <= 3"
-    )
-    await service.fetch("UPDATE outbox SET published_at = now() WHERE aggregate_version = 4")
     connection = await connect(service.url, "test")
-    assert await delete_published(connection, timedelta(days=7), batch=2) == 3
-    assert [row["aggregate_version"] for row in await service.fetch("SELECT * FROM outbox ORDER BY 1")] == [
-        4,
-        5,
-    ]
     waiting = await connection.fetchrow(WAITING_TO_PUBLISH)
-    assert waiting["events"] == 1
-    assert waiting["seconds"] > 0
+    assert (waiting["events"], waiting["seconds"] > 0) == (5, True)
+    async with running(relay(service, bus)):
+        await until(lambda: nothing_waits(service))
+    waiting = await connection.fetchrow(WAITING_TO_PUBLISH)
+    assert (waiting["events"], waiting["seconds"]) == (0, 0)
+    archived = await connection.fetch("SELECT payload, key_id, signature FROM event ORDER BY position")
+    assert [row["payload"] for row in archived] == [message.value for message in bus.published]
+    assert {(row["key_id"], row["signature"]) for row in archived} == {(None, None)}
     await connection.close()
+
+
+async def test_an_event_names_the_one_before_it_in_its_aggregate(service: Service) -> None:
+    bus, account = Recording(), await service.open_account()
+    await service.deposit(account, 1)
+    # A version without an event: an act that concerns nobody else.
+    await service.fetch("UPDATE account SET version = version + 1 WHERE id = $1", account)
+    await service.deposit(account, 2)
+    await service.deposit(await service.open_account(), 3)
+    async with running(relay(service, bus)):
+        await until(lambda: nothing_waits(service))
+    before = {
+        orjson.loads(message.value or b"")["data"]["amount"]: message.headers.get("event_previous")
+        for message in bus.published
+    }
+    assert before == {1: None, 2: "1", 3: None}
+    assert {m.headers.get("event_previoustype") for m in bus.published} == {None, Deposited.TYPE}
 
 
 def test_ids_sort_by_time_of_creation() -> None:

@@ -37,6 +37,7 @@ async def emptied(s: RunningService, now: datetime = START) -> RunningService:
     async with s.kernel.database.system() as session:
         for table in OWN_TABLES:
             await session.execute(text(f"DELETE FROM {table}"))
+    await s.forget_events()
     s.clock.set(now)
     return s
 

@@ -72,6 +72,8 @@ class RunningService:
     issuer: DevelopmentIssuer
     world: World
     kernel: Kernel = field(init=False)
+    first_position: int = 0
+    """Of the archive, which nobody can empty: earlier events belong to an earlier test."""
 
     def __post_init__(self) -> None:
         self.kernel = self.app.state.kernel
@@ -153,10 +155,18 @@ class RunningService:
         """The whole CloudEvents of one class emitted so far, in order."""
         async with self.kernel.database.system() as session:
             rows = await session.execute(
-                text("SELECT payload FROM outbox WHERE event_type = :type ORDER BY position"),
-                {"type": kind.TYPE},
+                text(
+                    "SELECT payload FROM event WHERE event_type = :type AND position >= :first ORDER BY position"
+                ),
+                {"type": kind.TYPE, "first": self.first_position},
             )
             return [json.loads(row.payload) for row in rows]
+
+    async def forget_events(self) -> None:
+        """From now on `events` and `envelopes` show later ones only."""
+        async with self.kernel.database.system() as session:
+            last = await session.scalar(text("SELECT max(position) FROM event"))
+        self.first_position = (last or 0) + 1
 
 
 def settings_for(

@@ -6,6 +6,7 @@ service's first one depends.
 """
 
 from shared.data.migrations.provisioning import (
+    ARCHIVE_ROLE,
     BUS_ROLE,
     owner_role,
     provision,
@@ -17,6 +18,7 @@ from shared.data.migrations.revisions import OldSchema, UnknownSchema, refuse_ol
 from shared.data.migrations.security import govern, org_scoped, write_once
 
 __all__ = [
+    "ARCHIVE_ROLE",
     "BUS_ROLE",
     "OldSchema",
     "UnknownSchema",

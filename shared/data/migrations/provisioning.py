@@ -7,6 +7,8 @@ import asyncpg
 from shared.data.tables.messaging import BUS
 
 BUS_ROLE = "concordat_bus"
+ARCHIVE_ROLE = "concordat_archive"
+"""Reads the services' events, and nothing else: `bus replay` feeds a consumer from them."""
 
 
 def owner_role(service: str) -> str:
@@ -18,8 +20,12 @@ def runtime_role(service: str) -> str:
 
 
 def role_names(services: Iterable[str]) -> list[str]:
-    """Every role that logs in: the bus's, and each service's owner and runtime role."""
-    return [BUS_ROLE, *(role(service) for service in services for role in (owner_role, runtime_role))]
+    """Every role that logs in: the bus's, the archives' reader, and each service's owner and runtime role."""
+    return [
+        BUS_ROLE,
+        ARCHIVE_ROLE,
+        *(role(service) for service in services for role in (owner_role, runtime_role)),
+    ]
 
 
 async def provision(admin_url: str, passwords: dict[str, str], services: Iterable[str]) -> None:
@@ -31,6 +37,7 @@ async def provision(admin_url: str, passwords: dict[str, str], services: Iterabl
     try:
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(hashtext('concordat.provision'))")
+            await _role(connection, ARCHIVE_ROLE, passwords[ARCHIVE_ROLE])
             for service in services:
                 await _provision_service(connection, service, passwords)
             await _provision_bus(connection, passwords[BUS_ROLE])
@@ -52,7 +59,7 @@ async def _provision_service(connection: asyncpg.Connection, service: str, passw
     await connection.execute(f'GRANT "{owner}" TO CURRENT_USER')
     await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{service}" AUTHORIZATION "{owner}"')
     for statement in (
-        f'GRANT USAGE ON SCHEMA "{service}" TO "{runtime}"',
+        f'GRANT USAGE ON SCHEMA "{service}" TO "{runtime}", "{ARCHIVE_ROLE}"',
         f'ALTER DEFAULT PRIVILEGES FOR ROLE "{owner}" IN SCHEMA "{service}"'
         f' GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO "{runtime}"',
         f'ALTER DEFAULT PRIVILEGES FOR ROLE "{owner}" IN SCHEMA "{service}"'

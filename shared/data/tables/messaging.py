@@ -29,35 +29,48 @@ INSTANT = DateTime(timezone=True)
 
 def messaging_tables(metadata: MetaData) -> None:
     """Declare the messaging tables in a service's metadata."""
-    _outbox(metadata)
+    _events(metadata)
     _inbox(metadata)
     _dead_letters(metadata)
 
 
-def _outbox(metadata: MetaData) -> None:
+def _events(metadata: MetaData) -> None:
     Table(
-        "outbox",
+        "event",
         metadata,
         # A cache above 1 would hand positions out of order between sessions.
-        Column("position", BigInteger, Identity(always=True, cache=1), primary_key=True),
+        Column("position", BigInteger, Identity(cache=1), primary_key=True),
         Column("event_id", UUID, nullable=False),
         Column("topic", Text, nullable=False),
+        Column("source", Text, nullable=False),
+        Column("event_type", Text, nullable=False),
         Column("aggregate_type", Text, nullable=False),
         Column("aggregate_id", UUID, nullable=False),
         Column("aggregate_version", BigInteger, nullable=False),
-        Column("event_type", Text, nullable=False),
-        Column("payload", Text, nullable=False),
-        Column("headers", JSONB, nullable=False, server_default=text("'{}'")),
-        Column("shard", SmallInteger, nullable=False),
-        Column("created_at", INSTANT, nullable=False, server_default=NOW),
-        Column("published_at", INSTANT),
+        Column("at", INSTANT, nullable=False),
+        Column("charter_id", UUID),
+        Column("customer_org_id", UUID),
+        Column("provider_org_id", UUID),
+        Column("visibility", Text, nullable=False),
+        Column("traceparent", Text),
+        # The bytes as they were, and will always be, published: a signature is over these.
+        Column("payload", LargeBinary, nullable=False),
+        Column("key_id", Text),
+        Column("signature", LargeBinary),
+        Column("written_at", INSTANT, nullable=False, server_default=NOW),
+        CheckConstraint("aggregate_version > 0", name="version_positive"),
+        UniqueConstraint("event_id", name="event_event_id"),
+        UniqueConstraint("aggregate_id", "aggregate_version", name="event_version"),
+        Index("event_of_type", "event_type", "position"),
+        Index("event_of_charter", "charter_id", "position", postgresql_where=text("charter_id IS NOT NULL")),
+    )
+    Table(
+        "outbox",
+        metadata,
+        Column("shard", SmallInteger, primary_key=True),
+        Column("position", BigInteger, primary_key=True),
         Column("attempts", Integer, nullable=False, server_default=text("0")),
         Column("last_error", Text),
-        CheckConstraint("aggregate_version > 0", name="version_positive"),
-        UniqueConstraint("event_id", name="outbox_event_id"),
-        UniqueConstraint("aggregate_type", "aggregate_id", "aggregate_version", name="outbox_version"),
-        Index("outbox_ready", "shard", "position", postgresql_where=text("published_at IS NULL")),
-        Index("outbox_published", "published_at", postgresql_where=text("published_at IS NOT NULL")),
         # A queue dies of dead tuples long before the default thresholds vacuum it.
         postgresql_with={
             "autovacuum_vacuum_scale_factor": 0,

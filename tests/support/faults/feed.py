@@ -8,8 +8,6 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
-import orjson
-
 from shared.contracts.base import Event, Scope, Visibility, rfc3339
 from shared.contracts.changes import EscalationClosed, EscalationElevated, EscalationRaised
 from shared.contracts.governance import Severity
@@ -17,7 +15,7 @@ from shared.contracts.sla import MetricMissed
 from shared.data.ids import uuid7
 from shared.messaging.bus import Outgoing
 from shared.messaging.connection import LOST
-from shared.messaging.outbox import outbox_row
+from shared.messaging.outbox import event_row
 from shared.messaging.pglog.bus import PgLogBus
 from tests.support.faults.history import History
 
@@ -126,19 +124,17 @@ class Feed:
 
     async def publish(self, happening: Happening) -> None:
         """Returns when it is on the bus."""
-        origin = {"source": "/services/test", "time": rfc3339(datetime.now(UTC))}
-        row = outbox_row(happening.event, happening.aggregate, happening.version, happening.scope, origin)
+        now, origin = datetime.now(UTC), {"source": "/services/test"}
+        about = happening.aggregate, happening.version, happening.scope
+        row = event_row(happening.event, *about, now, origin)
         event, orgs = str(row["event_id"]), happening.orgs
         for seen in (event, str(happening.aggregate)):
             self.parties[seen] = [str(org) for org in orgs]
         for org in orgs:
             self._expect(happening, event, org)
-        message = Outgoing(
-            row["topic"],
-            str(happening.aggregate).encode(),
-            row["payload"].encode(),
-            orjson.loads(row["headers"]),
-        )
+        key = str(happening.aggregate).encode()
+        headers = {"event_id": event, "event_type": row["event_type"], "event_time": rfc3339(now)}
+        message = Outgoing(row["topic"], key, row["payload"], headers)
         self.published[event] = self.beside
         while not await self._is_on_the_bus(message):
             await asyncio.sleep(0.1)

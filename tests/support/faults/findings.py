@@ -29,8 +29,8 @@ SOURCES: Final = (
         "outbox",
         """
         SELECT event_id AS event, aggregate_id AS aggregate, aggregate_version AS version,
-               published_at IS NOT NULL AS published
-          FROM outbox WHERE aggregate_type = 'note'
+               NOT EXISTS (SELECT FROM outbox o WHERE o.position = e.position) AS published
+          FROM event e WHERE aggregate_type = 'note'
         """,
     ),
     ("inbox", 'SELECT consumer AS "group", event_id AS event, outcome FROM inbox'),
@@ -41,8 +41,8 @@ SOURCES: Final = (
 )
 # The groups listen to notes only; now and then the audit trail publishes a checkpoint too.
 WAITING: Final = """
-    SELECT (SELECT count(*) FROM outbox WHERE published_at IS NULL)
-         + (SELECT count(*) FROM outbox o CROSS JOIN unnest($1::text[]) AS wanted (name)
+    SELECT (SELECT count(*) FROM outbox)
+         + (SELECT count(*) FROM event o CROSS JOIN unnest($1::text[]) AS wanted (name)
              WHERE o.aggregate_type = 'note'
                AND NOT EXISTS (SELECT FROM inbox i WHERE i.consumer = wanted.name AND i.event_id = o.event_id))
 """

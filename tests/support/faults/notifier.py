@@ -46,13 +46,13 @@ DELIVERIES: Final = """
       FROM delivery WHERE endpoint_id = ANY($1)
 """
 CHECKPOINTS: Final = (
-    "SELECT event_id, payload::text FROM outbox WHERE aggregate_type = 'audit_checkpoint'"
+    "SELECT event_id, convert_from(payload, 'UTF8') AS payload FROM event WHERE aggregate_type = 'audit_checkpoint'"
     " AND event_id IN (SELECT event_id FROM inbox)"
 )
 WAITING: Final = """
     SELECT (SELECT count(*) FROM unnest($1::uuid[]) AS event (id)
              WHERE NOT EXISTS (SELECT FROM inbox i WHERE i.consumer = $2 AND i.event_id = event.id))
-         + (SELECT count(*) FROM outbox WHERE published_at IS NULL)
+         + (SELECT count(*) FROM outbox)
          + (SELECT count(*) FROM delivery WHERE endpoint_id = ANY($3) AND state IN ('pending', 'in_flight'))
 """
 TIME_PASSES: Final = (

@@ -194,7 +194,7 @@ async def _template(server: PostgresServer) -> str:
 
     async def build(url: str) -> None:
         service = "changes"
-        names = (migrations.owner_role(service), migrations.runtime_role(service), migrations.BUS_ROLE)
+        names = migrations.role_names((service,))
         await migrations.provision(url, dict.fromkeys(names, PASSWORD), [service])
         owner = server.url(url.rpartition("/")[2], migrations.owner_role(service), PASSWORD)
         await asyncio.to_thread(migrations.upgrade, service, owner)

@@ -6,7 +6,7 @@ released is written out here and stays.
 
 from alembic import op
 
-from shared.data.migrations import write_once
+from shared.data.migrations import ARCHIVE_ROLE, write_once
 from shared.data.tables import new_metadata
 
 revision = "kernel_0001"
@@ -15,15 +15,15 @@ branch_labels = ("kernel",)
 depends_on = None
 
 # Grants bind the runtime role; these bind the owner too, until it drops them, which checkpoints survive.
-AUDIT_GUARDS = (
+WRITTEN_ONCE_GUARDS = (
     """
-    CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql
-    AS $$ BEGIN RAISE EXCEPTION 'rows of % are written once and sealed once', TG_TABLE_NAME
+    CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN RAISE EXCEPTION 'rows of % are written once and stay as they are', TG_TABLE_NAME
                 USING ERRCODE = 'integrity_constraint_violation'; END $$
     """,
     """
     CREATE TRIGGER enters_unsealed BEFORE INSERT ON audit FOR EACH ROW
-    WHEN (NEW.seq IS NOT NULL OR NEW.hash IS NOT NULL) EXECUTE FUNCTION refuse_audit_change()
+    WHEN (NEW.seq IS NOT NULL OR NEW.hash IS NOT NULL) EXECUTE FUNCTION refuse_change()
     """,
     """
     CREATE TRIGGER sealed_once BEFORE UPDATE ON audit FOR EACH ROW
@@ -33,15 +33,19 @@ AUDIT_GUARDS = (
              IS DISTINCT FROM
              (NEW.id, NEW.chain, NEW.customer_org_id, NEW.provider_org_id, NEW.visibility, NEW.at, NEW.action,
               NEW.object_type, NEW.object_id, NEW.object_version, NEW.canonical))
-    EXECUTE FUNCTION refuse_audit_change()
+    EXECUTE FUNCTION refuse_change()
     """,
     """
     CREATE TRIGGER kept BEFORE DELETE OR TRUNCATE ON audit
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change()
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
     """,
     """
     CREATE TRIGGER kept BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_checkpoint
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change()
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
+    """,
+    """
+    CREATE TRIGGER kept BEFORE UPDATE OR DELETE OR TRUNCATE ON event
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()
     """,
 )
 
@@ -136,8 +140,11 @@ POLICIES = (
         " OR app_org() IN (customer_org_id, provider_org_id))",
     ),
     ("audit_checkpoint", "party", f"USING ({CHAIN_READERS}) WITH CHECK ({SYSTEM})"),
-    # Events carry every organization's facts: callers may add them, only the service itself reads them.
-    ("outbox", "emit", "FOR INSERT WITH CHECK (true)"),
+    # Events carry every organization's facts: callers may add them; who reads them is the service itself, and the
+    # role of `bus replay`, which sees nothing else.
+    ("event", "publish", "FOR INSERT WITH CHECK (true)"),
+    ("event", "relay", f"FOR SELECT USING ({SYSTEM} OR current_user = '{ARCHIVE_ROLE}')"),
+    ("outbox", "publish", "FOR INSERT WITH CHECK (true)"),
     ("outbox", "relay", f"USING ({SYSTEM})"),
     ("inbox", "consume", f"USING ({SYSTEM})"),
     ("consumed_version", "consume", f"USING ({SYSTEM})"),
@@ -156,24 +163,26 @@ POLICIES = (
 def upgrade() -> None:
     tables = new_metadata()
     tables.create_all(op.get_bind(), checkfirst=False)
-    for statement in (*AUDIT_GUARDS, *FUNCTIONS):
+    for statement in (*WRITTEN_ONCE_GUARDS, *FUNCTIONS):
         op.execute(statement)
     for table in tables.tables:
         op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
     for table, policy, lets_in in POLICIES:
         op.execute(f"CREATE POLICY {policy} ON {table} {lets_in}")
-    for table in ("audit", "audit_checkpoint"):
+    for table in ("audit", "audit_checkpoint", "event"):
         write_once(op, table)
-    _let_the_sealer_seal()
+    _grant("UPDATE (seq, hash) ON audit", "'concordat_' || current_schema()")  # the sealer's
+    _grant("SELECT ON event", f"'{ARCHIVE_ROLE}'")
 
 
-def _let_the_sealer_seal() -> None:
+def _grant(privilege: str, role: str) -> None:
+    """Grant to a role where it exists: tests and tools may migrate without the roles of a deployment."""
     op.execute(
-        """
-        DO $$ DECLARE runtime text := 'concordat_' || current_schema();
+        f"""
+        DO $$ DECLARE grantee text := {role};
         BEGIN
-          IF EXISTS (SELECT FROM pg_roles WHERE rolname = runtime) THEN
-            EXECUTE format('GRANT UPDATE (seq, hash) ON audit TO %I', runtime);
+          IF EXISTS (SELECT FROM pg_roles WHERE rolname = grantee) THEN
+            EXECUTE format('GRANT {privilege} TO %I', grantee);
           END IF;
         END $$
         """
