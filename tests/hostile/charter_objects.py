@@ -1,5 +1,6 @@
 """What the charter service keeps, made as its owner would, and requests that work there."""
 
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -26,6 +27,9 @@ async def member(stage: Stage, of: Parties) -> str:
     return str((await stage.call(f"{of.customer}.org_admin", "POST", path, member_form(of)))["id"])
 
 
+_NUMBERS = count(1)
+
+
 def charter_form(stage: Stage, of: Parties) -> dict[str, Any]:
     return {
         "customer_org_id": str(stage.org(of.customer)),
@@ -33,7 +37,7 @@ def charter_form(stage: Stage, of: Parties) -> dict[str, Any]:
         "observer_org_ids": [str(stage.org(of.observer))],
         "from_model": {
             "title": f"{of.word} charter",
-            "services": ["payroll"],
+            "services": [f"service {next(_NUMBERS)}"],
             "effective_date": "2026-10-01",
             "annual_order_value": "4800000.00",
         },

@@ -107,6 +107,19 @@ class Charter(Worded, Governed, Base):
         return missing([signature.as_signed() for signature in self.signatures])
 
 
+class CharterService(Governed, Base):
+    """A service that a ratified charter governs. Between two parties no other charter may govern it as well.
+
+    The rows are made by the last signature and go when the charter ends; the constraint holds where a look at the
+    other charters would miss one that is being ratified at the same moment.
+    """
+
+    __tablename__ = "charter_service"
+    __table_args__ = (UniqueConstraint("customer_org_id", "provider_org_id", "service"),)
+
+    service: Mapped[str]
+
+
 class CharterVersion(Worded, Governed, Base):
     """The text of a ratified version, for ever as it was signed."""
 

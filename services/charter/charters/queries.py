@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
 from services.charter.charters.domain.states import CharterState
-from services.charter.charters.models import Charter, CharterVersion, Signature
+from services.charter.charters.models import Charter, CharterService, CharterVersion, Signature
 from services.charter.members.models import Member
 from shared.contracts.governance import Party
 from shared.data.listing import Listing, any_of
@@ -62,3 +62,17 @@ async def parties_of_members(session: AsyncSession, charter: Charter) -> dict[st
         select(Member.id, Member.org_id).where(Member.org_id.in_(sides), Member.active)
     )
     return {str(member_id): sides[org_id] for member_id, org_id in rows}
+
+
+async def governed_elsewhere(session: AsyncSession, charter: Charter) -> dict[str, str]:
+    """Services that other ratified charters of the same parties govern, with the number of the charter."""
+    found = await session.execute(
+        select(CharterService.service, Charter.number)
+        .join(Charter, Charter.id == CharterService.charter_id)
+        .where(
+            CharterService.customer_org_id == charter.customer_org_id,
+            CharterService.provider_org_id == charter.provider_org_id,
+            CharterService.charter_id != charter.id,
+        )
+    )
+    return {row.service: row.number for row in found}

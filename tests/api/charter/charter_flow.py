@@ -1,5 +1,6 @@
 """Steps of a charter's life that several API tests take."""
 
+from itertools import count
 from typing import Any
 
 import httpx
@@ -14,16 +15,18 @@ SIGNATORIES = (
     "provider.executive_sponsor",
 )
 
+_NUMBERS = count(1)
+
 
 def form(s: RunningService, **changes: Any) -> dict[str, Any]:
-    """The request for a model charter between customer and provider, observed by the office."""
+    """The request for a model charter of a service of its own, between customer and provider, with an observer."""
     return {
         "customer_org_id": str(s.world.orgs["customer"]),
         "provider_org_id": str(s.world.orgs["provider"]),
         "observer_org_ids": [str(s.world.orgs["observer"])],
         "from_model": {
             "title": "O&M Governance Charter",
-            "services": ["payroll"],
+            "services": [f"service {next(_NUMBERS)}"],
             "effective_date": "2026-10-01",
             "annual_order_value": "4800000.00",
         },

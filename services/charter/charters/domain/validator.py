@@ -8,6 +8,7 @@ from services.charter.charters.domain.clocks import clock_findings
 from services.charter.charters.domain.findings import Finding, pointer, repeated
 from services.charter.charters.domain.ladder import calendar_findings, ladder_findings
 from services.charter.charters.domain.rights import right_findings
+from services.charter.charters.domain.text import comparable
 from shared.contracts.governance import ExecutableCharter, Party
 from shared.reviews.domain import REVIEW_INTERVAL
 
@@ -35,7 +36,7 @@ def _lists(content: ExecutableCharter) -> Iterator[Finding]:
         texts: tuple[str, ...] = getattr(content, field)
         if not any(text.strip() for text in texts):
             yield Finding(code, message, pointer(field))
-    for index, service in repeated(content.services_in_scope):
+    for index, service in repeated(map(comparable, content.services_in_scope)):
         message = f"{service!r} is named twice."
         yield Finding("duplicate_service", message, pointer("services_in_scope", index))
 

@@ -12,7 +12,7 @@ from services.charter.charters import policy, queries
 from services.charter.charters.domain import findings
 from services.charter.charters.domain.model_charter import model_charter
 from services.charter.charters.domain.states import CHARTER, CharterAction, CharterState
-from services.charter.charters.domain.text import size_findings, written
+from services.charter.charters.domain.text import scope_findings, size_findings, written
 from services.charter.charters.domain.validator import validate
 from services.charter.charters.models import Charter
 from services.charter.charters.schemas import CharterCreate
@@ -134,9 +134,11 @@ def _write(row: Charter, content: ExecutableCharter) -> None:
 
 
 async def check(session: AsyncSession, row: Charter) -> list[findings.Finding]:
-    """Every finding in the charter's text, the people named in it included."""
+    """Every finding in the charter's text, against the people it names and the other charters of its parties too."""
     members = await queries.parties_of_members(session, row)
-    return [*size_findings(row.text), *validate(row.read(), members)]
+    governed = await queries.governed_elsewhere(session, row)
+    content = row.read()
+    return [*size_findings(row.text), *validate(content, members), *scope_findings(content, governed)]
 
 
 async def replace_content(

@@ -5,21 +5,23 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.charter.charters import policy
+from services.charter.charters import policy, queries
 from services.charter.charters.domain.signing import admit
 from services.charter.charters.domain.states import CHARTER, CharterAction
-from services.charter.charters.domain.text import charter_zone
-from services.charter.charters.models import Charter, CharterVersion, Signature
+from services.charter.charters.domain.text import charter_zone, comparable, scope_findings
+from services.charter.charters.models import Charter, CharterService, CharterVersion, Signature
 from services.charter.charters.schemas import CharterSign
 from services.charter.charters.service.drafting import with_signatures
 from services.charter.reviews.service import schedule_review
 from shared.calendars.fiscal import local_midnight, zone_named
 from shared.contracts.charter import CharterActivated, CharterDeclined, CharterSigned
-from shared.contracts.governance import Party
+from shared.contracts.governance import ExecutableCharter, Party
 from shared.data.directory import join_charter, keep_charter
 from shared.data.history import Act, record
+from shared.data.ids import uuid7
 from shared.data.session import inherited, load_for_update
 from shared.pure.refusal import Forbidden, Refused
 from shared.runtime.due import schedule
@@ -87,7 +89,9 @@ async def _record_signature(
 
 
 async def _ratify(session: AsyncSession, caller: Principal, row: Charter, now: datetime) -> None:
-    zone = charter_zone(row.read())
+    content = row.read()
+    await _claim_services(session, row, content, now)
+    zone = charter_zone(content)
     row.activates_at = local_midnight(row.effective_date, zone_named(zone))
     session.add(
         CharterVersion(
@@ -104,6 +108,21 @@ async def _ratify(session: AsyncSession, caller: Principal, row: Charter, now: d
         await activate(session, caller, row, now)
     else:
         await schedule(session, ACTIVATION, row, row.activates_at)
+
+
+async def _claim_services(
+    session: AsyncSession, row: Charter, content: ExecutableCharter, now: datetime
+) -> None:
+    """Two charters of the same parties may be signed at the same moment: the database lets one have a service."""
+    # In one order, so that two charters with several services in common cannot wait for each other.
+    wanted = sorted({comparable(service) for service in content.services_in_scope})
+    rows = [{**inherited(row, now), "id": uuid7(), "version": 1, "service": name} for name in wanted]
+    claimed = await session.scalars(
+        insert(CharterService).values(rows).on_conflict_do_nothing().returning(CharterService.service)
+    )
+    if len(claimed.all()) < len(wanted):
+        taken = next(scope_findings(content, await queries.governed_elsewhere(session, row)))
+        raise Refused(taken.code, taken.message)
 
 
 async def decline(

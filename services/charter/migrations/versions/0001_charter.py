@@ -15,12 +15,20 @@ depends_on = "kernel_0001"
 PARTAKEN = """
     EXISTS (SELECT FROM charter c WHERE c.id = charter_id AND app_org() IN (c.customer_org_id, c.provider_org_id))
 """
-GOVERNED = ("charter", "charter_version", "signature", "charter_review", "review_statement")
+GOVERNED = (
+    "charter",
+    "charter_version",
+    "charter_service",
+    "signature",
+    "charter_review",
+    "review_statement",
+)
 
 
 def upgrade() -> None:
     _charter()
     _charter_version()
+    _charter_service()
     _signature()
     _charter_review()
     _review_statement()
@@ -93,6 +101,21 @@ def _charter_version() -> None:
         _hashed("charter_version"),
         sa.UniqueConstraint(
             "charter_id", "charter_version", name="uq_charter_version_charter_id_charter_version"
+        ),
+    )
+
+
+def _charter_service() -> None:
+    op.create_table(
+        "charter_service",
+        *_governed(),
+        sa.Column("service", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_charter_service"),
+        sa.UniqueConstraint(
+            "customer_org_id",
+            "provider_org_id",
+            "service",
+            name="uq_charter_service_customer_org_id_provider_org_id_service",
         ),
     )
 

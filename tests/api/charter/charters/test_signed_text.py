@@ -46,6 +46,7 @@ async def frozen_yesterday(s: RunningService) -> dict[str, Any]:
     return charter | {"content_hash": HASH}
 
 
+@pytest.fixture(scope="module")
 async def activated(s: RunningService) -> CharterActivated:
     """What the other services are told when the last of four signatures is under yesterday's text."""
     charter = await frozen_yesterday(s)
@@ -65,9 +66,10 @@ async def kept(s: RunningService, charter_id: UUID) -> tuple[bytes, str]:
         return tuple(found.one())
 
 
-async def test_yesterdays_signed_charter_is_served_byte_for_byte(s: RunningService) -> None:
-    event = await activated(s)
-    path = f"{CHARTERS}/{event.charter_id}/text"
+async def test_yesterdays_signed_charter_is_served_byte_for_byte(
+    s: RunningService, activated: CharterActivated
+) -> None:
+    path = f"{CHARTERS}/{activated.charter_id}/text"
 
     for answer in (
         await s.get("customer.om_team", path),
@@ -79,11 +81,12 @@ async def test_yesterdays_signed_charter_is_served_byte_for_byte(s: RunningServi
         assert answer.headers["Content-Type"] == "application/json"
 
 
-async def test_yesterdays_signed_charter_is_executed_with_todays_defaults(s: RunningService) -> None:
-    event = await activated(s)
+async def test_yesterdays_signed_charter_is_executed_with_todays_defaults(
+    s: RunningService, activated: CharterActivated
+) -> None:
 
     read = (
-        await s.get("customer.om_team", f"{CHARTERS}/{event.charter_id}/content", charter_version=1)
+        await s.get("customer.om_team", f"{CHARTERS}/{activated.charter_id}/content", charter_version=1)
     ).json()
 
     assert read["termination_notice_days"] == 180
@@ -91,19 +94,18 @@ async def test_yesterdays_signed_charter_is_executed_with_todays_defaults(s: Run
 
 
 async def test_signatures_activation_and_every_copy_keep_the_hash_that_was_signed(
-    s: RunningService, start_service: StartService
+    s: RunningService, activated: CharterActivated, start_service: StartService
 ) -> None:
-    event = await activated(s)
-    charter = (await s.get("customer.om_team", f"{CHARTERS}/{event.charter_id}")).json()
+    charter = (await s.get("customer.om_team", f"{CHARTERS}/{activated.charter_id}")).json()
 
     assert {signature["content_hash"] for signature in charter["signatures"]} == {HASH}
-    assert (event.content_hash, event.content) == (HASH, json.loads(SIGNED))
-    assert await kept(s, event.charter_id) == (SIGNED, HASH)
+    assert (activated.content_hash, activated.content) == (HASH, json.loads(SIGNED))
+    assert await kept(s, activated.charter_id) == (SIGNED, HASH)
     async with start_service("changes", with_charter=False) as changes:
-        await changes.publish(event, aggregate_id=event.charter_id)
-        assert await kept(changes, event.charter_id) == (SIGNED, HASH)
+        await changes.publish(activated, aggregate_id=activated.charter_id)
+        assert await kept(changes, activated.charter_id) == (SIGNED, HASH)
         async with changes.kernel.database.system() as session:
-            governed = await governance(session, event.charter_id)
+            governed = await governance(session, activated.charter_id)
         assert (governed.content_hash, governed.content.termination_notice_days) == (HASH, 180)
 
 
@@ -133,12 +135,13 @@ async def retouch(s: RunningService, table: str, charter_id: UUID) -> None:
         )
 
 
-async def test_the_database_itself_refuses_a_hash_of_other_bytes(s: RunningService) -> None:
-    event = await activated(s)
+async def test_the_database_itself_refuses_a_hash_of_other_bytes(
+    s: RunningService, activated: CharterActivated
+) -> None:
 
     for table in ("charter", "charter_version", "governed_charter"):
         with pytest.raises(IntegrityError, match=f"ck_{table}_content_hash"):
-            await retouch(s, table, event.charter_id)
+            await retouch(s, table, activated.charter_id)
 
 
 async def test_a_text_of_a_later_format_is_kept_and_the_reader_told_to_upgrade() -> None:
