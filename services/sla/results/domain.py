@@ -154,9 +154,8 @@ def display(metric: Metric, value: Fraction | None, status: ResultStatus) -> str
 
 def result_text(results: Sequence[tuple[Metric, Result]]) -> bytes:
     """Definitions and exact results in their order, written down once in `RESULT_FORMAT`: the text that is attested."""
-    return canonical_json(
-        [{"metric": metric, "result": _exact(result)} for metric, result in results]
-    ).encode()
+    lines = [{"metric": metric, "result": _exact(result)} for metric, result in results]
+    return canonical_json({"results": lines}).encode()
 
 
 def _exact(result: Result) -> dict[str, object]:

@@ -127,14 +127,16 @@ async def test_the_attested_results_are_served_byte_for_byte_and_hidden_while_th
 
     assert foreign.status_code == 404
     assert sha256(own.content).hexdigest() == own.headers["Content-Hash"] == draft["result_hash"]
-    assert [line["metric"]["key"] for line in own.json()] == [line["metric_key"] for line in draft["results"]]
+    assert [line["metric"]["key"] for line in own.json()["results"]] == [
+        line["metric_key"] for line in draft["results"]
+    ]
 
 
 async def test_results_attested_before_a_metric_had_more_fields_keep_their_bytes_and_their_hash(
     service, report
 ):
     """What an older program wrote down, without fields that today's classes have."""
-    yesterday = b'[{"metric":{"key":"AV-01","name":"Availability"},"result":{"n":3,"value":"1"}}]'
+    yesterday = b'{"results":[{"metric":{"key":"AV-01"},"result":{"n":3,"value":"1"}}]}'
     draft = await drafted(service, report)
     async with service.kernel.database.system() as session:
         await session.execute(
