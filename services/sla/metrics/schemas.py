@@ -1,15 +1,16 @@
 """Metric definitions, in and out."""
 
-from decimal import Decimal
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, TypeAdapter
 from typing_extensions import TypeAliasType
 
 from services.sla.metrics.domain import metric as domain
-from services.sla.metrics.domain.metric import (
+from services.sla.metrics.domain.availability import AvailabilityBasis
+from services.sla.metrics.domain.metric import USUAL_MINIMUM_COVERAGE
+from services.sla.metrics.domain.terms import (
     Aggregation,
-    AvailabilityBasis,
     Comparator,
     DurationClock,
     DurationUnit,
@@ -20,7 +21,21 @@ from shared.web.schemas import Count, Exact, In, Key, Out, Percent, Text
 
 Limit = Annotated[int, Field(strict=True, ge=1, le=527_040, examples=[240])]
 FieldName = Annotated[Key, Field(examples=["ended_at"], description="occurred_at, ended_at or an attribute")]
+AtLeastOne = Annotated[Count, Field(ge=1)]
 Zone = Annotated[Text, Field(examples=["America/New_York"], description="IANA time zone of the window")]
+
+
+class ExpectationCreate(In):
+    """How often checks are due: one every `interval_minutes`, or `per_day` of them each local day. Give one of the two."""
+
+    interval_minutes: Annotated[int, Field(strict=True, ge=1, le=44_640, examples=[5])] | None = None
+    per_day: Annotated[int, Field(strict=True, ge=1, le=86_400, examples=[3])] | None = None
+
+
+Expects = Annotated[
+    ExpectationCreate | None,
+    Field(description="For metrics that checks feed; without it nobody knows how many are missing."),
+]
 
 
 class AvailabilityRuleCreate(In):
@@ -30,6 +45,7 @@ class AvailabilityRuleCreate(In):
     basis: AvailabilityBasis
     agreed_time: DurationClock = DurationClock.elapsed
     maintenance_allowance_minutes: Count | None = None
+    expects: Expects = None
 
 
 class PercentileRuleCreate(In):
@@ -38,6 +54,7 @@ class PercentileRuleCreate(In):
     aggregation: Literal[Aggregation.percentile]
     percentile: Annotated[Percent, Field(examples=["95"])]
     successful_only: StrictBool = True
+    expects: Expects = None
 
 
 class PriorityLimitCreate(In):
@@ -72,8 +89,8 @@ RuleCreate = TypeAliasType(
 class LowVolumeCreate(In):
     """Below this volume so many misses still meet the level; without `below`, below 1/(1 - target)."""
 
-    below: Count | None = None
-    allowed_misses: Count = 1
+    below: AtLeastOne | None = None
+    allowed_misses: AtLeastOne = 1
 
 
 class MetricCreate(In):
@@ -89,53 +106,24 @@ class MetricCreate(In):
     minimum: Percent | None = None
     window: PeriodKind = PeriodKind.month
     zone: Zone = "America/New_York"
-    zero_volume: ZeroVolume = ZeroVolume.not_applicable
+    zero_volume: Annotated[
+        ZeroVolume | None,
+        Field(description="Left out, it is `not_applicable` for items of work, `no_data` for all else."),
+    ] = None
+    minimum_coverage: Annotated[
+        Percent, Field(ge=0, le=100, description="Percent of what is due; below it there is no verdict.")
+    ] = USUAL_MINIMUM_COVERAGE
     minimum_volume: Count | None = None
     low_volume: LowVolumeCreate | None = None
     display_decimals: Annotated[int, Field(strict=True, ge=0, le=6)] = 2
 
     def as_domain(self) -> domain.Metric:
-        return METRIC.validate_python(self.model_dump())
+        """The definition; what the rule decides where nothing was said is written down with it."""
+        metric = METRIC.validate_python(self.model_dump(mode="json"))
+        return replace(metric, zero_volume=metric.without_volume)
 
 
-class AvailabilityRule(Out):
-    aggregation: Literal[Aggregation.availability]
-    basis: AvailabilityBasis
-    agreed_time: DurationClock
-    maintenance_allowance_minutes: int | None
-
-
-class PercentileRule(Out):
-    aggregation: Literal[Aggregation.percentile]
-    percentile: Exact
-    successful_only: bool
-
-
-class PriorityLimit(Out):
-    priority: str
-    limit: int
-
-
-class DurationRule(Out):
-    aggregation: Literal[Aggregation.within_duration_ratio]
-    clock: DurationClock
-    unit: DurationUnit
-    limit: int
-    priority_attribute: str
-    limits_by_priority: list[PriorityLimit]
-    start: str
-    stop: str
-    pauses_count: bool
-
-
-Rule = TypeAliasType(
-    "Rule", Annotated[AvailabilityRule | PercentileRule | DurationRule, Field(discriminator="aggregation")]
-)
-
-
-class LowVolume(Out):
-    below: int | None
-    allowed_misses: int
+Rule = TypeAliasType("Rule", Annotated[domain.Rule, Field(discriminator="aggregation")])
 
 
 class Metric(Out):
@@ -152,8 +140,9 @@ class Metric(Out):
     window: PeriodKind
     zone: str
     zero_volume: ZeroVolume
+    minimum_coverage: Exact
     minimum_volume: int | None
-    low_volume: LowVolume | None
+    low_volume: domain.LowVolume | None
     display_decimals: int
 
 
@@ -165,9 +154,3 @@ def as_document(metric: domain.Metric) -> dict[str, object]:
     """The definition as JSON, with levels as strings."""
     document: dict[str, object] = METRIC.dump_python(metric, mode="json")
     return document
-
-
-def level(value: Decimal) -> str:
-    """A level as people write it: without exponent or trailing zeros."""
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from services.sla.results.domain import ResultStatus
+from services.sla.results.domain.verdict import ResultStatus
 from shared.calendars.business_time import BusinessCalendar
 from shared.calendars.fiscal import Period, day_in
 from shared.pure.refusal import Refused
@@ -48,10 +48,12 @@ def check_period_over(ends_at: datetime, now: datetime) -> None:
 
 
 def check_causes(outcomes: Sequence[tuple[str, ResultStatus, str]]) -> None:
-    """Refuse to publish a miss without a cause; rows are metric key, status and cause."""
-    missing = [key for key, status, cause in outcomes if status.missed_level and not cause.strip()]
+    """Refuse to publish a miss, or data missing or too few, without a cause; rows are metric key, status and cause."""
+    missing = [key for key, status, cause in outcomes if status.needs_cause and not cause.strip()]
     if missing:
-        message = f"Every miss needs its cause before publication: {', '.join(missing)}."
+        message = (
+            f"Every miss and every gap in the data needs its cause before publication: {', '.join(missing)}."
+        )
         raise Refused("cause_missing", message)
 
 

@@ -9,9 +9,9 @@ from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from services.sla.base import Base
-from services.sla.metrics.domain.metric import Aggregation, Comparator
+from services.sla.metrics.domain.terms import Aggregation, Comparator
 from services.sla.reports.domain import ReportState
-from services.sla.results.domain import ResultStatus
+from services.sla.results.domain.verdict import ResultStatus
 from shared.data.session import EnumText, Governed
 
 
@@ -113,6 +113,8 @@ class ReportResult(Governed, Base):
     denominator_exact: Mapped[str | None]
     gross: Mapped[Decimal | None]
     gross_exact: Mapped[str | None]
+    coverage: Mapped[Decimal | None]
+    coverage_exact: Mapped[str | None]
     display: Mapped[str]
     flags: Mapped[list[str]]
     excluded: Mapped[list[Any]]

@@ -8,10 +8,10 @@ from pathlib import Path
 from fastapi import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from services.sla.metrics.domain.metric import Comparator
-from services.sla.metrics.schemas import AvailabilityRule, DurationRule, PercentileRule, level
+from services.sla.metrics.domain.measured import level
+from services.sla.metrics.domain.terms import Comparator
 from services.sla.reports.schemas import Report
-from services.sla.results.domain import ResultStatus
+from services.sla.results.domain.verdict import ResultStatus
 from shared.calendars.fiscal import zone_named
 
 _FOLDER = Path(__file__).resolve().parents[1] / "templates"
@@ -52,23 +52,6 @@ def _counts(report: Report) -> dict[str, int]:
     return {"met": met, "missed": missed, "other": len(report.results) - met - missed}
 
 
-def _described(rule: AvailabilityRule | PercentileRule | DurationRule) -> str:
-    """How the value comes about, in a sentence."""
-    match rule:
-        case AvailabilityRule(basis="checks"):
-            return "Availability: good checks of all checks outside approved maintenance."
-        case AvailabilityRule():
-            time = "the calendar's open time" if rule.agreed_time == "business" else "all time"
-            return f"Availability: minutes without outage of {time} less approved maintenance."
-        case PercentileRule():
-            of = "successful observations" if rule.successful_only else "all observations"
-            return f"{level(rule.percentile)}th percentile (nearest rank) of {of}."
-        case DurationRule():
-            limits = [f"{row.limit} for priority {row.priority}" for row in rule.limits_by_priority]
-            within = "; ".join([f"{rule.limit} {rule.clock} {rule.unit}", *limits])
-            return f"Share of items finished within {within}. Open overdue items count as failures."
-
-
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(_FOLDER),
     autoescape=True,
@@ -77,5 +60,4 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters["level"] = level
-_ENVIRONMENT.filters["described"] = _described
 _ENVIRONMENT.globals.update(status=_STATUS, at=_AT)

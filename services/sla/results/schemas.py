@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from services.sla.results.domain import ResultStatus
+from services.sla.results.domain.verdict import ResultStatus
 from shared.web.pages import Page
 from shared.web.schemas import Exact, Out
 
@@ -36,6 +36,11 @@ class MetricResult(Out):
     denominator_exact: str | None
     gross: Exact | None
     gross_exact: str | None
+    coverage: Annotated[
+        Exact | None,
+        Field(description="percent of what was due that was seen; null where nobody said what is due"),
+    ]
+    coverage_exact: str | None
     display: str
     unit: str
     expected: Exact

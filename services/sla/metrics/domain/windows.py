@@ -4,15 +4,18 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from services.sla.metrics.domain.metric import Metric
 from shared.calendars.business_time import BusinessCalendar
 from shared.calendars.fiscal import (
+    ONE_DAY,
     Period,
+    PeriodKind,
     bounds,
     fiscal_year_of,
+    local_midnight,
     month_of,
     period_of,
     quarter_of,
+    zone_named,
 )
 from shared.pure.refusal import Refused
 
@@ -30,21 +33,33 @@ class Window:
     start: datetime
     end: datetime
 
-    def __contains__(self, moment: datetime | None) -> bool:
-        return moment is not None and self.start <= moment < self.end
+    def __contains__(self, moment: datetime) -> bool:
+        return self.start <= moment < self.end
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What an aggregation needs beside the observations; `now` cuts off a window still running."""
+    """What an aggregation needs beside the observations; `now` cuts off a window still running.
+
+    `zone` is the metric's: its local days are those of the window.
+    """
 
     window: Window
     calendar: BusinessCalendar
     now: datetime
+    zone: str
 
     @property
     def until(self) -> datetime:
         return min(self.window.end, max(self.window.start, self.now))
+
+    @property
+    def is_running(self) -> bool:
+        return self.now < self.window.end
+
+    def covers(self, moment: datetime | None) -> bool:
+        """Whether the moment lies in the window and has come."""
+        return moment is not None and moment in self.window and moment <= self.now
 
 
 def parse_period(label: str) -> Period:
@@ -57,16 +72,23 @@ def parse_period(label: str) -> Period:
     raise Refused("invalid_period", f"{label!r} is no period; write 2026-10, FY27 Q1 or FY27.", "/period")
 
 
-def window_in(metric: Metric, period: Period) -> Window | None:
-    """The metric's window that a report on `period` shows: the one that ends with the period.
+def window_in(kind: PeriodKind, zone: str, period: Period, first: date, last: date) -> Window | None:
+    """The window of that kind that a report on `period` shows: the one that ends in it; None where none does.
 
-    So a quarterly metric appears in the last monthly report of the quarter, and None in the others;
-    a window shorter than the period shows its last one.
+    A quarterly metric appears in the last monthly report of the quarter; a window shorter than the period shows its
+    last one. Nothing is measured before the `first` day of the SLA or after its `last`: the windows at either end
+    are cut there.
     """
-    own = period_of(metric.window, period.last_day)
-    if own.end_date_exclusive != period.end_date_exclusive:
+    own = period_of(kind, min(period.last_day, last))
+    if min(own.last_day, last) not in period or own.end_date_exclusive <= first:
         return None
-    return Window(own.label, *bounds(own, metric.zone))
+    place = zone_named(zone)
+    start, end = bounds(own, zone)
+    return Window(
+        own.label,
+        max(start, local_midnight(first, place)),
+        min(end, local_midnight(last + ONE_DAY, place)),
+    )
 
 
 def _fiscal(year: int, quarter: str | None) -> Period:

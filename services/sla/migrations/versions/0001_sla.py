@@ -116,9 +116,10 @@ def _observation() -> None:
             "deleted OR (occurred_at IS NOT NULL AND service <> '')", name="ck_observation_complete"
         ),
     )
-    op.create_index(
-        "ix_observation_sla_id_service_occurred_at", "observation", ["sla_id", "service", "occurred_at"]
-    )
+    by_time = ["sla_id", "service", "occurred_at"]
+    in_effect, lasting = sa.text("NOT deleted"), sa.text("NOT deleted AND kind <> 'probe'")
+    op.create_index("ix_observation_in_time", "observation", by_time, postgresql_where=in_effect)
+    op.create_index("ix_observation_lasting", "observation", by_time, postgresql_where=lasting)
 
 
 def _report() -> None:
@@ -193,6 +194,8 @@ def _report_result() -> None:
         sa.Column("denominator_exact", sa.Text),
         sa.Column("gross", sa.Numeric),
         sa.Column("gross_exact", sa.Text),
+        sa.Column("coverage", sa.Numeric),
+        sa.Column("coverage_exact", sa.Text),
         sa.Column("display", sa.Text, nullable=False),
         sa.Column("flags", ARRAY(sa.Text), nullable=False),
         sa.Column("excluded", JSONB, nullable=False),

@@ -1,14 +1,11 @@
 """An observation: one thing that a source system saw, as every metric reads it."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from hashlib import sha256
 
-from services.sla.observations.domain.intervals import Interval
 from shared.calendars.business_time import FIRST_YEAR, LAST_YEAR
 from shared.pure.canonical import content_hash
 
@@ -16,6 +13,7 @@ _RFC_3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
 )
 
+Interval = tuple[datetime, datetime]
 Pause = tuple[datetime, datetime | None]
 
 
@@ -32,6 +30,10 @@ class ObservationKind(StrEnum):
     outage = "outage"
     maintenance = "maintenance"
     coverage = "coverage"
+
+
+MOMENTS = frozenset({ObservationKind.probe, ObservationKind.event})
+"""The kinds that are no stretches of time which others may fall into."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +62,11 @@ class Observation:
         start = self.occurred_at or until
         return start, max(start, self.ended_at or until)
 
+    def is_unreadable(self, name: str) -> bool:
+        """Whether the attribute of that name says something that is no instant."""
+        said = self.attributes.get(name, "").strip()
+        return bool(said) and self.instant(name) is None
+
     def instant(self, name: str) -> datetime | None:
         """The field `occurred_at` or `ended_at`, or the attribute of that name read as RFC 3339."""
         fields = {"occurred_at": self.occurred_at, "ended_at": self.ended_at}
@@ -84,6 +91,10 @@ def fingerprint(observation: Observation) -> str:
     return content_hash(observation)
 
 
-def set_hash(fingerprints: Iterable[str]) -> str:
-    """One hash for a set of observations, whatever their order."""
-    return sha256("\n".join(sorted(fingerprints)).encode()).hexdigest()
+def in_time(seen: Observation) -> tuple[datetime, bool, str, str]:
+    """The order in which metrics read observations: by start, stretches before what happens at their first moment.
+
+    The query of results sorts in the same way.
+    """
+    assert seen.occurred_at is not None  # only tombstones have none, and nothing reads those
+    return seen.occurred_at, seen.kind in MOMENTS, seen.source, seen.source_id

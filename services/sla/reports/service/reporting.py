@@ -9,7 +9,6 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from services.sla.metrics.domain.windows import parse_period
 from services.sla.metrics.schemas import as_document
-from services.sla.observations.domain.observation import set_hash
 from services.sla.reports import policy, queries
 from services.sla.reports.domain import (
     REPORT,
@@ -23,8 +22,9 @@ from services.sla.reports.domain import (
 from services.sla.reports.models import Report, ReportResult
 from services.sla.reports.schemas import ReportAcknowledge, ReportCommentary, ReportPublish
 from services.sla.reports.service.scheduling import ACKNOWLEDGEMENT, PUBLICATION
-from services.sla.results.domain import RESULT_FORMAT, ResultStatus, result_text
-from services.sla.results.service import Computed, as_line, calendar_of, compute_all
+from services.sla.results.domain.result import RESULT_FORMAT, Result, SetHash, result_text
+from services.sla.results.domain.verdict import ResultStatus
+from services.sla.results.service import as_line, calendar_of, compute_all
 from services.sla.slas.models import Sla
 from shared.calendars.fiscal import bounds
 from shared.contracts.governance import Party
@@ -65,8 +65,8 @@ async def draft(
         check_period_over(line.window.end, now)
     await _replace_lines(session, report, computed, now)
     report.drafted_at = now
-    report.observation_hash = set_hash(line.observation_hash for line in computed)
-    report.result_text = result_text([(line.metric, line.result) for line in computed])
+    report.observation_hash = _observed(computed)
+    report.result_text = result_text(computed)
     report.result_format = RESULT_FORMAT
     report.result_hash = sha256_hex(report.result_text)
     event = ReportDrafted(
@@ -174,7 +174,7 @@ def _is_kept_back(report: Report, caller: Principal) -> bool:
 
 
 async def _replace_lines(
-    session: AsyncSession, report: Report, computed: list[Computed], now: datetime
+    session: AsyncSession, report: Report, computed: list[Result], now: datetime
 ) -> None:
     causes = {line.metric_key: line.cause for line in await queries.lines(session, report.id)}
     await session.execute(delete(ReportResult).where(ReportResult.report_id == report.id))
@@ -191,6 +191,13 @@ async def _replace_lines(
         )
         session.add(row)
     await session.flush()
+
+
+def _observed(results: list[Result]) -> str:
+    observed = SetHash()
+    for result in results:
+        observed.add(result.observation_hash)
+    return observed.hexdigest()
 
 
 def _published(report: Report, lines: list[ReportResult], now: datetime, due: datetime) -> ReportPublished:

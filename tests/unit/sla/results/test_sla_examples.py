@@ -7,19 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from services.sla.metrics.domain.metric import (
-    AvailabilityRule,
-    DurationClock,
-    DurationRule,
-    DurationUnit,
-    Metric,
-    PriorityLimit,
-)
+from services.sla.metrics.domain.availability import AvailabilityRule
+from services.sla.metrics.domain.durations import DurationRule, PriorityLimit
+from services.sla.metrics.domain.metric import Metric
+from services.sla.metrics.domain.terms import DurationClock, DurationUnit
 from services.sla.metrics.domain.windows import Window, parse_period
 from services.sla.observations.domain.observation import Observation
 from services.sla.observations.domain.parsing import read_observation
 from services.sla.observations.service.mapping import load_mapping, map_row
-from services.sla.results.domain import compute
+from services.sla.results.domain.result import compute
 from shared.calendars.business_time import business_calendar
 from shared.calendars.fiscal import bounds
 from shared.contracts.governance import CalendarRules, OpenHours

@@ -9,20 +9,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.sla.metrics.domain.durations import time_taken
-from services.sla.metrics.domain.metric import (
-    AvailabilityRule,
-    Comparator,
-    DurationClock,
-    DurationRule,
-    Metric,
-    PercentileRule,
-)
+from services.sla.metrics.domain.availability import AvailabilityRule
+from services.sla.metrics.domain.durations import DurationRule, time_taken
+from services.sla.metrics.domain.metric import Metric
+from services.sla.metrics.domain.percentiles import PercentileRule
+from services.sla.metrics.domain.terms import Comparator, DurationClock
 from services.sla.metrics.domain.windows import Window, parse_period
 from services.sla.observations.domain.observation import Observation
 from services.sla.observations.domain.parsing import read_observation
 from services.sla.observations.service.mapping import load_mapping, map_row
-from services.sla.results.domain import compute
+from services.sla.results.domain.result import compute
 from shared.calendars.business_time import business_calendar
 from shared.calendars.fiscal import bounds
 from shared.contracts.governance import CalendarRules, OpenHours
