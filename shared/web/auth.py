@@ -25,6 +25,9 @@ class Caller(Protocol):
     async def recognise(self, kernel: Kernel, request: StrictRequest) -> None:
         """Refuse strangers before their body is read."""
 
+    def confirm(self, request: StrictRequest) -> None:
+        """Refuse what the received body, or its lack, gives away."""
+
     def enter(
         self, kernel: Kernel, request: StrictRequest
     ) -> AbstractAsyncContextManager[tuple[AsyncSession, Claimant]]:
@@ -39,6 +42,8 @@ class Bearer:
         if scheme.lower() != "bearer" or not token.strip():
             raise TokenMissing
         request.state.identity = await kernel.tokens.verify(token.strip())
+
+    def confirm(self, request: StrictRequest) -> None: ...
 
     @asynccontextmanager
     async def enter(

@@ -77,6 +77,7 @@ class GovernedRoute(APIRoute):
             try:
                 if strict.method != "GET":
                     await body.receive(strict)
+                caller.confirm(strict)
                 opened = open_transaction(caller, kernel, strict, label)
                 response = await _answer(opened, caller, kernel, strict, lambda: handle(strict))
             finally:
@@ -91,6 +92,10 @@ class GovernedRoute(APIRoute):
             raise TypeError(
                 f"{'/'.join(sorted(self.methods or ()))} {self.path_format} ({self.name}) does not say who may call: "
                 "give it a parameter such as `caller: Annotated[Principal, allow(policy.READ)]`"
+            )
+        if isinstance(marker, SignedBy) and _one(self.dependant, UsesDirect) is not None:
+            raise TypeError(
+                f"{self.path_format}: a signed message has no member to open a direct transaction for"
             )
         return marker.caller
 

@@ -8,8 +8,6 @@ after twelve hours.
 import contextlib
 import hmac
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar, Final, Self
@@ -18,14 +16,12 @@ import orjson
 from cryptography.fernet import Fernet, InvalidToken
 from fastapi import Depends, Response
 from pydantic import SecretStr
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.pure.refusal import Forbidden, Invalid
 from shared.runtime.kernel import Kernel
 from shared.runtime.settings import KernelSettings
 from shared.web.auth import Allow, Bearer, Caller
 from shared.web.authz import Action
-from shared.web.idempotency import Claimant
 from shared.web.problems import Unauthorized
 from shared.web.requests import StrictRequest
 
@@ -101,25 +97,19 @@ class SignedIn(Bearer):
         )
         request.state.identity = await kernel.tokens.verify(session.token)
 
-    @asynccontextmanager
-    async def enter(
-        self, kernel: Kernel, request: StrictRequest
-    ) -> AsyncIterator[tuple[AsyncSession, Claimant]]:
-        if request.method not in _SAFE:
-            _require_own_page(request)
-        async with super().enter(kernel, request) as entered:
-            yield entered
+    def confirm(self, request: StrictRequest) -> None:
+        """Refuse what another site made the browser send: the proof is in the page's form or its scripts' header."""
+        if request.method not in _SAFE and not _is_from_own_page(request):
+            raise Forbidden(
+                "foreign_form", "This form is not from your session. Reload the page and send it again."
+            )
 
 
-def _require_own_page(request: StrictRequest) -> None:
-    """Refuse what another site made the browser send: the proof is in the page's form or its scripts' header."""
+def _is_from_own_page(request: StrictRequest) -> bool:
     session: BrowserSession = request.state.browser_session
     given = request.headers.get(CSRF_HEADER) or request.take_field(CSRF_FIELD) or ""
     is_foreign = request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
-    if is_foreign or not hmac.compare_digest(given.encode(), session.csrf.encode()):
-        raise Forbidden(
-            "foreign_form", "This form is not from your session. Reload the page and send it again."
-        )
+    return not is_foreign and hmac.compare_digest(given.encode(), session.csrf.encode())
 
 
 class AllowSignedIn(Allow):

@@ -23,7 +23,7 @@ from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.bodies import Upload, accepts
 from shared.web.hooks import Sender, signed_by
-from shared.web.route import new_router
+from shared.web.route import DirectTransaction, new_router
 from shared.web.schemas import In, Needed, Out, Text
 from shared.web.sessions import COOKIE, SessionCookies, signed_in
 from tests.api.web.conftest import StartToy
@@ -74,6 +74,11 @@ async def send_form(form: Annotated[Told, Form()], caller: Browser) -> Heard:
 
 @router.post("/session_json", response_model=Heard)
 async def send_json(form: Told, caller: Browser) -> Heard:
+    return Heard(by=caller.subject, title=form.title, tags=form.tags)
+
+
+@router.post("/session_direct", response_model=Heard)
+async def send_directly(form: Told, direct: DirectTransaction, caller: Browser) -> Heard:
     return Heard(by=caller.subject, title=form.title, tags=form.tags)
 
 
@@ -167,9 +172,10 @@ async def test_scripts_of_our_pages_send_the_proof_in_a_header(toy: RunningServi
     cookie, proof = await sign_in(toy)
     body = {"title": "t", "reason": "r"}
     headers = cookie | {"X-CSRF-Token": proof}
-    assert (await toy.client.post(f"{BASE}/session_json", headers=headers, json=body)).status_code == 200
     cross = headers | {"Sec-Fetch-Site": "cross-site"}
-    assert (await toy.client.post(f"{BASE}/session_json", headers=cross, json=body)).status_code == 403
+    for path in ("session_json", "session_direct"):
+        for sent, status in ((headers, 200), (cross, 403), (cookie, 403)):
+            assert (await toy.client.post(f"{BASE}/{path}", headers=sent, json=body)).status_code == status
 
 
 async def test_a_session_ends_with_its_day_and_with_its_key(toy: RunningService) -> None:
@@ -371,3 +377,10 @@ def test_a_route_that_does_not_say_who_may_call_says_so() -> None:
         TypeError, match=r"GET /changes/v1/shapes/forgotten \(list_forgotten\) does not say who may call"
     ):
         new_router("shapes", prefix=BASE).get("/forgotten")(list_forgotten)
+
+
+def test_a_signed_message_has_no_direct_transaction() -> None:
+    async def take(direct: DirectTransaction, sender: Annotated[Sender, signed_by(_secrets)]) -> None: ...
+
+    with pytest.raises(TypeError, match="a signed message has no member"):
+        new_router("shapes", prefix=BASE).post("/direct_hook")(take)
