@@ -137,6 +137,7 @@ def _serve(application: object, host: str, port: int, services: Sequence[FastAPI
         timeout_keep_alive=10,
         timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,
+        proxy_headers=False,  # each service believes the proxies that its settings name
     )
     server = uvicorn.Server(config)
     # uvicorn raises the signal again once it has stopped: asked to stop and stopped in order is a success.

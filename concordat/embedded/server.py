@@ -20,8 +20,9 @@ import asyncpg
 from fastapi import FastAPI
 from pydantic import SecretStr
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -34,6 +35,8 @@ from shared.messaging.pglog.bus import PgLogBus
 from shared.runtime.clock import Clock, system_clock
 from shared.runtime.settings import KernelSettings
 from shared.web import problems as errors
+from shared.web.answers import HtmlPage
+from shared.web.middleware import Edge
 
 DATABASE = "concordat"
 SYSADMIN = "sysadmin"
@@ -186,25 +189,40 @@ def _secrets(path: Path) -> dict[str, Any]:
     return found
 
 
+STYLE = "body{font-family:system-ui,sans-serif;margin:2rem;max-width:60rem}th,td{text-align:left;padding:.3rem 1rem .3rem 0}"
+
+
 def front_door(services: Mapping[str, FastAPI]) -> Starlette:
     """The page at `/`, and the problem document for every path no service has."""
+    page = _front_page(services)
 
-    async def index(request: Request) -> HTMLResponse:
-        rows = "".join(
-            f'<tr><th scope="row">{app.title}</th><td><a href="/{name}/openapi.json">OpenAPI</a></td>'
-            f'<td><a href="/{name}/readyz">ready?</a></td><td><a href="/{name}/metrics">metrics</a></td></tr>'
-            for name, app in services.items()
-        )
-        return HTMLResponse(
-            '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Concordat</title></head><body>'
-            "<h1>Concordat</h1><table><caption>The services behind this port</caption>"
-            '<thead><tr><th scope="col">Service</th><th scope="col">API document</th>'
-            '<th scope="col">Health</th><th scope="col">Metrics</th></tr></thead>'
-            f"<tbody>{rows}</tbody></table></body></html>"
-        )
+    async def index(request: Request) -> HtmlPage:
+        return HtmlPage(page, STYLE)
 
     async def nowhere(request: Request, error: Exception) -> JSONResponse:
         detail = f"No service answers {request.url.path}; the services are {', '.join(services)}."
         return errors.problem(request, 404, "no_such_route", detail)
 
-    return Starlette(routes=[Route("/", index)], exception_handlers={404: nowhere})
+    return Starlette(
+        routes=[Route("/", index)],
+        middleware=[Middleware(Edge, service="front")],
+        exception_handlers={404: nowhere},
+    )
+
+
+def _front_page(services: Mapping[str, FastAPI]) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{app.title}</th><td><a href="/{name}/docs">try it out</a></td>'
+        f'<td><a href="/{name}/openapi.json">OpenAPI</a></td><td><a href="/{name}/readyz">ready?</a></td>'
+        f'<td><a href="/{name}/metrics">metrics</a></td></tr>'
+        for name, app in services.items()
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Concordat</title>'
+        f"<style>{STYLE}</style></head><body><main><h1>Concordat</h1>"
+        "<p>To call an operation, press Authorize on its page and paste a token of the file tokens.env.</p>"
+        "<table><caption>The services behind this address</caption><thead><tr>"
+        '<th scope="col">Service</th><th scope="col">Interactive document</th><th scope="col">API document</th>'
+        '<th scope="col">Health</th><th scope="col">Metrics</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></main></body></html>"
+    )

@@ -84,7 +84,7 @@ class Kernel:
 
     def public_address(self, path: str) -> str:
         """The address of a path as callers reach it, whatever stands between them and this process."""
-        return self.settings.public_url.rstrip("/") + path
+        return self.settings.public_url + path
 
     async def start(self) -> list[asyncio.Task[None]]:
         """Start the background work; the tasks run until `stop`."""

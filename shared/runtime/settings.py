@@ -1,10 +1,10 @@
 """Settings of a service: read from `<SERVICE>_*` first, then from `CONCORDAT_*`; refused when unsafe."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -39,6 +39,16 @@ class Issuer(BaseModel):
         return self
 
 
+def _public_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("give an address such as https://concordat.example.gov")
+    return url.rstrip("/")
+
+
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+
+
 class KernelSettings(BaseSettings):
     """What every service needs. Subclasses add their own and name their prefix."""
 
@@ -70,7 +80,13 @@ class KernelSettings(BaseSettings):
     )
     pool_size: int = Field(10, ge=1, le=100)
     max_body_bytes: int = Field(262_144, ge=1024)
-    public_url: str = "http://127.0.0.1:8000"
+    public_url: PublicUrl = Field(
+        "http://127.0.0.1:8000", description="where callers reach the services; links are made from it"
+    )
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(
+        (),
+        description="networks of the proxies in front; only their X-Forwarded-For and -Proto are believed",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     tracing: bool = Field(False, description="export spans; needs the extra `otel`")
     background: bool = Field(True, description="run relay, consumers and timers in this process")
@@ -93,6 +109,8 @@ class KernelSettings(BaseSettings):
             raise ValueError(
                 "the development issuer works in the embedded mode only; configure your identity provider"
             )
+        if any(network.prefixlen == 0 for network in self.trusted_proxies):
+            raise ValueError("CONCORDAT_TRUSTED_PROXIES names everybody; name the networks of your proxies")
         if self.environment == "production":
             insecure = [
                 i.issuer for i in self.issuers if i.jwks_url and not i.jwks_url.startswith("https://")

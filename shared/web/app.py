@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from fastapi import APIRouter, FastAPI
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from shared.audit import api as audit_api
 from shared.contracts.base import Event
@@ -21,6 +22,7 @@ from shared.runtime.timers import Timer
 from shared.web import middleware as edge
 from shared.web import openapi
 from shared.web import problems as errors
+from shared.web.documents import documents_router
 from shared.web.health import health_router
 from shared.web.operations import operations_router
 from shared.web.route import new_router
@@ -65,9 +67,13 @@ def new_app(
     )
     app.state.kernel = kernel
     app.add_middleware(edge.Edge, service=info.name)
+    if settings.trusted_proxies:
+        trusted = [str(network) for network in settings.trusted_proxies]
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=trusted)
     errors.install(app)
     openapi.install(app)
     app.include_router(health_router(info.name))
+    app.include_router(documents_router(info.name, info.title))
     app.include_router(operations_router(info.name, new_router("operations", f"/{info.name}/v1")))
     app.include_router(audit_api.trail(new_router("audit", f"/{info.name}/v1/audit")))
     app.include_router(audit_api.keys(info.name, settings.audit_keys(info.name)))

@@ -54,6 +54,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         description=app.description,
         routes=app.routes,
         tags=app.openapi_tags,
+        servers=[{"url": app.state.kernel.settings.public_url}],
     )
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})

@@ -21,7 +21,7 @@ from shared.web.route import GovernedRoute, new_router
 
 SERVICES = installed()
 METHODS = ("get", "post", "put", "patch", "delete")
-OPEN = ("healthz", "readyz", "metrics", "v1/audit/keys")
+OPEN = ("healthz", "readyz", "metrics", "docs", "docs/{asset}", "v1/audit/keys")
 """The only routes below `/{service}/` that anybody may call."""
 SNAKE = re.compile(r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$")
 PLAIN = ("string", "integer", "number", "boolean")

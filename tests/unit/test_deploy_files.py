@@ -260,3 +260,8 @@ def test_a_service_has_time_to_finish_what_it_has_in_hand() -> None:
     described = yaml.safe_load(COMPOSE_FILE.read_text())["services"]
     grace = {int(described[service]["stop_grace_period"].removesuffix("s")) for service in SERVICES}
     assert min(grace) > STOP_SECONDS + 5
+
+
+def test_the_gateway_has_a_front_page_that_leads_to_every_interactive_document() -> None:
+    [page] = re.findall(r"location = / \{(.*?)\n        \}", NGINX, re.DOTALL)
+    assert re.findall(r'href="/(\w+)/docs"', page) == list(SERVICES)

@@ -76,7 +76,7 @@ def test_the_ingress_reaches_every_operation_and_neither_probes_nor_metrics(
     [rule] = manifest("Ingress", "concordat")["spec"]["rules"]
     entries = rule["http"]["paths"]
     mine = [e["path"] for e in entries if e["backend"]["service"]["name"] == service]
-    assert mine == [f"/{service}/v1", f"/{service}/openapi.json"]
+    assert mine == [f"/{service}/v1", f"/{service}/openapi.json", f"/{service}/docs"]
     app = app_of(service, COMPOSE[service].environment, monkeypatch)
     assert [path for path in app.openapi()["paths"] if not path.startswith(f"{mine[0]}/")] == []
 
