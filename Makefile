@@ -17,8 +17,8 @@ KAFKA := $(BIN)/python scripts/kafka_local.py
 
 ##@ Try it
 .PHONY: run
-run: .venv/.run ## Start everything on one port with demonstration data (PORT=, DATA=, DATABASE_URL=)
-	@$(BIN)/concordat run embedded --port $(PORT) --data $(DATA)
+run: .venv/.run ## Start everything on one port with demonstration data (PORT=, DATA=, DATABASE_URL=, CLOCK=2026-11-16T09:00)
+	@$(BIN)/concordat run embedded --port $(PORT) --data $(DATA) $(if $(CLOCK),--clock $(CLOCK))
 
 ##@ Prove it
 .PHONY: test

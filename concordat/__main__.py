@@ -1,24 +1,20 @@
 """`concordat`: the one command that runs, migrates, documents, measures and explains everything."""
 
 import asyncio
-import gc
 import json
 import os
-import signal
-import socket
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-import uvicorn
-from fastapi import FastAPI
 from rich.console import Console
 
+from concordat.cli import clock as moving
 from concordat.cli import operations as operator
+from concordat.cli.serving import refuse_taken_port, serve
 from services.registry import SERVICES, create_app, settings_of, upgrade
 from shared.contracts import TOPICS
 from shared.data import migrations
@@ -31,13 +27,13 @@ app = typer.Typer(
 app.add_typer(operator.dead_letters, name="dead-letters")
 app.add_typer(operator.due, name="due")
 app.add_typer(operator.bus, name="bus")
+app.add_typer(moving.clock, name="clock")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 Folder = Annotated[Path, typer.Option("--data", envvar="CONCORDAT_DATA", help="Folder of the embedded mode.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
-GRACE_SECONDS = 20
 
 
 EMBEDDED = "embedded"
@@ -66,89 +62,25 @@ def run(
     demo: Annotated[
         bool, typer.Option(help="Embedded mode: load the demonstration into an empty database.")
     ] = True,
+    clock: Annotated[
+        str | None,
+        typer.Option(
+            help="Embedded mode: where the clock begins, for example 2026-11-16T09:00 in Washington."
+        ),
+    ] = None,
 ) -> None:
     """Run one service, or all four in one process (`embedded`)."""
-    _refuse_taken_port(host, port)
+    refuse_taken_port(host, port)
     if program == EMBEDDED:
-        _run_embedded(host, port, data, database_url, demo)
+        from concordat.cli.embedded import run_embedded
+
+        run_embedded(host, port, data, database_url, demo, clock)
         return
+    if clock is not None:
+        raise typer.BadParameter("the clock can be moved in the embedded mode only", param_hint="--clock")
     settings = settings_of(program)()
     service = create_app(program, settings)
-    _serve(service, host, port, [service])
-
-
-def _refuse_taken_port(host: str, port: int) -> None:
-    """Say so before anything is started or loaded."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            err.print(f"[red]Port {port} is taken.[/red] Choose another: --port, or make run PORT=8001")
-            raise typer.Exit(1) from None
-
-
-def _run_embedded(host: str, port: int, data: Path, database_url: str | None, demo: bool) -> None:
-    from concordat.demonstration import story as demonstration
-    from concordat.embedded import server as embedded
-    from concordat.embedded.stand_ins import webhook_sink
-
-    base_url = f"http://{host}:{port}"
-    started = datetime.now(UTC)
-    with out.status("Starting PostgreSQL and migrating four schemas"):
-        context = embedded.platform(data, database_url, base_url)
-        try:
-            ready = context.__enter__()
-        except (migrations.UnknownSchema, migrations.OldSchema) as unfit:
-            _refuse_old_data(unfit, None if database_url else data)
-    try:
-        if demo:
-            with out.status("Loading the demonstration: one charter governed end to end") as status:
-                asyncio.run(demonstration.load(ready, lambda step: status.update(f"Demonstration: {step}")))
-        services = ready.services()
-        sink = webhook_sink(demonstration.webhook_secret(ready.folder), prefix="/sink")
-        dispatcher = embedded.Dispatcher(services | {"sink": sink}, embedded.front_door(services))
-        demonstration.welcome(out, ready, base_url, (datetime.now(UTC) - started).total_seconds())
-        _serve(dispatcher, host, port, list(services.values()))
-    finally:
-        context.__exit__(None, None, None)
-    out.print("Stopped. Your data are kept; start again with the same command.")
-
-
-def _refuse_old_data(reason: Exception, folder: Path | None) -> NoReturn:
-    """Nothing is released yet: what an earlier state of the program wrote is not carried over."""
-    err.print(f"[red]The data cannot be used:[/red] {reason}")
-    if folder:
-        err.print(f"A new folder has one: make run DATA={folder}-new. Or remove the old: rm -r {folder}")
-    raise typer.Exit(1)
-
-
-def _serve(application: object, host: str, port: int, services: Sequence[FastAPI] = ()) -> None:
-    """Serve until asked to stop. Ends with 1 when it could not start or a background loop died."""
-    config = uvicorn.Config(
-        application,  # type: ignore[arg-type]
-        host=host,
-        port=port,
-        loop="uvloop",
-        http="httptools",
-        log_config=None,  # the services' own: one line of JSON each
-        log_level="warning",
-        access_log=False,
-        timeout_keep_alive=10,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        server_header=False,
-        proxy_headers=False,  # each service believes the proxies that its settings name
-    )
-    server = uvicorn.Server(config)
-    # uvicorn raises the signal again once it has stopped: asked to stop and stopped in order is a success.
-    for asked in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(asked, lambda *_: None)
-    # What was loaded stays for good: the collector need not walk it again, 0.15 s each time, while callers wait.
-    gc.collect()
-    gc.freeze()
-    server.run()
-    if not server.started or any(service.state.kernel.failed for service in services):
-        raise typer.Exit(1)
+    serve(service, host, port, [service])
 
 
 @app.command()
@@ -268,7 +200,7 @@ def stand_in(which: StandIn, host: Host = "127.0.0.1", port: Port = 8090) -> Non
     """Run a mock identity provider or a webhook sink, for trying things out. Never in production."""
     from concordat.embedded import stand_ins
 
-    _serve(stand_ins.named(which.value, os.environ), host, port)
+    serve(stand_ins.named(which.value, os.environ), host, port)
 
 
 def main() -> None:

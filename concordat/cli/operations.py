@@ -46,10 +46,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LOCAL = "http://127.0.0.1:8000"
 
 
-def _call(url: str, token: str, method: str, path: str, **request: Any) -> dict[str, Any]:
+def call(
+    url: str, token: str, method: str, path: str, *, timeout: float | None = 30, **request: Any
+) -> dict[str, Any]:
     """One request; a refusal is explained and ends the command with 1."""
+    if not token:
+        err.print(
+            "[red]Say who you are: --token, or CONCORDAT_TOKEN, with a platform administrator's token.[/red]"
+        )
+        raise typer.Exit(1)
     try:
-        with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=url, timeout=timeout, trust_env=False) as client:
             answer = client.request(method, path, headers={"Authorization": f"Bearer {token}"}, **request)
     except httpx.HTTPError as error:
         err.print(f"[red]{url} does not answer ({type(error).__name__}).[/red]")
@@ -79,7 +86,7 @@ def list_letters(
 ) -> None:
     """What waits, in the order it was set aside."""
     query = {"state": state, "limit": 1000} | ({"aggregate_id": aggregate} if aggregate else {})
-    found = _call(url, token, "GET", f"/{service}/v1/dead_letters", params=query)
+    found = call(url, token, "GET", f"/{service}/v1/dead_letters", params=query)
     if as_json:
         out.print_json(json.dumps(found))
         return
@@ -94,7 +101,7 @@ def list_letters(
 @dead_letters.command("show")
 def show_letter(service: Service, letter: str, url: Url = LOCAL, token: Token = "") -> None:
     """Where one message belongs and why it was set aside; its content stays with the parties."""
-    out.print_json(json.dumps(_call(url, token, "GET", f"/{service}/v1/dead_letters/{letter}")))
+    out.print_json(json.dumps(call(url, token, "GET", f"/{service}/v1/dead_letters/{letter}")))
 
 
 @dead_letters.command("replay")
@@ -108,7 +115,7 @@ def replay_letters(
 ) -> None:
     """Apply letters again, each aggregate in order. Exits 1 when any failed or is blocked."""
     body = _selection(ids, aggregate) | {"dry_run": dry_run}
-    found = _call(url, token, "POST", f"/{service}/v1/dead_letters/replay", json=body)
+    found = call(url, token, "POST", f"/{service}/v1/dead_letters/replay", json=body)
     for item in found["items"]:
         out.print(f"{item['id']}  {item['result']}  {item['error'] or ''}", soft_wrap=True)
     if any(item["result"] in ("failed", "blocked") for item in found["items"]):
@@ -126,7 +133,7 @@ def discard_letters(
 ) -> None:
     """Give letters up for good; the reason is audited."""
     body = _selection(ids, aggregate) | {"reason": reason}
-    found = _call(url, token, "POST", f"/{service}/v1/dead_letters/discard", json=body)
+    found = call(url, token, "POST", f"/{service}/v1/dead_letters/discard", json=body)
     out.print(f"{len(found['ids'])} discarded")
 
 
@@ -143,7 +150,7 @@ def list_due(
 ) -> None:
     """What failed when it was due, why, and when it is tried again."""
     query = {"state": state, "limit": 1000} | ({"kind": kind} if kind else {})
-    found = _call(url, token, "GET", f"/{service}/v1/due", params=query)
+    found = call(url, token, "GET", f"/{service}/v1/due", params=query)
     if as_json:
         out.print_json(json.dumps(found))
         return
@@ -168,7 +175,7 @@ def retry_due(
     if not ids and not kind:
         raise typer.BadParameter("name ids, or --kind")
     body = {"ids": ids or []} | ({"kind": kind} if kind else {})
-    found = _call(url, token, "POST", f"/{service}/v1/due/retry", json=body)
+    found = call(url, token, "POST", f"/{service}/v1/due/retry", json=body)
     out.print(f"{len(found['ids'])} are tried now")
 
 

@@ -1,24 +1,24 @@
-"""The demonstration of the embedded mode: the story told between October and November 2026, then kept.
+"""The demonstration of the embedded mode: a story of October and November 2026, played once, then kept.
 
 It runs the four real services with a clock it may move, through their public API.
 """
 
-import asyncio
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import httpx
-from fastapi import FastAPI
 from rich.console import Console
 
 from concordat.demonstration.steps import PEOPLE, RELEASE, Story
 from concordat.embedded import server as embedded
 from concordat.embedded.issuer import ISSUER
+from concordat.embedded.passing import pass_time
 from services.sla.observations.service.mapping import load_mapping, map_row
 from shared.runtime.clock import MovableClock
 
@@ -34,8 +34,70 @@ def at(month: int, day: int, hour: int = 15) -> datetime:
     return datetime(2026, month, day, hour, tzinfo=UTC)
 
 
-async def load(ready: embedded.Platform, report: Report) -> None:
-    """Tell the story into an empty platform; a platform that has organizations already is left alone."""
+@dataclass
+class Demonstration:
+    """The demonstration so far; `ids` are what a newcomer wants to look at, by name."""
+
+    story: Story
+    ready: embedded.Platform
+    ids: dict[str, str] = field(default_factory=dict)
+
+
+async def _found(demo: Demonstration) -> None:
+    await demo.story.found_organizations()
+    await demo.story.draft_charter()
+    demo.ids["charter_id"] = demo.story.charter_id
+
+
+async def _ratify(demo: Demonstration) -> None:
+    await demo.story.ratify_charter()
+    agreement = await demo.story.register_agreement()
+    demo.ids["sla_id"] = (await demo.story.register_sla(agreement["id"]))["id"]
+    hook = f"{demo.ready.public_url}/sink/hook/fssc"
+    endpoint = await demo.story.register_endpoint("fssc.org_admin", hook, "servicenow_incident")
+    _write_private(demo.ready.folder / SECRET_FILE, endpoint["signing_secret"])
+
+
+async def _leave_undecided(demo: Demonstration) -> None:
+    demo.ids["undecided_change_id"] = (await demo.story.submit_change(RELEASE))["id"]
+
+
+async def _measure(demo: Demonstration) -> None:
+    await demo.story.send_observations(demo.ids["sla_id"], example_observations())
+
+
+async def _publish(demo: Demonstration) -> None:
+    demo.ids["report_id"] = (await demo.story.publish_report(demo.ids["sla_id"], PERIOD))["id"]
+
+
+async def _decide(demo: Demonstration) -> None:
+    change = await demo.story.submit_change()
+    change = await demo.story.vote(change, "des.om_team", "approve")
+    await demo.story.vote(change, "fssc.isso", "approve")
+    demo.ids["approved_change_id"] = change["id"]
+
+    async def arrived() -> bool | None:
+        rules = {alert["rule"] for alert in await demo.story.alerts("fssc.business_owner")}
+        return True if len(rules) >= 2 else None
+
+    await demo.story.eventually(arrived, "alerts")
+
+
+CHAPTERS: tuple[tuple[datetime, str, Callable[[Demonstration], Awaitable[None]]], ...] = (
+    (at(10, 1), "two organizations, an observer, their people, and the draft of a charter", _found),
+    (at(10, 15), "the charter is ratified by both parties; agreement, SLA, ticketing system", _ratify),
+    (at(10, 20), "a change request that nobody decides moves up when its clock runs out", _leave_undecided),
+    (at(11, 6), "October is measured", _measure),
+    (at(11, 16), "the report is published; a service level was missed", _publish),
+    (at(11, 17), "a change request is approved by both parties at the competent body", _decide),
+)
+
+
+async def load(ready: embedded.Platform, report: Report, until: datetime | None = None) -> None:
+    """Play the story into an empty platform, up to a moment if one is given.
+
+    A platform that has organizations already is left alone.
+    """
     clock = MovableClock(at(10, 1))
     services = ready.services(clock)
     dispatcher = embedded.Dispatcher(services, embedded.front_door(services))
@@ -51,61 +113,14 @@ async def load(ready: embedded.Platform, report: Report) -> None:
         story = Story(client, token, ISSUER)
         if (await story.call("sysadmin", "GET", "/charter/v1/organizations"))["items"]:
             return
-        told = await _tell(story, clock, services, ready, report)
-    (ready.folder / STATE_FILE).write_text(json.dumps(told, indent=2))
-
-
-async def _tell(
-    story: Story, clock: MovableClock, services: dict[str, FastAPI], ready: embedded.Platform, report: Report
-) -> dict[str, str]:
-    report("two organizations, an observer and their people")
-    await story.found_organizations()
-    report("the charter is drafted, and ratified by both parties")
-    await story.draft_charter()
-    clock.set(at(10, 15))
-    await story.ratify_charter()
-    report("agreement and SLA, and the provider's ticketing system")
-    agreement = await story.register_agreement()
-    sla = await story.register_sla(agreement["id"])
-    endpoint = await story.register_endpoint(
-        "fssc.org_admin", f"{ready.public_url}/sink/hook/fssc", "servicenow_incident"
-    )
-    (ready.folder / SECRET_FILE).write_text(endpoint["signing_secret"])
-    report("a change request that nobody decides moves up when its clock runs out")
-    clock.set(at(10, 20))
-    undecided = await story.submit_change(RELEASE)
-    await _pass_time(clock, services, at(11, 4))
-    report("October is measured, the report published; a service level was missed")
-    clock.set(at(11, 6))
-    await story.send_observations(sla["id"], example_observations())
-    await _pass_time(clock, services, at(11, 16))
-    published = await story.publish_report(sla["id"], PERIOD)
-    report("a change request is approved by both parties at the competent body")
-    clock.set(at(11, 17))
-    change = await story.submit_change()
-    change = await story.vote(change, "des.om_team", "approve")
-    await story.vote(change, "fssc.isso", "approve")
-
-    async def told() -> bool | None:
-        rules = {alert["rule"] for alert in await story.alerts("fssc.business_owner")}
-        return True if len(rules) >= 2 else None
-
-    await story.eventually(told, "alerts")
-    return {
-        "charter_id": story.charter_id,
-        "sla_id": sla["id"],
-        "report_id": published["id"],
-        "approved_change_id": change["id"],
-        "undecided_change_id": undecided["id"],
-    }
-
-
-async def _pass_time(clock: MovableClock, services: dict[str, FastAPI], until: datetime) -> None:
-    """Move the clock and let everything that became due happen."""
-    clock.set(until)
-    for service in services.values():
-        await service.state.kernel.timers.run_once()
-    await asyncio.sleep(0)
+        demo = Demonstration(story, ready)
+        for moment, title, play in CHAPTERS:
+            if until is not None and moment > until:
+                break
+            report(title)
+            await pass_time(clock, services, moment)
+            await play(demo)
+    (ready.folder / STATE_FILE).write_text(json.dumps(demo.ids, indent=2))
 
 
 def example_observations() -> bytes:
@@ -138,9 +153,14 @@ def write_tokens(ready: embedded.Platform) -> Path:
     lines += [f"export {name.upper()}='{value}'" for name, value in state(ready.folder).items()]
     lines.append(f"export CONCORDAT_URL='{ready.public_url}'")
     file = ready.folder / "tokens.env"
-    file.touch(mode=0o600)
-    file.write_text("\n".join(lines) + "\n")
+    _write_private(file, "\n".join(lines) + "\n")
     return file
+
+
+def _write_private(file: Path, content: str) -> None:
+    """Write a file that only its owner may read."""
+    file.touch(mode=0o600)
+    file.write_text(content)
 
 
 def _variable(subject: str) -> str:
@@ -157,9 +177,13 @@ def welcome(console: Console, ready: embedded.Platform, base_url: str, seconds: 
     places |= {
         f"  {name}": f"{base_url}/{name}/openapi.json" for name in ("charter", "sla", "changes", "notifier")
     }
-    if ids := state(ready.folder):
-        places["A published report"] = f"{base_url}/sla/v1/reports/{ids['report_id']}.html"
-    places |= {"Webhooks as they arrive": f"{base_url}/sink/", "Tokens, one per role": str(tokens)}
+    if report := state(ready.folder).get("report_id"):
+        places["A published report"] = f"{base_url}/sla/v1/reports/{report}.html"
+    places |= {
+        "Webhooks as they arrive": f"{base_url}/sink/",
+        "Tokens, one per role": str(tokens),
+        "To let time pass": ".venv/bin/concordat clock advance 10bd",
+    }
     for what, where in places.items():
         console.print(f"{what:<25}{where}", soft_wrap=True)
     roles = ", ".join(f"${_variable(f'{org}.{role}')}" for org in ("des", "fssc") for role in PEOPLE[org][:2])

@@ -14,6 +14,8 @@ from shared.runtime.settings import Issuer
 
 ISSUER = "https://concordat.invalid/development"
 KEY_ID = "development-1"
+SYSADMIN = "sysadmin"
+"""The subject of the platform administrator."""
 
 
 class DevelopmentIssuer:

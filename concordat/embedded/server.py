@@ -9,7 +9,7 @@ import base64
 import json
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from concordat.embedded.issuer import ISSUER, DevelopmentIssuer
+from concordat.embedded.issuer import ISSUER, SYSADMIN, DevelopmentIssuer
 from concordat.embedded.postgres import EmbeddedPostgres
 from services.registry import SERVICES, create_app, refuse_old_schema, settings_of, upgrade
 from shared.data import migrations
@@ -39,7 +39,6 @@ from shared.web.answers import HtmlPage
 from shared.web.middleware import Edge
 
 DATABASE = "concordat"
-SYSADMIN = "sysadmin"
 LOOPBACK = ("127.0.0.0/8",)
 
 
@@ -92,9 +91,16 @@ class Platform:
 class Dispatcher:
     """One ASGI application for many: the first path segment chooses, and all lifespans run."""
 
-    def __init__(self, apps: Mapping[str, ASGIApp], root: ASGIApp) -> None:
+    def __init__(
+        self,
+        apps: Mapping[str, ASGIApp],
+        root: ASGIApp,
+        started: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`started` is called once all lifespans have begun, before the first request."""
         self._apps = apps
         self._root = root
+        self._started = started
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -110,6 +116,8 @@ class Dispatcher:
             for app in self._apps.values():
                 if isinstance(app, FastAPI):
                     await stack.enter_async_context(app.router.lifespan_context(app))
+            if self._started:
+                await self._started()
             yield
 
     async def _live(self, receive: Receive, send: Send) -> None:

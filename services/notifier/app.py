@@ -49,7 +49,7 @@ def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system
         settings,
         routers=ROUTERS,
         handlers=HANDLERS,
-        timers=(*deliveries_due.TIMERS, *endpoints_due.timers(tools.vault)),
+        timers=(*deliveries_due.timers(tools.real_time), *endpoints_due.timers(tools.vault)),
         bus=bus,
         clock=clock,
         workers=lambda kernel: (DeliveryWorker(kernel.database, tools),),

@@ -12,7 +12,7 @@ from services.notifier.channels.webhook.service.egress import Egress
 from services.notifier.deliveries.domain import LEAST_JITTER, MOST_JITTER
 from services.notifier.endpoints.service.vault import Vault
 from services.notifier.settings import Settings
-from shared.runtime.clock import Clock
+from shared.runtime.clock import Clock, real_time
 
 
 def random_jitter() -> float:
@@ -28,6 +28,11 @@ class Tools:
     clock: Clock
     jitter: Callable[[], float] = random_jitter
 
+    @property
+    def real_time(self) -> Clock:
+        """For leases, signatures and patience: others measure these by their own clocks."""
+        return real_time(self.clock)
+
     def channel(self) -> WebhookChannel:
         """The way out, not yet open."""
         egress = Egress(
@@ -36,7 +41,7 @@ class Tools:
             ca_file=self.settings.ca_file,
             connections=self.settings.concurrency,
         )
-        return WebhookChannel(egress, self.clock)
+        return WebhookChannel(egress, self.real_time)
 
 
 async def _tools(request: Request) -> Tools:

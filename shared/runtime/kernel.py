@@ -27,8 +27,9 @@ from shared.messaging.open import open_bus
 from shared.messaging.pglog.bus import PgLogBus
 from shared.messaging.relay import Relay
 from shared.runtime import telemetry
-from shared.runtime.clock import Clock
-from shared.runtime.due import DueRunner, Kind
+from shared.runtime.clock import Clock, ShiftedClock, real_time
+from shared.runtime.due import Kind
+from shared.runtime.due_runner import DueRunner
 from shared.runtime.settings import KernelSettings
 from shared.runtime.timers import Timer, TimerRunner
 from shared.web import idempotency
@@ -144,6 +145,8 @@ def new_kernel(
     clock: Clock,
 ) -> Kernel:
     """Everything a service stands on, not yet started. Without a `bus` the settings choose it."""
+    if isinstance(clock, ShiftedClock) and settings.environment not in ("embedded", "test"):
+        raise ValueError("the clock can be moved in the embedded mode only")
     url = settings.database_url.get_secret_value()
     database = Database(url, info.name, pool_size=settings.pool_size)
     bus = bus or open_bus(settings)
@@ -161,7 +164,7 @@ def new_kernel(
         settings=settings,
         clock=clock,
         database=database,
-        tokens=TokenVerifier(settings.issuers, settings.sysadmins, clock),
+        tokens=TokenVerifier(settings.issuers, settings.sysadmins, real_time(clock)),
         bus=bus,
         relay=Relay(url, bus, service=info.name, schema=info.name, wakeup=database.wake_ups[outbox.WAKE_UP]),
         consumer=consumer,
@@ -190,7 +193,7 @@ def _consumer(
         return None
     timed = {event: _timed(handler, clock) for event, handler in handlers.items()}
     return ConsumerRunner(
-        service, f"concordat-{service}", bus, database.system, registry(), timed, clock=clock
+        service, f"concordat-{service}", bus, database.system, registry(), timed, clock=real_time(clock)
     )
 
 

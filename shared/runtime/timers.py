@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.data.session import Database
 from shared.runtime.clock import Clock
-from shared.runtime.due import EVERY, DueRunner
+from shared.runtime.due_runner import EVERY, DueRunner
 from shared.runtime.telemetry import TIMER_FAILURES, TIMER_INTERVAL, TIMER_RUNS, TIMER_SUCCESS
 
 log = structlog.get_logger()

@@ -12,6 +12,7 @@ from services.notifier.deliveries.domain import DeliveryState, Next, after_lost_
 from services.notifier.deliveries.models import Delivery, DeliveryAttempt
 from services.notifier.deliveries.service.results import release
 from shared.data.database_errors import DatabaseError, kind_of
+from shared.runtime.clock import Clock
 from shared.runtime.timers import Timer
 
 log = structlog.get_logger()
@@ -45,11 +46,14 @@ _QUEUE = text(
 )
 
 
-async def give_back_leases(session: AsyncSession, now: datetime) -> int:
-    """A worker died or hung while sending, or could not write what came of it: its attempt counts."""
+async def give_back_leases(session: AsyncSession, now: datetime, real_now: datetime) -> int:
+    """A worker died or hung while sending, or could not write what came of it: its attempt counts.
+
+    Leases run in real time, also where the clock was moved.
+    """
     found = await session.scalars(
         select(Delivery)
-        .where(Delivery.state == DeliveryState.in_flight, Delivery.lease_until <= now)
+        .where(Delivery.state == DeliveryState.in_flight, Delivery.lease_until <= real_now)
         .order_by(Delivery.id)
         .limit(BATCH)
         .with_for_update(skip_locked=True)
@@ -64,7 +68,7 @@ async def give_back_leases(session: AsyncSession, now: datetime) -> int:
                 raise
             # Out of the way, or the others would wait behind it.
             log.error("lease_not_given_back", delivery=str(delivery_id), exc_info=error)
-            await session.execute(_LATER, {"id": delivery_id, "later": now + SET_ASIDE})
+            await session.execute(_LATER, {"id": delivery_id, "later": real_now + SET_ASIDE})
     return len(lost)
 
 
@@ -99,8 +103,14 @@ async def measure_queue(session: AsyncSession, now: datetime) -> int:
     return 0
 
 
-TIMERS = (
-    Timer("lease_expiry", timedelta(seconds=5), give_back_leases),
-    Timer("delivery_expiry", timedelta(hours=1), forget_old_deliveries),
-    Timer("delivery_queue", timedelta(seconds=10), measure_queue),
-)
+def timers(real_time: Clock) -> tuple[Timer, ...]:
+    """The timers of deliveries; `real_time` is that of their leases."""
+
+    async def expire_leases(session: AsyncSession, now: datetime) -> int:
+        return await give_back_leases(session, now, real_time())
+
+    return (
+        Timer("lease_expiry", timedelta(seconds=5), expire_leases),
+        Timer("delivery_expiry", timedelta(hours=1), forget_old_deliveries),
+        Timer("delivery_queue", timedelta(seconds=10), measure_queue),
+    )

@@ -68,6 +68,10 @@ WAITING: Final = """
     LEFT JOIN bus.bus_event e ON e.topic = g.topic AND e.shard = g.shard AND e.seq > g.seq
     WHERE g.grp = $1 AND g.topic = ANY($2) GROUP BY g.topic
 """
+AT_REST: Final = """
+    SELECT (SELECT last_seq FROM bus.bus_head) AS head,
+           EXISTS (SELECT FROM bus.bus_group g JOIN bus.bus_lane l USING (topic, shard) WHERE g.seq < l.last_seq) AS unread
+"""
 REWIND: Final = (
     "UPDATE bus.bus_group SET seq = $4 WHERE grp = $1 AND topic = $2 AND ($3::int IS NULL OR shard = $3)"
 )
@@ -115,6 +119,11 @@ class PgLogBus:
 
     async def missing_topics(self, topics: Collection[str]) -> set[str]:
         return set()
+
+    async def progress(self, connection: Connection) -> tuple[int, bool]:
+        """How many messages there were so far, and whether some group has not handled all of them."""
+        row = await connection.fetchrow(AT_REST)
+        return row["head"], row["unread"]
 
     async def prune(self, older_than: timedelta = timedelta(days=14)) -> int:
         """Delete old messages that every known group has read; returns how many."""

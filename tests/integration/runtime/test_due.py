@@ -18,7 +18,8 @@ from shared.data.ids import uuid7
 from shared.data.migrations import govern
 from shared.data.session import Database, Identity, load_for_update
 from shared.pure.refusal import Refused
-from shared.runtime.due import BATCH, DISTANCES, DueRunner, Kind, Step, clear, schedule
+from shared.runtime.due import Kind, Step, clear, schedule
+from shared.runtime.due_runner import BATCH, DISTANCES, DueRunner
 from tests.conftest import StartService
 from tests.support import toy_service
 from tests.support.harness import ISSUER, PASSWORD, RunningService

@@ -32,7 +32,7 @@ _CLAIM = text(
                   WHEN e.throttled_until > :now THEN (e.max_in_flight + 1) / 2
                   ELSE e.max_in_flight END AS width,
              (SELECT count(*) FROM delivery x
-               WHERE x.endpoint_id = e.id AND x.state = 'in_flight' AND x.lease_until > :now) AS held
+               WHERE x.endpoint_id = e.id AND x.state = 'in_flight' AND x.lease_until > :real_now) AS held
         FROM endpoint e LEFT JOIN ahead a ON a.id = e.id CROSS JOIN LATERAL (
              SELECT FROM delivery w
               WHERE w.endpoint_id = e.id AND w.state = 'pending' AND w.next_attempt_at <= :now
@@ -100,6 +100,7 @@ async def claim(
     session: AsyncSession,
     vault: Vault,
     now: datetime,
+    real_now: datetime,
     batch: int,
     ahead: Mapping[UUID, int] = NOTHING_AHEAD,
     own: Mapping[UUID, int] = NOTHING_AHEAD,
@@ -107,13 +108,15 @@ async def claim(
     """Up to `batch` due deliveries, their attempts already counted; none while another process claims.
 
     `ahead` is how many more than may be in flight to take for an endpoint, `own` how many of its deliveries this
-    process holds. Each endpoint's come in the order in which they are due.
+    process holds. Each endpoint's come in the order in which they are due. Leases run in `real_now`, also where the
+    clock was moved.
     """
     if not await session.scalar(_ONE_CLAIMER):
         return []
     given = {
         "now": now,
-        "lease_until": now + LEASE,
+        "real_now": real_now,
+        "lease_until": real_now + LEASE,
         "batch": batch,
         "tests": min(batch, MOST_TESTS),
         "endpoints": list(ahead),

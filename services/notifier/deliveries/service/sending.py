@@ -47,6 +47,7 @@ class Sending:
     def __init__(self, channel: Channel, tools: Tools, finished: Callable[[Outcome, bool], None]) -> None:
         self._channel = channel
         self._clock = tools.clock
+        self._real_time = tools.real_time
         self._finished = finished
         self._most = tools.settings.concurrency
         self._tasks: set[asyncio.Task[None]] = set()
@@ -78,7 +79,7 @@ class Sending:
 
     def add(self, claimed: Iterable[Claimed]) -> None:
         """Send these, each when its endpoint has room; a test goes at once."""
-        now = self._clock()
+        now = self._real_time()
         for each in claimed:
             if each.is_test:
                 self._start(each)
@@ -90,7 +91,7 @@ class Sending:
 
     def unsent(self, *, everything: bool = False) -> list[Claimed]:
         """What is to be given back: left behind by a failure, waiting for too long, or `everything` that waits."""
-        late = self._clock() - WAITS_AT_MOST
+        late = self._real_time() - WAITS_AT_MOST
         for endpoint_id, queue in list(self._waiting.items()):
             if everything or queue[0][1] < late:
                 self._leave(endpoint_id)

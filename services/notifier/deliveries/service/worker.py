@@ -113,7 +113,7 @@ class DeliveryWorker:
             self._later.cancel()
             self._later = None
         now = self._tools.clock()
-        return now, self._unwritten.ready(now), sending.unsent(everything=everything)
+        return now, self._unwritten.ready(self._tools.real_time()), sending.unsent(everything=everything)
 
     async def _claim(
         self, session: AsyncSession, sending: Sending, results: Sequence[Outcome]
@@ -122,7 +122,8 @@ class DeliveryWorker:
         if free <= 0:
             return []
         own = sending.held() + self._unwritten.held() - Counter(o.claimed.endpoint_id for o in results)
-        return await claim(session, self._tools.vault, self._tools.clock(), free, sending.ahead(), own)
+        now, real_now = self._tools.clock(), self._tools.real_time()
+        return await claim(session, self._tools.vault, now, real_now, free, sending.ahead(), own)
 
     def _expect_more(self, claimed: Sequence[Claimed], results: Sequence[Outcome]) -> None:
         """An endpoint that was given as many as it had room for has probably more; one that was given less has not."""
@@ -145,5 +146,5 @@ class DeliveryWorker:
                     if kind_of(error) is DatabaseError.UNAVAILABLE:
                         raise
                     log.error("result_not_written", delivery=str(outcome.claimed.id), exc_info=error)
-                    self._unwritten.postpone(outcome, now)
+                    self._unwritten.postpone(outcome, self._tools.real_time())
         self._unwritten.written(written)

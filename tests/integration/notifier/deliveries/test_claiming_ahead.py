@@ -50,7 +50,7 @@ async def taken(
     vault = s.app.state.delivery_tools.vault
     counts = [{UUID(each): n for each, n in (given or {}).items()} for given in (ahead, own)]
     async with s.kernel.database.system() as session:
-        return await claim(session, vault, s.clock(), batch, *counts)
+        return await claim(session, vault, s.clock(), s.clock(), batch, *counts)
 
 
 async def test_a_long_backlog_arrives_in_order_with_never_more_in_flight_than_allowed(

@@ -334,10 +334,10 @@ async def test_the_claim_gives_an_endpoint_exactly_the_room_its_health_allows(
         (endpoint,) = (await session.scalars(select(Endpoint))).all()
         endpoint.health = HEALTHS[health]
     async with s.kernel.database.system() as session:
-        claimed = await claim(session, vault, START, 64)
+        claimed = await claim(session, vault, START, START, 64)
     assert len(claimed) == room(HEALTHS[health], max_in_flight, START)
     async with s.kernel.database.system() as session:
-        assert await claim(session, vault, START, 64) == []
+        assert await claim(session, vault, START, START, 64) == []
 
 
 def worker_of(s: RunningService) -> DeliveryWorker:
