@@ -89,6 +89,7 @@ VALUES: dict[str, object] = {
     "due": date(2027, 10, 1),
     "effective_date": date(2026, 10, 1),
     "end_date": date(2031, 9, 30),
+    "ended": date(2027, 3, 31),
     "endpoint_id": ENDPOINT,
     "escalation_id": ESCALATION,
     "expected": Decimal("99.9"),

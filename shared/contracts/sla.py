@@ -65,6 +65,19 @@ class AgreementReviewDetermined(Event):
     next_review_due: date
 
 
+class AgreementReviewCancelled(Event):
+    """The running review of an agreement ended with the agreement itself, undetermined."""
+
+    TYPE: ClassVar[str] = TYPE_PREFIX + "agreement.review.cancelled.v1"
+    TOPIC: ClassVar[str] = TOPIC
+    AGGREGATE: ClassVar[str] = "agreement"
+
+    agreement_id: UUID
+    title: str
+    due: date
+    ended: date
+
+
 class SlaRegistered(Event):
     """An SLA was registered under an agreement."""
 
@@ -115,6 +128,19 @@ class SlaReviewDetermined(Event):
     outcome: Outcome
     determined_at: datetime
     next_review_due: date
+
+
+class SlaReviewCancelled(Event):
+    """The running review of an SLA ended with the SLA itself, undetermined."""
+
+    TYPE: ClassVar[str] = TYPE_PREFIX + "sla.review.cancelled.v1"
+    TOPIC: ClassVar[str] = TOPIC
+    AGGREGATE: ClassVar[str] = "sla"
+
+    sla_id: UUID
+    title: str
+    due: date
+    ended: date
 
 
 class ReportDrafted(Event):
@@ -220,10 +246,12 @@ EVENTS: tuple[type[Event], ...] = (
     AgreementReviewDueSoon,
     AgreementReviewOverdue,
     AgreementReviewDetermined,
+    AgreementReviewCancelled,
     SlaRegistered,
     SlaReviewDueSoon,
     SlaReviewOverdue,
     SlaReviewDetermined,
+    SlaReviewCancelled,
     ReportDrafted,
     ReportPublished,
     ReportAcknowledged,

@@ -13,6 +13,7 @@ from shared.contracts.governance import ExecutableCharter, Party, Role
 from shared.data.directory import read_text
 from shared.data.session import EnumText, Governed
 from shared.data.tables.kernel import HASH_OF_TEXT
+from shared.reviews.tables import Reviewed
 
 _HASHED = CheckConstraint(HASH_OF_TEXT, name="content_hash")
 _VALID = text("voided_at IS NULL")
@@ -72,7 +73,7 @@ class Signature(Governed, Base):
         )
 
 
-class Charter(Worded, Governed, Base):
+class Charter(Worded, Reviewed, Base):
     """The charter as it is now. Its `charter_id` is its own id.
 
     `activates_at` is set by the last signature: the start of the effective date where the charter applies.
@@ -85,12 +86,10 @@ class Charter(Worded, Governed, Base):
     )
 
     number: Mapped[str]
-    title: Mapped[str]
     state: Mapped[CharterState] = mapped_column(EnumText(CharterState))
     charter_version: Mapped[int]
     findings_count: Mapped[int]
     effective_date: Mapped[date]
-    next_review_due: Mapped[date]
     observer_org_ids: Mapped[list[UUID]]
     activates_at: Mapped[datetime | None]
     activated_at: Mapped[datetime | None]

@@ -3,27 +3,21 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Query, Response
+from fastapi import Depends, Query
 from pydantic.json_schema import SkipJsonSchema
 
 from services.charter.charters.policy import READ_CHARTER
-from services.charter.reviews import models, policy, queries, service
-from services.charter.reviews.schemas import (
-    CharterReview,
-    CharterReviewInList,
-    CharterReviewPage,
-    ReviewDetermine,
-)
+from services.charter.reviews import models, queries, service
+from services.charter.reviews.schemas import CharterReview, CharterReviewInList, CharterReviewPage
 from shared.data.listing import Listing
 from shared.data.session import Session
-from shared.reviews.domain import ReviewState
-from shared.runtime.clock import Now
+from shared.reviews.domain import ReviewState, SubjectKind
+from shared.reviews.routes import review_routes
 from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.exports import CsvStream, Exporting, Table
 from shared.web.filters import Several
 from shared.web.pages import PageQuery, Rows, paginate
-from shared.web.requests import IfMatch, tagged
 from shared.web.route import new_router
 
 router = new_router("charter_reviews", prefix="/charter/v1")
@@ -35,11 +29,11 @@ Overdue = Annotated[bool | SkipJsonSchema[None], Query(description="said to be o
 
 async def _wanted(
     charter_id: Several[UUID] = None, state: Several[ReviewState] = None, overdue: Overdue = None
-) -> Listing[models.CharterReview]:
+) -> Listing[models.Review]:
     return queries.reviews(charter_id=charter_id, state=state, overdue=overdue)
 
 
-Wanted = Annotated[Listing[models.CharterReview], Depends(_wanted)]
+Wanted = Annotated[Listing[models.Review], Depends(_wanted)]
 
 
 @router.get("/reviews", response_model=CharterReviewPage)
@@ -58,7 +52,7 @@ async def export_charter_reviews(
     return await export.of(session, "charter_reviews", wanted, REVIEWS)
 
 
-def _listed(row: models.CharterReview, number: str, title: str) -> dict[str, object]:
+def _listed(row: models.Review, number: str, title: str) -> dict[str, object]:
     shown = CharterReview.model_validate(row).model_dump()
     return shown | {"charter_number": number, "charter_title": title}
 
@@ -66,26 +60,6 @@ def _listed(row: models.CharterReview, number: str, title: str) -> dict[str, obj
 REVIEWS = Table(tuple(n for n in CharterReviewInList.model_fields if n != "statements"), _listed)
 
 
-@router.get("/charters/{charter_id}/review", response_model=CharterReview)
-async def get_charter_review(
-    charter_id: UUID,
-    response: Response,
-    session: Session,
-    caller: MayRead,
-) -> models.CharterReview:
-    """The running review, with what each party has determined so far."""
-    return tagged(response, await service.current(session, charter_id))
-
-
-@router.post("/charters/{charter_id}/review/determine", response_model=CharterReview)
-async def determine_charter_review(
-    charter_id: UUID,
-    form: ReviewDetermine,
-    response: Response,
-    session: Session,
-    now: Now,
-    expected: IfMatch,
-    caller: Annotated[Principal, allow(policy.DETERMINE_REVIEW)],
-) -> models.CharterReview:
-    """Determine the outcome for the caller's party. `If-Match` takes the ETag of the review."""
-    return tagged(response, await service.determine(session, caller, charter_id, form, expected, now))
+review_routes(
+    router, service.REVIEWS, SubjectKind.charter, "/charters/{charter_id}", CharterReview, READ_CHARTER
+)

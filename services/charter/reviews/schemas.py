@@ -3,23 +3,10 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from shared.contracts.governance import Party
 from shared.reviews.domain import Determination, ReviewState
+from shared.reviews.schemas import ReviewStatement
 from shared.web.pages import Page
-from shared.web.schemas import In, Needed, Out
-
-
-class ReviewDetermine(In):
-    outcome: Determination
-    rationale: Needed
-
-
-class ReviewStatement(Out):
-    party: Party
-    outcome: Determination
-    rationale: str
-    member_id: UUID
-    stated_at: datetime
+from shared.web.schemas import Out
 
 
 class CharterReview(Out):

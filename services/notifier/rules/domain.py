@@ -153,6 +153,9 @@ RULES: Mapping[str, Rule] = {
     "org.concordat.agreement.review.determined.v1": Rule(
         name="agreement_review_determined", resolves=(AGREEMENT_REVIEW,)
     ),
+    "org.concordat.agreement.review.cancelled.v1": Rule(
+        name="agreement_review_cancelled", resolves=(AGREEMENT_REVIEW,)
+    ),
     "org.concordat.sla.review.due_soon.v1": Rule(
         name="sla_review_due_soon",
         opens=Opening(
@@ -174,6 +177,7 @@ RULES: Mapping[str, Rule] = {
         ),
     ),
     "org.concordat.sla.review.determined.v1": Rule(name="sla_review_determined", resolves=(SLA_REVIEW,)),
+    "org.concordat.sla.review.cancelled.v1": Rule(name="sla_review_cancelled", resolves=(SLA_REVIEW,)),
     "org.concordat.sla.report.overdue.v1": Rule(
         name="report_overdue",
         opens=Opening(

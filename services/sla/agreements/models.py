@@ -8,10 +8,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from services.sla.agreements.domain import AgreementKind
 from services.sla.base import Base
-from shared.data.session import EnumText, Governed
+from shared.data.session import EnumText
+from shared.reviews.tables import Reviewed
 
 
-class Agreement(Governed, Base):
+class Agreement(Reviewed, Base):
     """An IAA, contract or memorandum between customer and provider."""
 
     __tablename__ = "agreement"
@@ -24,9 +25,7 @@ class Agreement(Governed, Base):
     kind: Mapped[AgreementKind] = mapped_column(EnumText(AgreementKind))
     gtc_number: Mapped[str | None]
     modification_number: Mapped[int]
-    title: Mapped[str]
     start_date: Mapped[date]
     end_date: Mapped[date]
     total_amount: Mapped[Decimal | None]
     termination_days: Mapped[int]
-    next_review_due: Mapped[date]

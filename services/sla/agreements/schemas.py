@@ -24,7 +24,7 @@ class AgreementCreate(In):
     start_date: Day
     end_date: Day
     total_amount: Money | None = None
-    termination_days: Count
+    termination_days: Annotated[int, Field(strict=True, ge=0, le=3660)]
     next_review_due: Annotated[
         Day | None, Field(description="where the instrument asks for its first review within the year")
     ] = None

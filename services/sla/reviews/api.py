@@ -3,28 +3,26 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Query, Response
+from fastapi import Depends, Query
 from pydantic.json_schema import SkipJsonSchema
 
 from services.sla.reviews import models, policy, queries, service
-from services.sla.reviews.schemas import Review, ReviewDetermine, ReviewInList, ReviewPage
+from services.sla.reviews.schemas import Review, ReviewInList, ReviewPage
 from shared.data.listing import Listing
 from shared.data.session import Session
 from shared.reviews.domain import ReviewState, SubjectKind
-from shared.runtime.clock import Now
+from shared.reviews.routes import review_routes
 from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.exports import CsvStream, Exporting, Table
 from shared.web.filters import Several
 from shared.web.pages import PageQuery, Rows, paginate
-from shared.web.requests import IfMatch, tagged
 from shared.web.route import new_router
 
 router = new_router("reviews", prefix="/sla/v1")
 
 MayRead = Annotated[Principal, allow(policy.READ_REVIEW)]
 Overdue = Annotated[bool | SkipJsonSchema[None], Query(description="said to be overdue, or not")]
-MayDetermine = Annotated[Principal, allow(policy.DETERMINE_REVIEW)]
 
 
 async def _wanted(
@@ -64,50 +62,8 @@ def _listed(row: models.Review, number: str, title: str) -> dict[str, object]:
 REVIEWS = Table(tuple(ReviewInList.model_fields), _listed)
 
 
-@router.get("/agreements/{agreement_id}/review", response_model=Review)
-async def get_agreement_review(
-    agreement_id: UUID, response: Response, session: Session, caller: MayRead
-) -> models.Review:
-    """The running review of an agreement."""
-    return tagged(response, await service.current(session, SubjectKind.agreement, agreement_id))
-
-
-@router.get("/slas/{sla_id}/review", response_model=Review)
-async def get_sla_review(
-    sla_id: UUID, response: Response, session: Session, caller: MayRead
-) -> models.Review:
-    """The running review of an SLA."""
-    return tagged(response, await service.current(session, SubjectKind.sla, sla_id))
-
-
-@router.post("/agreements/{agreement_id}/review/determine", response_model=Review)
-async def determine_agreement_review(
-    agreement_id: UUID,
-    form: ReviewDetermine,
-    response: Response,
-    session: Session,
-    now: Now,
-    expected: IfMatch,
-    caller: MayDetermine,
-) -> models.Review:
-    """Close the review with an outcome; the next one is due in 365 days. If-Match: the review's ETag."""
-    return tagged(
-        response,
-        await service.determine(session, caller, SubjectKind.agreement, agreement_id, form, expected, now),
-    )
-
-
-@router.post("/slas/{sla_id}/review/determine", response_model=Review)
-async def determine_sla_review(
-    sla_id: UUID,
-    form: ReviewDetermine,
-    response: Response,
-    session: Session,
-    now: Now,
-    expected: IfMatch,
-    caller: MayDetermine,
-) -> models.Review:
-    """Close the review with an outcome; the next one is due in 365 days. If-Match: the review's ETag."""
-    return tagged(
-        response, await service.determine(session, caller, SubjectKind.sla, sla_id, form, expected, now)
-    )
+for kind, path in (
+    (SubjectKind.agreement, "/agreements/{agreement_id}"),
+    (SubjectKind.sla, "/slas/{sla_id}"),
+):
+    review_routes(router, service.REVIEWS, kind, path, Review, policy.READ_REVIEW)

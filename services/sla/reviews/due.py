@@ -1,7 +1,5 @@
-"""Reminders of yearly reviews, and the day one is overdue."""
+"""Reminders of yearly reviews, the day one is overdue, and the day its subject has ended."""
 
-from services.sla.reviews.models import Review
-from services.sla.reviews.service import REVIEW, remind
-from shared.runtime.due import Kind
+from services.sla.reviews.service import REVIEWS
 
-KINDS = (Kind(REVIEW, Review, remind),)
+KINDS = (REVIEWS.due,)

@@ -1,36 +1,26 @@
-"""The table of yearly reviews."""
+"""The tables of reviews (`shared.reviews.tables`) in this service."""
 
-from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import Index, text
-from sqlalchemy.orm import Mapped, mapped_column
-
 from services.sla.base import Base
-from shared.data.session import EnumText, Governed
-from shared.reviews.domain import OVERDUE, Determination, ReviewState, SubjectKind
-
-_OPEN = text("state = 'open'")
+from shared.reviews.tables import ReviewRow, StatementRow
 
 
-class Review(Governed, Base):
-    """One yearly review of an agreement or SLA. `raised` names the reminders given."""
+class ReviewStatement(StatementRow, Base):
+    """What the customer determined of an agreement or SLA."""
 
-    __tablename__ = "review"
-    __table_args__ = (Index("uq_review_open", "subject_id", unique=True, postgresql_where=_OPEN),)
 
-    subject_kind: Mapped[SubjectKind] = mapped_column(EnumText(SubjectKind))
-    subject_id: Mapped[UUID]
-    due: Mapped[date]
-    zone: Mapped[str]
-    state: Mapped[ReviewState] = mapped_column(EnumText(ReviewState))
-    raised: Mapped[list[str]]
-    outcome: Mapped[Determination | None] = mapped_column(EnumText(Determination))
-    rationale: Mapped[str]
-    determined_at: Mapped[datetime | None]
-    determined_by: Mapped[UUID | None]
-    determiner_name: Mapped[str | None]
+class Review(ReviewRow, Base):
+    """One review of an agreement or SLA. The customer alone determines it."""
 
     @property
-    def is_overdue(self) -> bool:
-        return OVERDUE in self.raised
+    def rationale(self) -> str:
+        return self.statements[0].rationale if self.statements else ""
+
+    @property
+    def determined_by(self) -> UUID | None:
+        return self.statements[0].member_id if self.statements else None
+
+    @property
+    def determiner_name(self) -> str | None:
+        return self.statements[0].display_name if self.statements else None

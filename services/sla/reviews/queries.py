@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.sla.agreements.models import Agreement
 from services.sla.reviews.models import Review
 from services.sla.slas.models import Sla
 from shared.data.listing import Listing, any_of
 from shared.data.session import given
-from shared.pure.refusal import Missing
 from shared.reviews.domain import OVERDUE, ReviewState, SubjectKind
 
 
@@ -37,12 +35,3 @@ def reviews(
         )
     )
     return Listing(wanted, Review, dated=Review.due)
-
-
-async def open_review(session: AsyncSession, subject_id: UUID, *, for_update: bool = False) -> Review:
-    """The running review of an agreement or SLA."""
-    statement = select(Review).where(Review.subject_id == subject_id, Review.state == ReviewState.open)
-    row = (await session.scalars(statement.with_for_update() if for_update else statement)).one_or_none()
-    if row is None:
-        raise Missing("review")
-    return row

@@ -5,14 +5,7 @@ from uuid import UUID
 
 from shared.reviews.domain import Determination, ReviewState, SubjectKind
 from shared.web.pages import Page
-from shared.web.schemas import In, Needed, Out
-
-
-class ReviewDetermine(In):
-    """What the customer's Business Owner concludes, and why."""
-
-    outcome: Determination
-    rationale: Needed
+from shared.web.schemas import Out
 
 
 class Review(Out):

@@ -28,6 +28,13 @@ def check_sla(effective: date, end: date, agreement: tuple[date, date], metrics:
         check_metric(metric, f"/metrics/{index}")
 
 
+def check_not_ended(agreement_ends: date, today: date) -> None:
+    """Refuse an SLA under an agreement that is over."""
+    if today > agreement_ends:
+        message = f"The agreement ended on {agreement_ends}; register the SLA under the one that follows it."
+        raise Refused("agreement_ended", message, "/agreement_id")
+
+
 def report_obligation(charter: ExecutableCharter) -> ReportingObligation:
     """What the charter says about SLA reports; the tenth business day where it says nothing."""
     owed = [duty for duty in charter.reporting if duty.producer is Party.provider]

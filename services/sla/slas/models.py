@@ -9,10 +9,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from services.sla.base import Base
 from shared.calendars.fiscal import PeriodKind
-from shared.data.session import EnumText, Governed
+from shared.data.session import EnumText
+from shared.reviews.tables import Reviewed
 
 
-class Sla(Governed, Base):
+class Sla(Reviewed, Base):
     """A service level agreement. `metrics` are definitions, in the order of the report.
 
     `next_report_at` is when the period starting on `next_period_start` ends and its report is owed.
@@ -24,7 +25,6 @@ class Sla(Governed, Base):
 
     number: Mapped[str]
     agreement_id: Mapped[UUID] = mapped_column(ForeignKey("agreement.id"), index=True)
-    title: Mapped[str]
     service: Mapped[str]
     effective_date: Mapped[date]
     end_date: Mapped[date]
@@ -34,6 +34,5 @@ class Sla(Governed, Base):
     due_business_day: Mapped[int]
     acknowledge_within_business_days: Mapped[int]
     metrics: Mapped[list[Any]]
-    next_review_due: Mapped[date]
     next_period_start: Mapped[date | None]
     next_report_at: Mapped[datetime | None]

@@ -6,9 +6,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.sla.agreements.models import Agreement
 from services.sla.metrics.schemas import as_document
-from services.sla.reviews.service import open_review
+from services.sla.reviews.service import REVIEWS
 from services.sla.slas import policy
-from services.sla.slas.domain import check_calendar, check_sla, first_period, report_obligation
+from services.sla.slas.domain import (
+    check_calendar,
+    check_not_ended,
+    check_sla,
+    first_period,
+    report_obligation,
+)
 from services.sla.slas.models import Sla
 from services.sla.slas.schemas import SlaCreate
 from shared.calendars.fiscal import Period, bounds, day_in
@@ -19,7 +25,7 @@ from shared.data.history import Act, record
 from shared.data.numbering import next_number
 from shared.data.session import inherited, load
 from shared.pure.refusal import checking_input
-from shared.reviews.domain import SubjectKind, next_due
+from shared.reviews.domain import SubjectKind, Term, first_due
 from shared.runtime.due import schedule
 from shared.web.authz import Principal, require
 
@@ -36,11 +42,12 @@ async def register(session: AsyncSession, caller: Principal, form: SlaCreate, no
         dates = (agreement.start_date, agreement.end_date)
         check_sla(form.effective_date, form.end_date, dates, metrics)
         check_calendar(charter, form.calendar)
+    zone = charter.calendar(form.calendar).zone
+    check_not_ended(agreement.end_date, day_in(zone, now))
     sla = _drawn_up(form, agreement, charter, now)
     sla.metrics = [as_document(metric) for metric in metrics]
     sla.number = await next_number(session, "SLA", agreement.charter_id, now)
     session.add(sla)
-    zone = charter.calendar(sla.calendar).zone
     first = first_period(sla.period, sla.effective_date, sla.end_date, day_in(zone, now))
     await set_next_report(session, sla, first, zone)
     event = SlaRegistered(
@@ -51,8 +58,7 @@ async def register(session: AsyncSession, caller: Principal, form: SlaCreate, no
         next_review_due=sla.next_review_due,
     )
     await record(session, sla, Act(policy.REGISTER_SLA.name, event), by=caller, now=now)
-    await open_review(session, SubjectKind.sla, sla, zone, now)
-    await session.flush()
+    await REVIEWS.open(session, SubjectKind.sla, sla, zone, now)
     return sla
 
 
@@ -74,5 +80,7 @@ def _drawn_up(form: SlaCreate, agreement: Agreement, charter: ExecutableCharter,
         ),
         due_business_day=form.due_business_day or owed.due_business_day,
         acknowledge_within_business_days=acknowledge,
-        next_review_due=next_due(form.effective_date, form.next_review_due),
+        next_review_due=first_due(
+            form.effective_date, form.next_review_due, Term(form.end_date, agreement.termination_days)
+        ),
     )

@@ -6,11 +6,15 @@ from shared.pure.transitions import Transitions
 
 
 class CharterState(StrEnum):
-    """`ratification` lasts from the frozen text until it is signed by all and in effect."""
+    """`ratification` lasts from the frozen text until it is signed by all and in effect.
+
+    A `terminating` charter is in force until its notice has run, and is not reviewed any more.
+    """
 
     draft = "draft"
     ratification = "ratification"
     active = "active"
+    terminating = "terminating"
 
 
 class CharterAction(StrEnum):
@@ -19,6 +23,7 @@ class CharterAction(StrEnum):
     sign = "sign"
     decline = "decline"
     activate = "activate"
+    begin_termination = "begin_termination"
 
 
 CHARTER = Transitions(
@@ -28,5 +33,6 @@ CHARTER = Transitions(
         (CharterState.ratification, CharterAction.sign): CharterState.ratification,
         (CharterState.ratification, CharterAction.decline): CharterState.draft,
         (CharterState.ratification, CharterAction.activate): CharterState.active,
+        (CharterState.active, CharterAction.begin_termination): CharterState.terminating,
     }
 )

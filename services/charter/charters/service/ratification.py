@@ -15,7 +15,7 @@ from services.charter.charters.domain.text import charter_zone, comparable, scop
 from services.charter.charters.models import Charter, CharterService, CharterVersion, Signature
 from services.charter.charters.schemas import CharterSign
 from services.charter.charters.service.drafting import with_signatures
-from services.charter.reviews.service import schedule_review
+from services.charter.reviews.service import REVIEWS
 from shared.calendars.fiscal import local_midnight, zone_named
 from shared.contracts.charter import CharterActivated, CharterDeclined, CharterSigned
 from shared.contracts.governance import ExecutableCharter, Party
@@ -24,6 +24,7 @@ from shared.data.history import Act, record
 from shared.data.ids import uuid7
 from shared.data.session import inherited, load_for_update
 from shared.pure.refusal import Forbidden, Refused
+from shared.reviews.domain import SubjectKind
 from shared.runtime.due import schedule
 from shared.web.authz import Actor, Principal, require
 
@@ -165,5 +166,4 @@ async def activate(session: AsyncSession, by: Actor, row: Charter, now: datetime
     )
     await record(session, row, Act("charter.activate", event), by=by, now=now)
     await keep_charter(session, event)  # its parties stand since the draft, and have joined by signing
-    await schedule_review(session, row, charter_zone(row.read()), now)
-    await session.flush()
+    await REVIEWS.open(session, SubjectKind.charter, row, charter_zone(row.read()), now)

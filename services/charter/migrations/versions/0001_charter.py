@@ -6,6 +6,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from shared.data.migrations import govern
 from shared.data.tables.kernel import HASH_OF_TEXT
+from shared.reviews.tables import create_reviews
 
 revision = "charter_0001"
 down_revision = None
@@ -20,8 +21,6 @@ GOVERNED = (
     "charter_version",
     "charter_service",
     "signature",
-    "charter_review",
-    "review_statement",
 )
 
 
@@ -30,12 +29,11 @@ def upgrade() -> None:
     _charter_version()
     _charter_service()
     _signature()
-    _charter_review()
-    _review_statement()
     for table in GOVERNED:
         for column in ("charter_id", "customer_org_id", "provider_org_id"):
             op.create_index(f"ix_{table}_{column}", table, [column])
         govern(op, table)
+    create_reviews(op)
     _let_parties_be_named()
 
 
@@ -139,36 +137,3 @@ def _signature() -> None:
         ("uq_signature_role", ["charter_id", "charter_version", "party", "role"]),
     ):
         op.create_index(name, "signature", columns, unique=True, postgresql_where=valid)
-
-
-def _charter_review() -> None:
-    op.create_table(
-        "charter_review",
-        *_governed(),
-        sa.Column("due", sa.Date, nullable=False),
-        sa.Column("zone", sa.Text, nullable=False),
-        sa.Column("state", sa.Text, nullable=False),
-        sa.Column("raised", ARRAY(sa.Text), nullable=False),
-        sa.Column("outcome", sa.Text),
-        sa.Column("determined_at", sa.DateTime(timezone=True)),
-        sa.PrimaryKeyConstraint("id", name="pk_charter_review"),
-    )
-    is_open = sa.text("state = 'open'")
-    op.create_index(
-        "uq_charter_review_open", "charter_review", ["charter_id"], unique=True, postgresql_where=is_open
-    )
-
-
-def _review_statement() -> None:
-    op.create_table(
-        "review_statement",
-        *_governed(),
-        sa.Column("review_id", sa.Uuid, nullable=False),
-        sa.Column("party", sa.Text, nullable=False),
-        sa.Column("outcome", sa.Text, nullable=False),
-        sa.Column("rationale", sa.Text, nullable=False),
-        sa.Column("member_id", sa.Uuid, nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_review_statement"),
-        sa.ForeignKeyConstraint(["review_id"], ["charter_review.id"], name="fk_review_statement_review_id"),
-        sa.UniqueConstraint("review_id", "party", name="uq_review_statement_review_id_party"),
-    )

@@ -5,13 +5,14 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from shared.data.migrations import govern
+from shared.reviews.tables import create_reviews
 
 revision = "sla_0001"
 down_revision = None
 branch_labels = ("sla",)
 depends_on = "kernel_0001"
 
-GOVERNED = ("agreement", "sla", "report", "report_result", "review")
+GOVERNED = ("agreement", "sla", "report", "report_result")
 
 
 def upgrade() -> None:
@@ -20,12 +21,12 @@ def upgrade() -> None:
     _observation()
     _report()
     _report_result()
-    _review()
     for table in GOVERNED:
         for column in ("charter_id", "customer_org_id", "provider_org_id"):
             op.create_index(f"ix_{table}_{column}", table, [column])
         govern(op, table)
     govern(op, "observation")
+    create_reviews(op)
 
 
 def _governed() -> list[sa.Column[object]]:
@@ -207,24 +208,3 @@ def _report_result() -> None:
         sa.ForeignKeyConstraint(["report_id"], ["report.id"], name="fk_report_result_report_id"),
     )
     op.create_index("ix_report_result_report_id", "report_result", ["report_id"])
-
-
-def _review() -> None:
-    op.create_table(
-        "review",
-        *_governed(),
-        sa.Column("subject_kind", sa.Text, nullable=False),
-        sa.Column("subject_id", sa.Uuid, nullable=False),
-        sa.Column("due", sa.Date, nullable=False),
-        sa.Column("zone", sa.Text, nullable=False),
-        sa.Column("state", sa.Text, nullable=False),
-        sa.Column("raised", ARRAY(sa.Text), nullable=False),
-        sa.Column("outcome", sa.Text),
-        sa.Column("rationale", sa.Text, nullable=False),
-        sa.Column("determined_at", sa.DateTime(timezone=True)),
-        sa.Column("determined_by", sa.Uuid),
-        sa.Column("determiner_name", sa.Text),
-        sa.PrimaryKeyConstraint("id", name="pk_review"),
-    )
-    is_open = sa.text("state = 'open'")
-    op.create_index("uq_review_open", "review", ["subject_id"], unique=True, postgresql_where=is_open)

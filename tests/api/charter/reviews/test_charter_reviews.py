@@ -135,6 +135,30 @@ async def test_a_closed_review_says_nothing_more_about_its_old_date(s: RunningSe
     assert overdue == []
 
 
+async def test_both_parties_who_determine_terminate_end_the_yearly_clock(s: RunningService) -> None:
+    charter = await signed_by_all(s)
+    await determine(s, charter, CUSTOMER, "terminate")
+
+    closed = await determine(s, charter, PROVIDER, "terminate")
+
+    assert (closed.json()["state"], closed.json()["outcome"]) == ("closed", "terminate")
+    read = (await s.get(CUSTOMER, f"{CHARTERS}/{charter['id']}")).json()
+    assert (read["state"], read["next_review_due"]) == ("terminating", charter["next_review_due"])
+    event = (await s.events(CharterReviewDetermined))[-1]
+    assert (str(event.charter_id), event.outcome) == (charter["id"], "terminate")
+    for years in (1, 2):
+        await pass_day(s, DUE + timedelta(days=365 * years))
+    late = [e for e in await s.events(CharterReviewDueSoon) if str(e.charter_id) == charter["id"]]
+    late += [e for e in await s.events(CharterReviewOverdue) if str(e.charter_id) == charter["id"]]
+    assert late == []
+    last = (await s.get(CUSTOMER, path(charter))).json()
+    assert last == closed.json()
+    again = await determine(s, charter, CUSTOMER, "no_change")
+    assert (again.status_code, again.json()["code"]) == (409, "not_allowed")
+    everything = (await s.get(CUSTOMER, "/charter/v1/reviews", charter_id=charter["id"])).json()["items"]
+    assert [item["state"] for item in everything] == ["closed"]
+
+
 @pytest.mark.parametrize("member", ["customer.om_team", "customer.executive_sponsor", "observer.om_team"])
 async def test_only_business_owners_of_the_parties_determine(s: RunningService, member: str) -> None:
     charter = await signed_by_all(s)
