@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -13,12 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from services.sla.observations.domain.parsing import RowError
 from services.sla.observations.service.mapping import Mapping, load_mapping, map_row
+from shared.pure.refusal import Refusal
 
 SHOWN_ERRORS = 20
 
 
 class IngestRefused(Exception):
-    """The service did not take a batch; the message says why and what to do."""
+    """A file cannot be read, or the service did not take a batch; the message says why and what to do."""
 
 
 @dataclass
@@ -66,7 +68,9 @@ def load_file(
     file: Path, mapping_file: Path, *, sla_id: str, url: str, token: str, batch: int, console: Console
 ) -> Summary:
     """Send every row of the file in batches. Safe to repeat: the service knows rows by their source id."""
-    mapping = load_mapping(mapping_file.read_text(encoding="utf-8"))
+    if not token:
+        raise IngestRefused("Say who you are: --token, or CONCORDAT_TOKEN, with a token of the provider.")
+    mapping = _mapping(mapping_file)
     summary = Summary()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
@@ -86,8 +90,28 @@ def load_file(
     return summary
 
 
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError:
+        message = f"{file.name} is not UTF-8 text. Save it as UTF-8 (in Excel: CSV UTF-8) and load it again."
+        raise IngestRefused(message) from None
+    except csv.Error as error:
+        raise IngestRefused(f"{file.name} is no CSV file that can be read: {error}.") from None
+
+
+def _mapping(file: Path) -> Mapping:
+    try:
+        with _reading(file):
+            return load_mapping(file.read_text(encoding="utf-8-sig"))
+    except Refusal as refusal:
+        raise IngestRefused(f"{file.name}: {refusal} docs/mapping.md lists what a mapping may say.") from None
+
+
 def _count(file: Path) -> int:
-    with file.open(encoding="utf-8-sig", newline="") as lines:
+    """How many rows there are; the whole file has been read once before anything is sent."""
+    with _reading(file), file.open(encoding="utf-8-sig", newline="") as lines:
         return max(0, sum(1 for _ in csv.reader(lines)) - 1)
 
 

@@ -76,7 +76,7 @@ def examine(file: Path, checkpoints: Path | None = None, keys: Sequence[Path] = 
     """The verdicts on `file`. `checkpoints` is another export, or webhook bodies one a line, of the other party."""
     with file.open("rb") as opened:
         export = _Export(enumerate(opened, 1))
-        trusted = _trusted([path.read_text() for path in keys] or export.keys)
+        trusted = _trusted([_text(path) for path in keys] or export.keys)
         own = [_judged(document, trusted) for document in export.checkpoints]
         held = [_judged(d, trusted) for d in _held(checkpoints, export.chain)] if checkpoints else []
         report = verify(
@@ -167,6 +167,13 @@ def _row(document: Document) -> Row | None:
         return None
 
 
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except UnicodeDecodeError:
+        raise Unreadable(f"{file.name} is no key: it is not text") from None
+
+
 def _trusted(pems: Sequence[str]) -> dict[str, VerifyingKey]:
     try:
         return {key.key_id: key for key in map(VerifyingKey.from_pem, pems)}
@@ -228,7 +235,7 @@ def run(
     """Print the verdicts; the exit code."""
     try:
         findings = examine(file, checkpoints, keys)
-    except (Unreadable, OSError, UnicodeDecodeError) as error:
+    except (Unreadable, OSError) as error:
         if as_json:
             print(json.dumps({"verdict": "unreadable", "reason": str(error)}))
         else:
