@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
+from uuid import UUID
 
 import asyncpg
 import httpx
@@ -206,20 +207,30 @@ def pgbench_script(on: Stage) -> str:
         await connection.close()
         return found
 
-    statements = [_literal_insert(table, row, n) for n, (table, row) in enumerate(asyncio.run(rows()))]
+    found = asyncio.run(rows())
+    request, matter = peers.ids_of(found)
+    renamed = {request: _random_id("0"), matter: _random_id("1")}
+    statements = [_literal_insert(table, row, renamed) for table, row in found]
     return "\n".join(["\\set n random(1, 9000000000000000000)", "BEGIN;", *statements, "COMMIT;", ""])
 
 
-def _literal_insert(table: str, row: dict[str, object], n: int) -> str:
-    request = "lpad(to_hex(:n::bigint), 32, '0')::uuid"
+def _random_id(kind: str) -> str:
+    return f"('{kind}' || lpad(to_hex(:n::bigint), 31, '0'))::uuid"
+
+
+def _literal_insert(table: str, row: dict[str, object], renamed: Mapping[UUID, str]) -> str:
+    """`renamed`: what stands in place of the ids that every transaction has of its own."""
     fresh = {
-        "change_request": {"id": request, "number": ":n::text"},
-        "audit": {"object_id": request},
-        "event": {"event_id": "gen_random_uuid()", "aggregate_id": request},
-        "outbox": {"position": f":n + {n}"},
+        "change_request": {"number": ":n::text"},
+        "due": {"id": "gen_random_uuid()"},
+        "event": {"event_id": "gen_random_uuid()"},
+        "outbox": {"position": "abs(hashtextextended(gen_random_uuid()::text, 0))"},
         "idempotency": {"key": ":n::text"},
     }
-    values = {name: _literal(value) for name, value in row.items()} | fresh[table]
+    values = {
+        name: renamed[value] if isinstance(value, UUID) and value in renamed else _literal(value)
+        for name, value in row.items()
+    } | fresh.get(table, {})
     return f"INSERT INTO peer.{table} ({', '.join(values)}) VALUES ({', '.join(values.values())});"
 
 

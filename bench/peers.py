@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -26,13 +27,15 @@ from services.registry import metadata_of
 from shared.data.ids import uuid7
 
 TABLES = {
-    "change_request": "WHERE id = '{0}'",
-    "audit": "WHERE object_id = '{0}'",
-    "event": "WHERE aggregate_id = '{0}'",
-    "outbox": "WHERE position IN (SELECT position FROM changes.event WHERE aggregate_id = '{0}')",
+    "change_request": "WHERE id = ANY({0})",
+    "matter": "WHERE id = ANY({0})",
+    "due": "WHERE subject_id = ANY({0})",
+    "audit": "WHERE object_id = ANY({0})",
+    "event": "WHERE aggregate_id = ANY({0})",
+    "outbox": "WHERE position IN (SELECT position FROM changes.event WHERE aggregate_id = ANY({0}))",
     "idempotency": "ORDER BY created_at DESC LIMIT 1",
 }
-"""The tables of one submission, and how its rows are found by the request's id."""
+"""The tables of one submission, and how its rows are found by the ids of the request and of its matter."""
 GENERATED = {"audit": {"id"}, "event": {"position"}}
 Rows = list[tuple[str, dict[str, Any]]]
 
@@ -73,10 +76,10 @@ async def with_json(connection: Any) -> None:
 
 async def latest_rows(connection: Any) -> Rows:
     """The rows the service wrote for its latest submission, without what the database generates."""
-    latest = await connection.fetchval("SELECT id FROM changes.change_request ORDER BY id DESC LIMIT 1")
+    ids = "(SELECT unnest(ARRAY[id, matter_id]) FROM changes.change_request ORDER BY id DESC LIMIT 2)"
     rows: Rows = []
     for table, where in TABLES.items():
-        for found in await connection.fetch(f"SELECT * FROM changes.{table} {where.format(latest)}"):
+        for found in await connection.fetch(f"SELECT * FROM changes.{table} {where.format(ids)}"):
             rows.append((table, {k: v for k, v in found.items() if k not in GENERATED.get(table, ())}))
     return rows
 
@@ -84,15 +87,23 @@ async def latest_rows(connection: Any) -> Rows:
 def fresh(rows: Rows, form: Form) -> Iterator[tuple[str, dict[str, Any]]]:
     """The same rows as a new request: the form's title, and new keys wherever they are unique."""
     request_id = uuid7()
+    renamed = dict(zip(ids_of(rows), (request_id, uuid7()), strict=True))
     own: Mapping[str, Any] = {
-        "change_request": lambda: {"id": request_id, "number": str(request_id), "title": form.title},
-        "audit": lambda: {"object_id": request_id},
-        "event": lambda: {"event_id": uuid7(), "aggregate_id": request_id},
+        "change_request": lambda: {"number": str(request_id), "title": form.title},
+        "due": lambda: {"id": uuid7()},
+        "event": lambda: {"event_id": uuid7()},
         "outbox": lambda: {"position": uuid7().int >> 65},
         "idempotency": lambda: {"key": str(request_id)},
     }
     for table, row in rows:
-        yield table, row | own[table]()
+        kept = {name: renamed.get(v, v) if isinstance(v, UUID) else v for name, v in row.items()}
+        yield table, kept | own.get(table, dict)()
+
+
+def ids_of(rows: Rows) -> tuple[UUID, UUID]:
+    """The ids of the request and of its matter, which other rows refer to."""
+    found = {table: row["id"] for table, row in rows if table in ("change_request", "matter")}
+    return found["change_request"], found["matter"]
 
 
 def insert(table: str, row: Mapping[str, Any]) -> str:
@@ -174,7 +185,7 @@ def write_orm() -> FastAPI:
 
 
 def read_asyncpg() -> Starlette:
-    """Starlette + asyncpg + orjson: the newest 50 requests, row by row as the table holds them."""
+    """Starlette + asyncpg + orjson: the newest 50 requests with their matters, row by row as the tables hold them."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -184,7 +195,10 @@ def read_asyncpg() -> Starlette:
 
     async def page(request: Request) -> Response:
         limit = int(request.query_params["limit"])
-        query = "SELECT * FROM changes.change_request ORDER BY id DESC LIMIT $1"
+        query = (
+            "SELECT m.*, c.* FROM changes.change_request c LEFT JOIN changes.matter m ON m.id = c.matter_id"
+            " ORDER BY c.id DESC LIMIT $1"
+        )
         async with request.app.state.pool.acquire() as connection:
             rows = await connection.fetch(query, limit)
         body = orjson.dumps({"items": [dict(row) for row in rows]}, default=str)

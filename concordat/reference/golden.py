@@ -35,7 +35,7 @@ def _id(number: int) -> UUID:
 
 CHARTER, CUSTOMER, PROVIDER, OBSERVER, OWNER = (_id(n) for n in range(1, 6))
 CHANGE, DECISION, ESCALATION, AGREEMENT, SLA, REPORT, RESULT = (_id(n) for n in range(6, 13))
-ALERT, DELIVERY, ENDPOINT, CHECKPOINT = (_id(n) for n in range(13, 17))
+ALERT, DELIVERY, ENDPOINT, CHECKPOINT, MATTER, AMENDMENT, AMENDED = (_id(n) for n in range(13, 20))
 SCOPE = Scope(charter_id=CHARTER, customer_org_id=CUSTOMER, provider_org_id=PROVIDER)
 CONTENT = model_charter(
     title="O&M governance charter of DES and FSSC",
@@ -48,6 +48,7 @@ SUBJECTS = {
     "member": OWNER,
     "charter": CHARTER,
     "change_request": CHANGE,
+    "matter": MATTER,
     "escalation": ESCALATION,
     "agreement": AGREEMENT,
     "sla": SLA,
@@ -62,6 +63,29 @@ OWNER_ACTS = {"actorid": str(OWNER), "actorrole": "business_owner"}
 UNSCOPED = {"organization", "member", "endpoint"}
 """Aggregates that belong to no charter, so their events carry no scope."""
 
+ASK = {
+    "ask_id": UUID("3c9f6f0e-9a51-5d0c-8c0e-6f1f3d1b7a42"),
+    "act": "decide",
+    "seats": ("customer.om_team.1",),
+    "party": "customer",
+    "roles": ("om_team",),
+    "due_at": datetime(2026, 11, 25, 22, 0, tzinfo=UTC),
+    "why": "Shall CR-FY27-0001 (Move the payroll interface to the new message format) be carried out?",
+    "link": f"/changes/v1/matters/{MATTER}",
+    "optional": False,
+}
+SUBJECT_HASH = "5b1a9c7d3e2f4061a8b7c6d5e4f3021100ffeeddccbbaa998877665544332211"
+AMENDED_SUBJECT: dict[str, object] = {
+    "matter_id": AMENDMENT,
+    "subject_kind": "charter_amendment",
+    "subject_id": AMENDED,
+    "subject_number": "AMD-FY27-0001",
+    "title": "Name the second alternate of the Service Management Board",
+    "impact": {"charter_amendment": "minor"},
+    "severity": "moderate",
+}
+"""A subject of the charter service, which puts it by event."""
+
 VALUES: dict[str, object] = {
     "acknowledge_due": datetime(2026, 11, 25, 22, 0, tzinfo=UTC),
     "acknowledged_at": datetime(2026, 11, 18, 14, 30, tzinfo=UTC),
@@ -69,6 +93,7 @@ VALUES: dict[str, object] = {
     "agreement_id": AGREEMENT,
     "aid": "047",
     "alert_id": ALERT,
+    "asks": (ASK,),
     "attempts": 8,
     "body": "smb",
     "cause": "clock",
@@ -76,12 +101,15 @@ VALUES: dict[str, object] = {
     "charter_id": CHARTER,
     "charter_version": 1,
     "clock_ends_at": datetime(2026, 11, 25, 22, 0, tzinfo=UTC),
+    "code": "assess_first",
     "conditions": "Back out by 06:00 when the payroll interface check fails.",
     "content": json.loads(canonical_json(CONTENT)),
     "content_hash": content_hash(CONTENT),
     "customer_org_id": CUSTOMER,
     "days_left": 60,
     "decision_id": DECISION,
+    "decision_class": "change.normal",
+    "decision_number": "DEC-FY27-0001",
     "dedup_key": f"escalation:{ESCALATION}",
     "delivery_id": DELIVERY,
     "determined_at": datetime(2027, 9, 14, 17, 45, tzinfo=UTC),
@@ -94,9 +122,12 @@ VALUES: dict[str, object] = {
     "escalation_id": ESCALATION,
     "expected": Decimal("99.9"),
     "from_body": "smb",
+    "impact": {"cost_one_time": "180000.00", "sla_effect": "none"},
     "issuer": "https://login.des.example/oauth2",
     "level": "minimum",
+    "matter_id": MATTER,
     "member_id": OWNER,
+    "message": "Assess the required impact first: schedule_days.",
     "metric_key": "payroll_availability",
     "metric_name": "Payroll availability",
     "metrics_met": 11,
@@ -111,12 +142,17 @@ VALUES: dict[str, object] = {
     "outcome": "no_change",
     "party": "customer",
     "period": "2026-10",
+    "pointer": "/impact/schedule_days",
     "priority": "high",
     "provider_org_id": PROVIDER,
     "published_at": datetime(2026, 11, 10, 15, 4, 5, tzinfo=UTC),
     "reason": "The maintenance window collides with the year-end close.",
     "reason_code": "clock_expired",
+    "question": "Shall AMD-FY27-0001 (Name the second alternate of the Service Management Board) take effect?",
     "report_id": REPORT,
+    "requested_body": None,
+    "requester_id": OWNER,
+    "requester_name": "Alex Morgan",
     "resolution": "cause_cleared",
     "result_hash": "9f2c1d0e7b6a5948372615041f3e2d5c8b7a69584736251403f2e1d0c9b8a796",
     "result_id": RESULT,
@@ -124,11 +160,13 @@ VALUES: dict[str, object] = {
     "roles": ("business_owner", "om_team"),
     "rule": "escalation_raised",
     "rules": {"cost_one_time": "cost_one_time/t2", "schedule_days": "schedule_days/t1"},
+    "seat": "customer.om_team.1",
     "service": "payroll",
     "severity": "high",
     "sla_id": SLA,
     "start_date": date(2026, 10, 1),
     "subject": "alex.morgan",
+    "subject_hash": SUBJECT_HASH,
     "subject_id": CHANGE,
     "subject_kind": "change_request",
     "subject_number": "CR-FY27-0001",
@@ -139,6 +177,8 @@ VALUES: dict[str, object] = {
     "unit": "percent",
     "value": Decimal("99.437219"),
     "vote": "approve",
+    "waits": True,
+    "what_changed": "The second alternate is another person.",
 }
 BY_AGGREGATE: dict[str, dict[str, object]] = {
     "charter": {"title": CONTENT.title, "number": "CHA-FY27-0001"},
@@ -154,7 +194,19 @@ BY_EVENT: dict[str, dict[str, object]] = {
     "CharterDeclined": {"reason": "The cost limit of tier 2 is too high for us."},
     "ChangeWithdrawn": {"reason": "The vendor keeps the old message format for another year."},
     "EndpointDisabled": {"reason": "gone"},
+    "ChangeResumed": {"reason": "The funds are obligated."},
     "EscalationClosed": {"outcome": "approved"},
+    "MatterDecided": {"asks": (), "outcome": "approved", "reason": "customer: needed\nprovider: ready"},
+    "MatterOutcomeNotApplied": AMENDED_SUBJECT | {"reason": "subject_changed"},
+    "MatterPositionTaken": {"role": "om_team"},
+    "MatterPut": AMENDED_SUBJECT | {"decision_class": "charter_amendment", "reason_code": None},
+    "MatterReassigned": {"reason": "The back-out plan is another one."},
+    "MatterRefused": {"asks": ()},
+    "MatterStale": {"asks": (), "reason": "subject_changed"},
+    "MatterSubjectChanged": AMENDED_SUBJECT,
+    "MatterWithdrawAsked": AMENDED_SUBJECT | {"reason": "The person stays."},
+    "MatterWithdrawRefused": {"asks": (), "code": "already_decided"},
+    "MatterWithdrawn": {"asks": (), "reason": "The vendor keeps the old message format for another year."},
     "EscalationRaised": {"cause": "member", "reason_code": "safety_payroll"},
     "ReportOverdue": {"due": datetime(2026, 11, 16, 22, 0, tzinfo=UTC)},
 }
@@ -162,6 +214,8 @@ BY_THE_CLOCK = {
     *("CharterActivated", "CharterReviewDueSoon", "CharterReviewOverdue", "AgreementReviewDueSoon"),
     *("AgreementReviewOverdue", "SlaReviewDueSoon", "SlaReviewOverdue", "ReportOverdue"),
     *("AcknowledgementOverdue", "ChangeClockWarned", "EscalationElevated", "AlertOpened"),
+    *("MatterRefused", "MatterClockHalfway", "MatterClockWarned", "MatterClockEnded", "MatterEscalated"),
+    *("MatterReassigned", "MatterStale", "MatterWithdrawRefused"),
     *("AlertResolved", "DeliveryExhausted", "EndpointDisabled"),
 }
 """Events whose actor is the system itself."""
@@ -172,6 +226,9 @@ FIRST = {
         "ChangeSubmitted",
         "EscalationRaised",
         "AgreementRegistered",
+        "MatterOpened",
+        "MatterRefused",
+        "MatterPut",
     ),
     *("SlaRegistered", "AlertOpened", "MetricMissed"),
 }

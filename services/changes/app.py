@@ -6,8 +6,11 @@ from fastapi import FastAPI
 
 from services.changes.base import Base
 from services.changes.change_requests import api as change_requests
+from services.changes.change_requests.service import SUBJECT as CHANGE_REQUEST
 from services.changes.matters import api as matters
 from services.changes.matters import due
+from services.changes.matters.domain.kinds import MatterKind
+from services.changes.matters.service.subjects import IN_PROCESS
 from services.changes.settings import Settings
 from shared.data import directory
 from shared.messaging.bus import Bus
@@ -19,17 +22,20 @@ SERVICE = ServiceInfo(
     name="changes",
     title="Concordat Changes",
     description=(
-        "The change-request log: routing to the lowest competent body, ballots of both parties, "
-        "decisions, and escalations on a clock."
+        "Whatever a body decides, routed to the lowest competent one: votes of both parties, decisions, "
+        "escalations on a clock; and the change-request log."
     ),
     metadata=Base.metadata,
     versions=Path(__file__).parent / "migrations" / "versions",
     tags=(
         ("change_requests", "Change requests from submission to decision"),
+        ("matters", "Whatever a body decides: who has it, until when, and who voted how"),
         ("decisions", "What both parties decided, over which text and by which right"),
         ("escalations", "Requests on their way up the bodies"),
     ),
 )
+
+IN_PROCESS[MatterKind.change_request] = CHANGE_REQUEST
 
 
 def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system_clock) -> FastAPI:
@@ -37,9 +43,10 @@ def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system
     return new_app(
         SERVICE,
         settings,
-        routers=(change_requests.router, matters.decisions, matters.escalations),
+        routers=(change_requests.router, matters.matters, matters.decisions, matters.escalations),
         handlers=directory.HANDLERS,
-        timers=due.TIMERS,
+        due=due.KINDS,
+        timers=(),
         bus=bus,
         clock=clock,
     )

@@ -21,6 +21,7 @@ from shared.web.authz import NOBODY, Actor, Principal
 class Entry:
     """One line of a resource's timeline: an act, who did it, and the version it left."""
 
+    resource_id: UUID
     version: int
     at: datetime
     action: str

@@ -9,6 +9,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.contracts.governance import Party, Role
+
 TYPE_PREFIX = "org.concordat."
 SCHEMA_BASE = "https://concordat.invalid/schemas/events/"
 SHARDS = 16
@@ -42,6 +44,28 @@ class Scope(BaseModel):
     customer_org_id: UUID | None = None
     provider_org_id: UUID | None = None
     visibility: Visibility = "shared"
+
+
+class Ask(BaseModel):
+    """What an aggregate waits for from somebody. Every event of the aggregate carries all its asks: the list
+    replaces the former one, an empty list closes all.
+
+    `ask_id` stays the same while the same thing is asked. `seats` name places in a body of the charter; without any,
+    `party` and `roles` say who is meant. `optional`: it may still be done, but nothing waits for it any more.
+    `link` is the path of the resource on which to act.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    ask_id: UUID
+    act: str
+    seats: tuple[str, ...] = ()
+    party: Party | None = None
+    roles: tuple[Role, ...] = ()
+    due_at: datetime | None
+    why: str
+    link: str
+    optional: bool = False
 
 
 class Envelope(BaseModel):

@@ -108,9 +108,9 @@ def _statement(shape: tuple[tuple[str, tuple[str, ...]], ...], last: str) -> str
 def _insert(table: str, columns: Sequence[str]) -> str:
     names = ", ".join(f'"{column}"' for column in columns)
     return (
-        f"INSERT INTO {table} ({names}) SELECT {names}"
-        f" FROM jsonb_populate_recordset(NULL::{table}, CAST($1 AS jsonb) -> '{table}') WITH ORDINALITY AS given"
-        f" ORDER BY given.ordinality"
+        f'INSERT INTO "{table}" ({names}) SELECT {names}'
+        f""" FROM jsonb_populate_recordset(NULL::"{table}", CAST($1 AS jsonb) -> '{table}') WITH ORDINALITY AS given"""
+        " ORDER BY given.ordinality"
     )
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.audit import rows as audit
 from shared.audit.rows import Entry as Entry
 from shared.contracts.base import Event
-from shared.data.session import Versioned, wake_after_commit
+from shared.data.session import Versioned, service_of, wake_after_commit
 from shared.messaging import outbox
 from shared.runtime.telemetry import current_traceparent
 from shared.web.authz import Actor, Principal
@@ -48,8 +48,9 @@ _RECORD: Final = text(
     {outbox.WRITE}
     """
 )
+# A row's acts are audited under its lock, so the order of the ids is that of its versions.
 _TIMELINE: Final = text(
-    "SELECT object_version, at, action, canonical FROM audit WHERE object_id = :id ORDER BY object_version, id"
+    "SELECT object_id, object_version, at, action, canonical FROM audit WHERE object_id = ANY(:ids) ORDER BY id"
 )
 
 
@@ -62,19 +63,20 @@ async def record(session: AsyncSession, row: Versioned, *acts: Act, by: Actor, n
     before = row.version
     await _advance(session, row, len(acts), now)
     versions = range(before + 1, row.version + 1)
-    await session.execute(_RECORD, _parameters(row, acts, versions, by, now))
+    await session.execute(_RECORD, _parameters(service_of(session), row, acts, versions, by, now))
     if any(act.event for act in acts):
         wake_after_commit(session, outbox.WAKE_UP)
     actor = audit.actor(by)
     return [
-        _entry(version, now, act.action, actor, act.detail)
+        _entry(row.id, version, now, act.action, actor, act.detail)
         for version, act in zip(versions, acts, strict=True)
     ]
 
 
-async def timeline(session: AsyncSession, resource_id: UUID) -> list[Entry]:
-    """What happened to a resource, oldest first, as far as the caller may see it (row-level security of `audit`)."""
-    return [_read(line) for line in await session.execute(_TIMELINE, {"id": resource_id})]
+async def timeline(session: AsyncSession, *resource_ids: UUID) -> list[Entry]:
+    """What happened to one or several resources, oldest first, as far as the caller may see it (row-level
+    security of `audit`)."""
+    return [_read(line) for line in await session.execute(_TIMELINE, {"ids": list(resource_ids)})]
 
 
 async def _advance(session: AsyncSession, row: Versioned, versions: int, now: datetime) -> None:
@@ -86,16 +88,17 @@ async def _advance(session: AsyncSession, row: Versioned, versions: int, now: da
 
 
 def _parameters(
-    row: Versioned, acts: Sequence[Act], versions: Sequence[int], by: Actor, now: datetime
+    service: str, row: Versioned, acts: Sequence[Act], versions: Sequence[int], by: Actor, now: datetime
 ) -> dict[str, object]:
     trace = current_traceparent()
-    lines = [_line(row, act, version, by, now, trace) for act, version in zip(acts, versions, strict=True)]
+    origin = _origin(service, by) | {"traceparent": trace}
+    lines = [_line(row, act, version, by, now, origin) for act, version in zip(acts, versions, strict=True)]
     about = {"chain": _chain(row), "aggregate": row.aggregate}
     return outbox.arrays(lines, _COLUMNS) | outbox.shared(row.id, row.scope, now, trace) | about
 
 
 def _line(
-    row: Versioned, act: Act, version: int, by: Actor, now: datetime, trace: str | None
+    row: Versioned, act: Act, version: int, by: Actor, now: datetime, origin: Mapping[str, str | None]
 ) -> dict[str, object]:
     """What one act writes: the text of its audit row, and its event if it has one."""
     about = {"type": row.aggregate, "id": row.id, "version": version}
@@ -103,7 +106,6 @@ def _line(
     line = {"version": version, "action": act.action, "canonical": canonical}
     if act.event is None:
         return line
-    origin = _origin(act.event, by) | {"traceparent": trace}
     return line | outbox.event_row(act.event, row.id, version, row.scope, now, origin)
 
 
@@ -111,11 +113,11 @@ def _chain(row: Versioned) -> UUID:
     return row.scope.charter_id or row.owner
 
 
-def _origin(event: Event, by: Actor) -> dict[str, str | None]:
-    """The CloudEvents attributes that say where it comes from and whose act it was."""
+def _origin(service: str, by: Actor) -> dict[str, str | None]:
+    """The CloudEvents attributes that say where an event comes from and whose act it was."""
     member = by if isinstance(by, Principal) else None
     return {
-        "source": f"/services/{event.TOPIC.removeprefix('concordat.')}",
+        "source": f"/services/{service}",
         "actorid": str(member.member_id) if member else "system",
         "actorrole": ",".join(sorted(member.roles)) if member else "system",
     }
@@ -123,11 +125,18 @@ def _origin(event: Event, by: Actor) -> dict[str, str | None]:
 
 def _read(line: Row[Any]) -> Entry:
     written = orjson.loads(line.canonical)
-    return _entry(line.object_version, line.at, line.action, written["actor"], written["detail"])
+    about = (line.object_id, line.object_version, line.at, line.action)
+    return _entry(*about, written["actor"], written["detail"])
 
 
 def _entry(
-    version: int, at: datetime, action: str, actor: Mapping[str, Any], detail: Mapping[str, Any]
+    resource_id: UUID,
+    version: int,
+    at: datetime,
+    action: str,
+    actor: Mapping[str, Any],
+    detail: Mapping[str, Any],
 ) -> Entry:
     member = actor.get("member")
-    return Entry(version, at, action, actor["name"], UUID(str(member)) if member else None, detail)
+    member_id = UUID(str(member)) if member else None
+    return Entry(resource_id, version, at, action, actor["name"], member_id, detail)

@@ -39,6 +39,7 @@ from shared.web.authz import NOBODY, Principal
 
 FIRST_ANSWER_SECONDS = 5.0
 _WAKE_UPS = "wake_ups"
+_SERVICE = "service"
 _AS_SYSTEM = text("SELECT set_config('app.scope', 'system', true)")
 _BEGIN_AS = text("SELECT member_id, org_id, roles, display_name FROM begin_as(:issuer, :subject, :sysadmin)")
 
@@ -187,7 +188,9 @@ class Database:
                 },
             },
         )
-        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
+        self._sessions = async_sessionmaker(
+            self.engine, expire_on_commit=False, autoflush=False, info={_SERVICE: schema}
+        )
         self.wake_ups: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         """Set after a commit that left work of that name (`wake_after_commit`) to a loop of this process."""
 
@@ -222,6 +225,11 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+def service_of(session: AsyncSession) -> str:
+    """The service this transaction belongs to: what it publishes, it publishes under this name."""
+    return str(session.info[_SERVICE])
 
 
 def wake_after_commit(session: AsyncSession, name: str) -> None:

@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from urllib.parse import urlencode
@@ -104,12 +104,19 @@ async def paginate(
 class Shape:
     """An item of a list as its response model has it; a test holds the two together.
 
-    `stored` are the columns shown as they are, `derive` makes the rest out of a row of these and of `sources`.
+    `stored` are the columns shown as they are, by the names they are shown under; `derive` makes the rest out of a
+    row of these and of `sources`. Columns of a joined table may be among them.
     """
 
-    stored: Sequence[str]
-    sources: Sequence[str]
+    stored: Mapping[str, ColumnElement[Any]]
+    sources: Mapping[str, ColumnElement[Any]]
     derive: Callable[[Row[Any]], dict[str, object]]
+
+
+def columns_of(model: type[Versioned], names: Iterable[str]) -> dict[str, ColumnElement[Any]]:
+    """Those of the names that are columns of the model, for a `Shape`."""
+    columns = inspect(model).columns
+    return {name: columns[name] for name in names if name in columns}
 
 
 async def paginate_json(
@@ -119,14 +126,12 @@ async def paginate_json(
 
     What the database holds as JSON is passed on as its text.
     """
-    columns = inspect(wanted.model).columns
-    sources = [name for name in ("id", *shape.sources) if name not in shape.stored]
-    selected = [_shown(columns[name]) for name in shape.stored] + [
-        columns[name].label(name) for name in sources
-    ]
-    texts = [name for name in shape.stored if isinstance(columns[name].type, JSONB)]
+    shown = [_shown(column).label(name) for name, column in shape.stored.items()]
+    hidden = {"id": wanted.model.id} | dict(shape.sources)
+    sources = [column.label(name) for name, column in hidden.items() if name not in shape.stored]
+    texts = [name for name, column in shape.stored.items() if isinstance(column.type, JSONB)]
     connection = await session.connection()  # past the session: there are no objects to keep track of
-    query = replace(wanted, statement=wanted.statement.with_only_columns(*selected))
+    query = replace(wanted, statement=wanted.statement.with_only_columns(*shown, *sources))
     found = (await connection.execute(_one_more(query, page))).all()
     cursor = _next_cursor(found, page)
     items = [_item(row, shape, texts) for row in found[: page.limit]]
@@ -139,9 +144,9 @@ async def paginate_json(
 def _shown(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """As JSON can take it: enums stay the text they are stored as, JSON and UUIDs come as text, arrays as lists."""
     if isinstance(column.type, JSONB | Uuid):
-        return cast(column, Text).label(column.key)
+        return cast(column, Text)
     if isinstance(column.type, EnumText | ARRAY):
-        return type_coerce(column, NullType()).label(column.key)
+        return type_coerce(column, NullType())
     return column
 
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.guard
 REGISTRY = registry()
 EVENTS = list(REGISTRY)
 SAMPLES = [pytest.param(path, id=f"{path.parent.name}/{path.stem}") for path in golden_files()]
-FREE_MAPS = {"rules", "content"}
+FREE_MAPS = {"impact", "rules", "content"}
 """Objects whose names are data, not fields: a signed text is passed on as it was signed."""
 Changed = Callable[[dict[str, Any]], object]
 
@@ -135,6 +135,7 @@ def test_the_headers_repeat_the_attributes(cls: type[Event]) -> None:
 
 
 MOMENTS = st.datetimes(timezones=st.just(UTC))
+st.register_type_strategy(datetime, MOMENTS)  # also inside the models that a field may hold
 FINITE = st.decimals(allow_nan=False, allow_infinity=False)
 PLAIN: dict[object, st.SearchStrategy[Any]] = {
     datetime: MOMENTS,

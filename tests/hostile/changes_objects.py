@@ -12,6 +12,15 @@ async def change_request(stage: Stage, of: Parties, **over: Any) -> str:
     return str(made["id"])
 
 
+async def matter(stage: Stage, of: Parties) -> str:
+    path = f"{CHANGES}/{await change_request(stage, of, impact=JOWG_IMPACT)}"
+    found = await stage.call(f"{of.customer}.om_team", "GET", path)
+    listed = await stage.call(
+        f"{of.customer}.om_team", "GET", f"/changes/v1/matters?subject_id={found['id']}"
+    )
+    return str(listed["items"][0]["id"])
+
+
 async def _voted(stage: Stage, of: Parties, vote: str) -> dict[str, Any]:
     path = f"{CHANGES}/{await change_request(stage, of, impact=JOWG_IMPACT)}"
     found = await stage.call(f"{of.customer}.om_team", "GET", path)

@@ -60,6 +60,7 @@ COLLECTIONS: Mapping[str, Callable[[Stage, Parties], Awaitable[str]]] = {
     "slas": sla_objects.sla,
     "reports": sla_objects.published_report,
     "change_requests": changes_objects.change_request,
+    "matters": changes_objects.matter,
     "decisions": changes_objects.decision,
     "escalations": changes_objects.escalation,
     "alerts": notifier_objects.alert,

@@ -67,7 +67,7 @@ async def stage(request: pytest.FixtureRequest, stage_of: StageOf) -> Stage:
         "provider": made.org(made.victim.provider),
     }
     async with made.s.kernel.database.system() as session:
-        for statement in (*LEFT_BEHIND, *(ATTEMPT if request.param == "notifier" else ())):
+        for statement in (*LEFT_BEHIND, *OF_SERVICE.get(request.param, ())):
             await session.execute(text(statement), {"id": uuid7()} | victim)
     return made
 
@@ -82,10 +82,19 @@ LEFT_BEHIND: tuple[str, ...] = (
     " due_at, steps, wakes_at) VALUES (:id, 'k', 't', :id, :charter, :customer, :provider, 'shared', now(), '[]', now())",
 )
 """What consumers and other services leave: not every service has each of these by itself."""
-ATTEMPT = (
-    "INSERT INTO delivery_attempt (id, delivery_id, endpoint_id, org_id, number, finished_at, duration_ms,"
-    " verdict, error, excerpt) SELECT :id, id, endpoint_id, org_id, 1, now(), 1, 'retry', 'x', '' FROM delivery LIMIT 1",
-)
+OF_SERVICE = {
+    "notifier": (
+        "INSERT INTO delivery_attempt (id, delivery_id, endpoint_id, org_id, number, finished_at, duration_ms,"
+        " verdict, error, excerpt) SELECT :id, id, endpoint_id, org_id, 1, now(), 1, 'retry', 'x', '' FROM delivery LIMIT 1",
+    ),
+    "changes": (
+        "INSERT INTO concurrence (id, version, created_at, updated_at, charter_id, customer_org_id, provider_org_id,"
+        " visibility, matter_id, entry, party, role, member_id, member_name, concurs, reason, status)"
+        " SELECT :id, 1, now(), now(), charter_id, customer_org_id, provider_org_id, visibility, id, entry, 'customer',"
+        " 'isso', :id, 'x', true, 'x', 'standing' FROM matter WHERE charter_id = :charter LIMIT 1",
+    ),
+}
+"""What no route leaves yet, or only a worker."""
 
 
 async def everything(session: AsyncSession, stage: Stage) -> Seen:
@@ -236,7 +245,7 @@ async def test_no_stranger_adds_a_row_in_the_victims_name(stage: Stage) -> None:
         columns = ", ".join(fresh)
         statement = (
             f"INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE"
-            f" SELECT {columns} FROM json_populate_record(NULL::{table}, CAST(:row AS json))"
+            f' SELECT {columns} FROM json_populate_record(NULL::"{table}", CAST(:row AS json))'
         )
         outcomes[table] = await changed_by(stage, "other.om_team", statement, {"row": json.dumps(fresh)})
     assert outcomes == {table: 1 if table in ADDED_BY_ANYBODY else DENIED for table in outcomes}

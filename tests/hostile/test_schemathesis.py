@@ -67,6 +67,7 @@ OWNER_OF = {
     "sla_id": "slas",
     "report_id": "reports",
     "change_id": "change_requests",
+    "matter_id": "matters",
     "subject_id": "change_requests",
     "decision_id": "decisions",
     "escalation_id": "escalations",

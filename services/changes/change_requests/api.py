@@ -1,15 +1,18 @@
 """The change-request log: submit, preview, assess, vote, escalate, withdraw, resume, list, export."""
 
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Response
+from sqlalchemy import Row
+from sqlalchemy.orm import contains_eager
 
 from services.changes.change_requests import policy, queries, schemas, service
-from services.changes.change_requests.domain import ChangeState
-from services.changes.change_requests.models import CLOCK_COLUMNS, ChangeRequest, priority, running_clock
-from services.changes.matters import policy as matters_policy
-from services.changes.matters.service import deciding, escalating
+from services.changes.change_requests.domain import DECIDED, ChangeState
+from services.changes.change_requests.models import ChangeRequest, priority
+from services.changes.matters.models import CLOCK_COLUMNS, Matter, running_clock
+from services.changes.matters.schemas import ChangeDecide, ChangeEscalate
 from shared.contracts.governance import SAVINGS, Severity
 from shared.data.listing import Listing
 from shared.data.session import Session
@@ -18,7 +21,7 @@ from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.exports import CsvStream, Exporting, Table
 from shared.web.filters import Several
-from shared.web.pages import PageQuery, Shape, paginate_json
+from shared.web.pages import PageQuery, Shape, columns_of, paginate_json
 from shared.web.requests import IfMatch, tagged
 from shared.web.route import new_router
 from shared.web.schemas import Key
@@ -64,10 +67,28 @@ LOG_COLUMNS = (
 IMPACT_COLUMNS = frozenset(
     {"cost_one_time", "cost_annual", *SAVINGS, "schedule_days", "sla_effect", "security_impact"}
 )
+
+OF_MATTER = ("body", "body_name", "tier", "computed_body", "escalation_id")
+SOURCES = ("explanation", "decision_id", "decided_at", *CLOCK_COLUMNS)
+
+
+def _derived(row: Row[Any]) -> dict[str, object]:
+    is_decided = row.state in DECIDED
+    return {
+        "priority": priority(row),
+        "clock": running_clock(row, row.matter_state),
+        "explanation": row.explanation or [],
+        "decision_id": row.decision_id if is_decided else None,
+        "decided_at": row.decided_at if is_decided else None,
+    }
+
+
 LISTED = Shape(
-    stored=tuple(name for name in schemas.Change.model_fields if name in ChangeRequest.__table__.c),
-    sources=("priority_impact", "priority_urgency", *CLOCK_COLUMNS),
-    derive=lambda row: {"priority": priority(row), "clock": running_clock(row)},
+    stored=columns_of(ChangeRequest, schemas.Change.model_fields) | columns_of(Matter, OF_MATTER),
+    sources=columns_of(ChangeRequest, ("priority_impact", "priority_urgency"))
+    | columns_of(Matter, SOURCES)
+    | {"matter_state": Matter.__table__.c.state},
+    derive=_derived,
 )
 
 
@@ -116,7 +137,8 @@ async def export_change_requests(
     session: Session, export: Exporting, wanted: Wanted, caller: Reader
 ) -> CsvStream:
     """The change-request log as a spreadsheet, oldest first."""
-    return await export.of(session, "change_requests", wanted, LOG)
+    with_matters = wanted.statement.options(contains_eager(ChangeRequest.matter))
+    return await export.of(session, "change_requests", replace(wanted, statement=with_matters), LOG)
 
 
 @router.get("/change_requests/{change_id}", response_model=schemas.ChangeDetail)
@@ -144,29 +166,29 @@ async def assess_change_request(
 @router.post("/change_requests/{change_id}/decide", response_model=schemas.ChangeDetail)
 async def decide_change_request(
     change_id: UUID,
-    form: schemas.ChangeDecide,
+    form: ChangeDecide,
     expected: IfMatch,
     response: Response,
     session: Session,
     now: Now,
-    caller: Annotated[Principal, allow(matters_policy.DECIDE_CHANGE)],
+    caller: Annotated[Principal, allow(policy.DECIDE_CHANGE)],
 ) -> ChangeRequest:
     """Cast your party's vote. Equal votes decide; different votes take it to the next body."""
-    return tagged(response, await deciding.decide(session, caller, change_id, form, expected, now))
+    return tagged(response, await service.decide(session, caller, change_id, form, expected, now))
 
 
 @router.post("/change_requests/{change_id}/escalate", response_model=schemas.ChangeDetail)
 async def escalate_change_request(
     change_id: UUID,
-    form: schemas.ChangeEscalate,
+    form: ChangeEscalate,
     expected: IfMatch,
     response: Response,
     session: Session,
     now: Now,
-    caller: Annotated[Principal, allow(matters_policy.ESCALATE_CHANGE)],
+    caller: Annotated[Principal, allow(policy.ESCALATE_CHANGE)],
 ) -> ChangeRequest:
     """Take the request to the next body; votes cast so far are kept but no longer count."""
-    return tagged(response, await escalating.escalate(session, caller, change_id, form, expected, now))
+    return tagged(response, await service.escalate(session, caller, change_id, form, expected, now))
 
 
 @router.post("/change_requests/{change_id}/withdraw", response_model=schemas.ChangeDetail)

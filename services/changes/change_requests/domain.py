@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from services.changes.matters.domain.ballot import Outcome
+from services.changes.matters.domain.voting import Outcome
 from shared.contracts.governance import Severity
 from shared.pure.transitions import Transitions
 
@@ -70,6 +70,7 @@ CHANGE = Transitions(
     }
 )
 
+DECIDED = frozenset({ChangeState.approved, ChangeState.rejected, ChangeState.deferred})
 DECIDING = {
     Outcome.approved: ChangeAction.approve,
     Outcome.rejected: ChangeAction.reject,

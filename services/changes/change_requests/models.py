@@ -1,33 +1,37 @@
 """The table of the change-request log."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, Row, UniqueConstraint, text
+from sqlalchemy import Index, Row, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from services.changes.base import Base
-from services.changes.change_requests.domain import ChangeCategory, ChangeState, ChangeType, PriorityLevel
+from services.changes.change_requests.domain import (
+    DECIDED,
+    ChangeCategory,
+    ChangeState,
+    ChangeType,
+    PriorityLevel,
+)
 from services.changes.matters.domain.routing import RequestReason
-from services.changes.matters.models import BallotRow
+from services.changes.matters.models import Matter, Position
 from shared.contracts.governance import Party, Severity
 from shared.data.session import EnumText, Governed
 
 
 class ChangeRequest(Governed, Base):
-    """One row of the log. `rung` counts the stays at a body: a new stay means new votes and a new clock."""
+    """One row of the log. While a body has it, `matter` says which one, until when, and who voted how.
+
+    It is shown with its matter under one ETag, so its version counts what happens to the matter as well.
+    """
 
     __tablename__ = "change_request"
     __table_args__ = (
         UniqueConstraint("charter_id", "number", name="uq_change_request_charter_id_number"),
-        Index(
-            "ix_change_request_running_clock",
-            "clock_ends_at",
-            "clock_warns_at",
-            postgresql_where=text("state = 'pending_decision'"),
-        ),
         Index("ix_change_request_updated_at", "updated_at"),
     )
 
@@ -51,65 +55,59 @@ class ChangeRequest(Governed, Base):
     reason_code: Mapped[RequestReason | None] = mapped_column(EnumText(RequestReason))
     state: Mapped[ChangeState] = mapped_column(EnumText(ChangeState))
     required_missing: Mapped[list[str]]
-    body: Mapped[str | None]
-    body_name: Mapped[str | None]
-    tier: Mapped[int | None]
-    computed_body: Mapped[str | None]
-    explanation: Mapped[list[dict[str, str]]] = mapped_column(JSONB)
-    rung: Mapped[int]
-    clock_starts_at: Mapped[datetime | None]
-    clock_warns_at: Mapped[datetime | None]
-    clock_ends_at: Mapped[datetime | None]
-    clock_rule: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    clock_warned_at: Mapped[datetime | None]
-    clock_expired_at: Mapped[datetime | None]
-    escalation_id: Mapped[UUID | None]
-    decision_id: Mapped[UUID | None]
-    decided_at: Mapped[datetime | None]
+    matter_id: Mapped[UUID | None]
 
-    votes: Mapped[list[BallotRow]] = relationship(
+    matter: Mapped[Matter | None] = relationship(
+        lazy="raise", viewonly=True, primaryjoin="foreign(ChangeRequest.matter_id) == Matter.id"
+    )
+    votes: Mapped[list[Position]] = relationship(
         lazy="raise",
         viewonly=True,
-        order_by="BallotRow.id",
-        primaryjoin="ChangeRequest.id == BallotRow.change_id",
+        secondary="matter",
+        primaryjoin="ChangeRequest.id == foreign(Matter.subject_id)",
+        secondaryjoin="Matter.id == foreign(Position.matter_id)",
+        order_by="Position.id",
     )
 
     @property
-    def rules(self) -> dict[str, str]:
-        """The charter's row that grants each dimension to the present body."""
-        return {line["dimension"]: line["rule"] for line in self.explanation}
+    def body(self) -> str | None:
+        return self.matter.body if self.matter else None
+
+    @property
+    def body_name(self) -> str | None:
+        return self.matter.body_name if self.matter else None
+
+    @property
+    def tier(self) -> int | None:
+        return self.matter.tier if self.matter else None
+
+    @property
+    def computed_body(self) -> str | None:
+        return self.matter.computed_body if self.matter else None
+
+    @property
+    def explanation(self) -> Sequence[dict[str, str]]:
+        return self.matter.explanation if self.matter else ()
 
     @property
     def clock(self) -> dict[str, object] | None:
-        return running_clock(self)
+        return self.matter.clock if self.matter else None
+
+    @property
+    def escalation_id(self) -> UUID | None:
+        return self.matter.escalation_id if self.matter else None
+
+    @property
+    def decision_id(self) -> UUID | None:
+        return self.matter.decision_id if self.matter and self.state in DECIDED else None
+
+    @property
+    def decided_at(self) -> datetime | None:
+        return self.matter.decided_at if self.matter and self.state in DECIDED else None
 
     @property
     def priority(self) -> dict[str, PriorityLevel]:
         return priority(self)
-
-
-CLOCK_COLUMNS = (
-    "clock_starts_at",
-    "clock_warns_at",
-    "clock_ends_at",
-    "clock_warned_at",
-    "clock_expired_at",
-    "clock_rule",
-)
-
-
-def running_clock(row: "ChangeRequest | Row[Any]") -> dict[str, object] | None:
-    """The running clock with the rule that set it; None while nothing is timed."""
-    if row.state != ChangeState.pending_decision or row.clock_rule is None:
-        return None
-    return {
-        "starts_at": row.clock_starts_at,
-        "warns_at": row.clock_warns_at,
-        "ends_at": row.clock_ends_at,
-        "warned_at": row.clock_warned_at,
-        "expired_at": row.clock_expired_at,
-        **row.clock_rule,
-    }
 
 
 def priority(row: "ChangeRequest | Row[Any]") -> dict[str, PriorityLevel]:

@@ -12,10 +12,9 @@ from services.changes.change_requests.domain import (
     ChangeType,
     PriorityLevel,
 )
-from services.changes.matters.domain.ballot import BallotStatus, Vote
-from services.changes.matters.domain.escalation import EscalationReason
 from services.changes.matters.domain.routing import RequestReason
-from shared.contracts.governance import ClockUnit, Party, Severity
+from services.changes.matters.schemas import ClockRunning, ExplainedDimension, VoteCast
+from shared.contracts.governance import Party, Severity
 from shared.web.pages import Page
 from shared.web.schemas import In, Key, LongText, Needed, Out, Text
 
@@ -89,24 +88,6 @@ class ChangeAssess(In):
     impact: ImpactValues
 
 
-class ChangeDecide(In):
-    """The vote of the caller's party."""
-
-    vote: Vote
-    rationale: Needed
-    conditions: LongText = ""
-    dissent: Annotated[
-        LongText, Field(description="a differing opinion within the party, kept on record")
-    ] = ""
-
-
-class ChangeEscalate(In):
-    """Why the next body should hear it, and what was tried here."""
-
-    reason_code: EscalationReason
-    what_was_tried: Needed
-
-
 class ChangeWithdraw(In):
     reason: Needed
 
@@ -122,16 +103,6 @@ class Priority(Out):
     urgency: PriorityLevel
 
 
-class ExplainedDimension(Out):
-    """Why one dimension lets this body decide: `rule` is the charter's row, `lowest_body` who could alone."""
-
-    dimension: str
-    value: str
-    rule: str
-    lowest_body: str
-    text: str
-
-
 class RoutePreview(Out):
     """Who decides. With `required_missing` it is provisional: this body or a higher one."""
 
@@ -141,21 +112,6 @@ class RoutePreview(Out):
     computed_body: str
     explanation: list[ExplainedDimension]
     required_missing: list[str]
-
-
-class ClockRunning(Out):
-    """How long the body may hold it, by which limit and which version of its calendar."""
-
-    starts_at: datetime
-    warns_at: datetime
-    ends_at: datetime
-    warned_at: datetime | None
-    expired_at: datetime | None
-    limit: int
-    unit: ClockUnit
-    calendar: str
-    calendar_version: int
-    zone: str
 
 
 class Change(Out):
@@ -194,22 +150,6 @@ class Change(Out):
     version: int
     created_at: datetime
     updated_at: datetime
-
-
-class VoteCast(Out):
-    """A vote as cast; only `standing` and `counted` ones count."""
-
-    party: Party
-    member_id: UUID
-    member_name: str
-    member_roles: list[str]
-    body: str
-    vote: Vote
-    rationale: str
-    conditions: str
-    dissent: str
-    status: BallotStatus
-    cast_at: datetime = Field(validation_alias="created_at")
 
 
 class TimelineItem(Out):

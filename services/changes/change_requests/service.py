@@ -1,12 +1,23 @@
-"""A change request from submission to withdrawal: its impact, its route, its way back after a deferral."""
+"""A change request from submission to the decision: its impact, its matter, what the decision makes of it."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import set_committed_value
 
 from services.changes.change_requests import policy
-from services.changes.change_requests.domain import CHANGE, ChangeAction, ChangeState, ChangeType, severity_of
+from services.changes.change_requests.domain import (
+    CHANGE,
+    DECIDING,
+    ChangeAction,
+    ChangeState,
+    ChangeType,
+    severity_of,
+)
 from services.changes.change_requests.models import ChangeRequest
 from services.changes.change_requests.schemas import (
     ChangeAssess,
@@ -15,26 +26,55 @@ from services.changes.change_requests.schemas import (
     ChangeWithdraw,
     RoutePreviewCreate,
 )
-from services.changes.matters.domain.impact import Impact, check_impact
-from services.changes.matters.domain.routing import RequestReason, Route, route
+from services.changes.matters.domain.impact import Impact
+from services.changes.matters.domain.kinds import MatterKind
+from services.changes.matters.domain.routing import RequestReason, Route, route_to
+from services.changes.matters.domain.voting import Outcome, fingerprint
+from services.changes.matters.models import Decision, Matter
 from services.changes.matters.policy import acting_party
-from services.changes.matters.service.escalating import close_escalation, void_ballots
-from services.changes.matters.service.trail import (
-    detailed,
-    entered,
-    place,
-    routed,
-    spoken,
-    step,
+from services.changes.matters.schemas import ChangeDecide, ChangeEscalate
+from services.changes.matters.service import deciding, escalating, putting
+from services.changes.matters.service.placing import as_text
+from services.changes.matters.service.subjects import Subject
+from shared.contracts.base import Event
+from shared.contracts.changes import (
+    ChangeApproved,
+    ChangeAssessed,
+    ChangeDeferred,
+    ChangeRejected,
+    ChangeResumed,
+    ChangeSubmitted,
+    ChangeWithdrawn,
 )
-from shared.contracts.changes import ChangeSubmitted, ChangeWithdrawn
 from shared.contracts.governance import ExecutableCharter, Party
+from shared.contracts.matters import MatterPut
 from shared.data.directory import Governance, governance
-from shared.data.history import Act, record
+from shared.data.history import Act, Entry, record, timeline
+from shared.data.ids import uuid7
 from shared.data.numbering import next_number
 from shared.data.session import load, load_for_update
-from shared.pure.refusal import Forbidden, checking_input
-from shared.web.authz import Principal, require
+from shared.pure.refusal import Forbidden
+from shared.web.authz import Actor, Principal, require
+
+SNAPSHOT = (
+    "number",
+    "title",
+    "type",
+    "category",
+    "description",
+    "justification",
+    "consequence_of_not_doing",
+    "back_out_plan",
+    "severity",
+    "origin",
+    "requester_id",
+    "impact",
+)
+DECIDED_EVENTS: Mapping[Outcome, type[Event]] = {
+    Outcome.approved: ChangeApproved,
+    Outcome.rejected: ChangeRejected,
+    Outcome.deferred: ChangeDeferred,
+}
 
 
 async def submit(
@@ -47,10 +87,14 @@ async def submit(
     row = _new_row(form, caller, party, charter, found)
     row.number = await next_number(session, "CR", form.charter_id, now)
     session.add(row)
-    steps = [step(row, _submitted(row), "change.submit")]
-    if row.state is ChangeState.submitted:
-        steps.append(_routed_to_body(row, charter.content, found, now))
-    return await entered(session, row, await record(session, row, *steps, by=caller, now=now))
+    submitted = _step(row, _submitted(row), "change.submit")
+    if row.state is ChangeState.impact_analysis:
+        return _entered(row, None, await record(session, row, submitted, by=caller, now=now))
+    row.state = CHANGE.next(row.state, ChangeAction.route)
+    row.matter_id = uuid7()
+    lines = await record(session, row, submitted, by=caller, now=now)
+    matter, opened = await _put(session, row, row.matter_id, charter, found, caller, now)
+    return _entered(row, matter, [*lines, *map(_of_matter, opened)])
 
 
 async def assess(
@@ -64,14 +108,16 @@ async def assess(
     """Complete the impact and route; refuses `assess_first` while a required dimension is missing."""
     row = await load_for_update(session, ChangeRequest, change_id, expected)
     require(caller, policy.ASSESS_CHANGE, row.scope)
-    CHANGE.next(row.state, ChangeAction.route)
+    state = CHANGE.next(row.state, ChangeAction.route)
     charter = await governance(session, row.charter_id, row.charter_version)
     impact = row.impact | form.impact
-    _check(charter.content, impact)
     found = _route(charter.content, row.type, impact, row.requested_body, row.reason_code, provisional=False)
-    row.impact, row.required_missing = impact, []
-    await record(session, row, _routed_to_body(row, charter.content, found, now), by=caller, now=now)
-    return await detailed(session, row)
+    row.impact, row.required_missing, row.state = impact, [], state
+    row.matter_id = uuid7()
+    event = ChangeAssessed(change_id=row.id, number=row.number, title=row.title, impact=impact)
+    await record(session, row, _step(row, event, "change.assess"), by=caller, now=now)
+    await _put(session, row, row.matter_id, charter, found, caller, now)
+    return await _detailed(session, row)
 
 
 async def preview_route(
@@ -86,7 +132,7 @@ async def preview_route(
         "body_name": charter.content.body(found.body).name,
         "tier": found.tier,
         "computed_body": found.computed_body,
-        "explanation": [spoken(line) for line in found.explanation],
+        "explanation": [as_text(line) for line in found.explanation],
         "required_missing": list(found.required_missing),
     }
 
@@ -94,7 +140,41 @@ async def preview_route(
 async def get(session: AsyncSession, caller: Principal, change_id: UUID) -> ChangeRequest:
     row = await load(session, ChangeRequest, change_id)
     require(caller, policy.READ_CHANGES, row.scope)
-    return await detailed(session, row)
+    return await _detailed(session, row)
+
+
+async def decide(
+    session: AsyncSession,
+    caller: Principal,
+    change_id: UUID,
+    form: ChangeDecide,
+    expected: int,
+    now: datetime,
+) -> ChangeRequest:
+    """Cast the vote of the caller's party; with the other party's vote it decides or deadlocks."""
+    row, matter = await _with_matter(session, change_id, expected)
+    require(caller, policy.DECIDE_CHANGE, row.scope)
+    CHANGE.next(row.state, ChangeAction.approve)
+    assert matter is not None  # what is pending has one
+    await deciding.decide(session, caller, policy.DECIDE_CHANGE, matter, form, now)
+    return await _detailed(session, row)
+
+
+async def escalate(
+    session: AsyncSession,
+    caller: Principal,
+    change_id: UUID,
+    form: ChangeEscalate,
+    expected: int,
+    now: datetime,
+) -> ChangeRequest:
+    """A member takes the request to the next body; refuses `no_higher_body` at the last rung."""
+    row, matter = await _with_matter(session, change_id, expected)
+    require(caller, policy.ESCALATE_CHANGE, row.scope)
+    CHANGE.next(row.state, ChangeAction.escalate)
+    assert matter is not None  # what is pending has one
+    await escalating.escalate(session, caller, policy.ESCALATE_CHANGE, matter, form, now)
+    return await _detailed(session, row)
 
 
 async def withdraw(
@@ -106,16 +186,15 @@ async def withdraw(
     now: datetime,
 ) -> ChangeRequest:
     """The requester's party takes its request back before it is decided."""
-    row = await load_for_update(session, ChangeRequest, change_id, expected)
+    row, matter = await _with_matter(session, change_id, expected)
     if acting_party(caller, policy.WITHDRAW_CHANGE, row.scope) is not row.origin:
         raise Forbidden("other_party", f"Only the {row.origin}, which requested it, may withdraw it.")
-    row.state = CHANGE.next(row.state, ChangeAction.withdraw)
-    row.decision_id = row.decided_at = None
-    await void_ballots(session, row)
+    was, row.state = row.state, CHANGE.next(row.state, ChangeAction.withdraw)
+    if matter is not None and was is ChangeState.pending_decision:
+        await putting.withdraw(session, matter, form.reason, by=caller, now=now)
     event = ChangeWithdrawn(change_id=row.id, number=row.number, title=row.title, reason=form.reason)
-    await record(session, row, step(row, event, "change.withdraw", form.reason), by=caller, now=now)
-    await close_escalation(session, row, ChangeState.withdrawn, by=caller, now=now)
-    return await detailed(session, row)
+    await record(session, row, _step(row, event, "change.withdraw", form.reason), by=caller, now=now)
+    return await _detailed(session, row)
 
 
 async def resume(
@@ -127,14 +206,120 @@ async def resume(
     now: datetime,
 ) -> ChangeRequest:
     """Bring a deferred request back to the body that deferred it, with new votes and a new clock."""
-    row = await load_for_update(session, ChangeRequest, change_id, expected)
+    row, deferred = await _with_matter(session, change_id, expected)
     require(caller, policy.RESUME_CHANGE, row.scope)
     row.state = CHANGE.next(row.state, ChangeAction.resume)
-    content = (await governance(session, row.charter_id, row.charter_version)).content
-    place(row, content, content.body(row.body or ""), now)
-    row.escalation_id = row.decision_id = row.decided_at = None
-    await record(session, row, step(row, routed(row), "change.resume", form.reason), by=caller, now=now)
-    return await detailed(session, row)
+    assert deferred is not None  # a matter was deferred
+    charter = await governance(session, row.charter_id, row.charter_version)
+    body = charter.content.body(deferred.body or "")
+    computed = deferred.computed_body or body.key
+    found = route_to(charter.content, body, computed, row.impact, emergency=deferred.is_emergency)
+    row.matter_id = uuid7()
+    event = ChangeResumed(change_id=row.id, number=row.number, title=row.title, reason=form.reason)
+    await record(session, row, _step(row, event, "change.resume", form.reason), by=caller, now=now)
+    await _put(session, row, row.matter_id, charter, found, caller, now)
+    return await _detailed(session, row)
+
+
+async def _apply(
+    session: AsyncSession, row: ChangeRequest, matter: Matter, decision: Decision, by: Actor, now: datetime
+) -> None:
+    outcome = Outcome(decision.outcome)
+    action = DECIDING[outcome]
+    row.state = CHANGE.next(row.state, action)
+    event = DECIDED_EVENTS[outcome].model_validate(
+        {
+            "change_id": row.id,
+            "number": row.number,
+            "title": row.title,
+            "decision_id": decision.id,
+            "body": decision.body,
+            "conditions": decision.conditions,
+            "reason": decision.rationale,
+        }
+    )
+    note = f"{decision.number}: {outcome} by the {decision.body_name}"
+    await record(session, row, _step(row, event, f"change.{action}", note, matter.body), by=by, now=now)
+
+
+def _text(row: ChangeRequest) -> Mapping[str, object]:
+    """What the parties decide upon."""
+    return {name: _plain(getattr(row, name)) for name in SNAPSHOT}
+
+
+SUBJECT = Subject(model=ChangeRequest, text=_text, apply=_apply)
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, dict) else str(value)
+
+
+async def _with_matter(
+    session: AsyncSession, change_id: UUID, expected: int
+) -> tuple[ChangeRequest, Matter | None]:
+    """The request and its matter, both locked: the matter first, as its clock does."""
+    its = select(ChangeRequest.matter_id).where(ChangeRequest.id == change_id).scalar_subquery()
+    matter = await session.scalar(select(Matter).where(Matter.id == its).with_for_update())
+    return await load_for_update(session, ChangeRequest, change_id, expected), matter
+
+
+async def _put(
+    session: AsyncSession,
+    row: ChangeRequest,
+    matter_id: UUID,
+    charter: Governance,
+    found: Route,
+    by: Actor,
+    now: datetime,
+) -> tuple[Matter, list[Entry]]:
+    form = MatterPut(
+        matter_id=matter_id,
+        subject_kind=MatterKind.change_request,
+        subject_id=row.id,
+        subject_number=row.number,
+        title=row.title,
+        subject_hash=fingerprint(_text(row)),
+        impact=row.impact,
+        severity=row.severity,
+        decision_class=f"change.{row.type}",
+        question=f"Shall {row.number} ({row.title}) be carried out?",
+        origin=row.origin,
+        requester_id=row.requester_id,
+        requester_name=row.requester_name,
+        charter_version=row.charter_version,
+        requested_body=row.requested_body,
+        reason_code=row.reason_code,
+    )
+    # Our own policy has said who may put it, so the kinds table need not ask for roles.
+    return await putting.put(session, form, charter, found=found, roles=None, by=by, starts_at=now, now=now)
+
+
+def _step(row: ChangeRequest, event: Event, action: str, note: str = "", body: str | None = None) -> Act:
+    """The act that brought the request to where it is now, as its timeline shows it."""
+    return Act(action, event, {"state": row.state, "body": body, "note": note})
+
+
+def _of_matter(line: Entry) -> Entry:
+    """A line of the matter's history in the words of the request: while it has one, it waits for its decision."""
+    return replace(line, detail={**line.detail, "state": ChangeState.pending_decision})
+
+
+async def _detailed(session: AsyncSession, row: ChangeRequest) -> ChangeRequest:
+    """The row with its matter, its votes and its history, those of earlier matters among them."""
+    await session.flush()
+    await session.refresh(row, ["matter", "votes"])
+    ids = (await session.scalars(select(Matter.id).where(Matter.subject_id == row.id))).all()
+    lines = await timeline(session, row.id, *ids)
+    row.timeline = [line if line.resource_id == row.id else _of_matter(line) for line in lines]
+    return row
+
+
+def _entered(row: ChangeRequest, matter: Matter | None, lines: Sequence[Entry]) -> ChangeRequest:
+    """A row of this transaction with its matter and its history, which need not be read back."""
+    set_committed_value(row, "matter", matter)
+    set_committed_value(row, "votes", [])
+    row.timeline = lines
+    return row
 
 
 def _route(
@@ -146,21 +331,15 @@ def _route(
     *,
     provisional: bool = True,
 ) -> Route:
-    _check(content, impact)
-    return route(
+    return putting.find_route(
         content,
+        MatterKind.change_request,
+        f"change.{type_}",
         impact,
-        emergency=type_ is ChangeType.emergency,
-        requested_body=requested_body,
-        reason_code=reason_code,
+        requested_body,
+        reason_code,
         provisional=provisional,
     )
-
-
-def _check(content: ExecutableCharter, impact: Impact) -> None:
-    """An impact the charter cannot measure is bad input (422), not a rule that says no (409)."""
-    with checking_input():
-        check_impact(content, impact)
 
 
 def _new_row(
@@ -181,8 +360,6 @@ def _new_row(
         charter_version=charter.charter_version,
         state=state,
         required_missing=list(found.required_missing),
-        explanation=[],
-        rung=0,
     )
 
 
@@ -190,13 +367,3 @@ def _submitted(row: ChangeRequest) -> ChangeSubmitted:
     return ChangeSubmitted(
         change_id=row.id, number=row.number, title=row.title, origin=row.origin, severity=row.severity
     )
-
-
-def _routed_to_body(row: ChangeRequest, content: ExecutableCharter, found: Route, now: datetime) -> Act:
-    row.state = CHANGE.next(row.state, ChangeAction.route)
-    row.computed_body = found.computed_body
-    place(row, content, content.body(found.body), now, found.explanation)
-    note = f"{row.body_name} decides" + (
-        f" (asked for: {row.reason_code})" if found.body != found.computed_body else ""
-    )
-    return step(row, routed(row), "change.route", note, {"rules": row.rules})

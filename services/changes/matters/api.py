@@ -1,4 +1,4 @@
-"""The registers of decisions and escalations: what was decided and by which right, and what is on its way up."""
+"""Matters, and the registers of decisions and escalations: who has what, what was decided, what is on its way up."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -7,17 +7,111 @@ from fastapi import Depends, Response
 
 from services.changes.matters import policy, queries, schemas
 from services.changes.matters.domain.escalation import EscalationState
-from services.changes.matters.models import Decision, Escalation
-from services.changes.matters.service import deciding, escalating
+from services.changes.matters.domain.states import MatterState
+from services.changes.matters.models import Decision, Escalation, Matter
+from services.changes.matters.service import deciding, escalating, reading
 from shared.data.listing import Listing
 from shared.data.session import Session
+from shared.runtime.clock import Now
 from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.exports import CsvStream, Exporting, Table
 from shared.web.filters import Several
 from shared.web.pages import PageQuery, Rows, paginate
-from shared.web.requests import tagged
+from shared.web.requests import IfMatch, tagged
 from shared.web.route import new_router
+from shared.web.schemas import Key
+
+matters = new_router("matters", prefix="/changes/v1")
+MatterReader = Annotated[Principal, allow(policy.READ_MATTERS)]
+
+MATTER_COLUMNS = (
+    "id",
+    "charter_id",
+    "subject_kind",
+    "subject_id",
+    "subject_number",
+    "title",
+    "decision_class",
+    "origin",
+    "severity",
+    "state",
+    "body",
+    "tier",
+    "clock_ends_at",
+    "decision_id",
+    "decided_at",
+    "charter_version",
+    "subject_hash",
+    "created_at",
+)
+MATTERS = Table(MATTER_COLUMNS, lambda row: {column: getattr(row, column) for column in MATTER_COLUMNS})
+
+
+async def _wanted_matters(
+    charter_id: Several[UUID] = None,
+    subject_kind: Several[Key] = None,
+    subject_id: Several[UUID] = None,
+    state: Several[MatterState] = None,
+    body: Several[Key] = None,
+) -> Listing[Matter]:
+    return queries.matters(
+        charter_id=charter_id, subject_kind=subject_kind, subject_id=subject_id, state=state, body=body
+    )
+
+
+WantedMatters = Annotated[Listing[Matter], Depends(_wanted_matters)]
+
+
+@matters.get("/matters", response_model=schemas.MatterPage)
+async def list_matters(
+    session: Session, page: PageQuery, wanted: WantedMatters, caller: MatterReader
+) -> Rows[Matter]:
+    """What the bodies decide, whatever its kind."""
+    return await paginate(session, wanted, page)
+
+
+@matters.get("/matters.csv", response_class=CsvStream)
+async def export_matters(
+    session: Session, export: Exporting, wanted: WantedMatters, caller: MatterReader
+) -> CsvStream:
+    """Matters as a spreadsheet, oldest first."""
+    return await export.of(session, "matters", wanted, MATTERS)
+
+
+@matters.get("/matters/{matter_id}", response_model=schemas.MatterDetail)
+async def get_matter(matter_id: UUID, response: Response, session: Session, caller: MatterReader) -> Matter:
+    """One matter: who has it and why, its clock, its positions, its history."""
+    return tagged(response, await reading.get_matter(session, caller, matter_id))
+
+
+@matters.post("/matters/{matter_id}/decide", response_model=schemas.MatterDetail)
+async def decide_matter(
+    matter_id: UUID,
+    form: schemas.ChangeDecide,
+    expected: IfMatch,
+    response: Response,
+    session: Session,
+    now: Now,
+    caller: Annotated[Principal, allow(policy.DECIDE_MATTER)],
+) -> Matter:
+    """Cast your party's vote. Equal votes decide; different votes take it to the next body."""
+    return tagged(response, await deciding.decide_by_id(session, caller, matter_id, form, expected, now))
+
+
+@matters.post("/matters/{matter_id}/escalate", response_model=schemas.MatterDetail)
+async def escalate_matter(
+    matter_id: UUID,
+    form: schemas.ChangeEscalate,
+    expected: IfMatch,
+    response: Response,
+    session: Session,
+    now: Now,
+    caller: Annotated[Principal, allow(policy.ESCALATE_MATTER)],
+) -> Matter:
+    """Take the matter to the next body; votes cast so far are kept but no longer count."""
+    return tagged(response, await escalating.escalate_by_id(session, caller, matter_id, form, expected, now))
+
 
 decisions = new_router("decisions", prefix="/changes/v1")
 DecisionReader = Annotated[Principal, allow(policy.READ_DECISIONS)]
@@ -77,7 +171,7 @@ async def export_decisions(
 async def get_decision(
     decision_id: UUID, response: Response, session: Session, caller: DecisionReader
 ) -> Decision:
-    return tagged(response, await deciding.get_decision(session, caller, decision_id))
+    return tagged(response, await reading.get_decision(session, caller, decision_id))
 
 
 escalations = new_router("escalations", prefix="/changes/v1")
@@ -139,4 +233,4 @@ async def export_escalations(
 async def get_escalation(
     escalation_id: UUID, response: Response, session: Session, caller: EscalationReader
 ) -> Escalation:
-    return tagged(response, await escalating.get(session, caller, escalation_id))
+    return tagged(response, await reading.get_escalation(session, caller, escalation_id))

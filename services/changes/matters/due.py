@@ -1,29 +1,8 @@
-"""The clocks of the bodies: a warning at three quarters, elevation at the end."""
+"""What is due while a body has a matter: the steps of its clock."""
 
-from datetime import datetime, timedelta
+from services.changes.matters.models import Matter
+from services.changes.matters.service.escalating import clock_step
+from services.changes.matters.service.placing import CLOCK
+from shared.runtime.due import Kind
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from services.changes.matters import queries
-from services.changes.matters.service.escalating import elevate_expired, warn
-from shared.runtime.timers import Timer
-
-
-async def warn_due(session: AsyncSession, now: datetime) -> int:
-    rows = await queries.clocks_to_warn_of(session, now)
-    for row in rows:
-        await warn(session, row, now)
-    return len(rows)
-
-
-async def elevate_due(session: AsyncSession, now: datetime) -> int:
-    rows = await queries.expired_clocks(session, now)
-    for row in rows:
-        await elevate_expired(session, row, now)
-    return len(rows)
-
-
-TIMERS = (
-    Timer("clock_warning", every=timedelta(seconds=5), run=warn_due),
-    Timer("clock_elevation", every=timedelta(seconds=5), run=elevate_due),
-)
+KINDS = (Kind(CLOCK, Matter, clock_step),)

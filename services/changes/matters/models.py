@@ -1,39 +1,134 @@
-"""The tables of what a body decides: ballots, decisions, escalations."""
+"""The tables of what a body decides: matters, positions, concurrences, decisions, escalations."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, Row, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from services.changes.base import Base
-from services.changes.matters.domain.ballot import BallotStatus, Vote
 from services.changes.matters.domain.escalation import Cause, EscalationState
+from services.changes.matters.domain.kinds import EMERGENCY
+from services.changes.matters.domain.routing import RequestReason
+from services.changes.matters.domain.states import MatterState
+from services.changes.matters.domain.voting import PositionStatus, Vote
 from shared.audit.rows import Entry
-from shared.contracts.governance import Party, Severity
+from shared.contracts.governance import Party, Role, Severity
 from shared.data.session import EnumText, Governed
 
 
-class BallotRow(Governed, Base):
-    """One vote as cast. Votes are kept for ever; `status` says which of them count."""
+class Matter(Governed, Base):
+    """One subject on its way to a decision. `entry` counts the stays at a body: a new stay means new votes.
 
-    __tablename__ = "ballot"
+    Of its subject it knows what is needed to decide, and the hash of the text that is decided upon.
+    """
+
+    __tablename__ = "matter"
     __table_args__ = (
         Index(
-            "uq_ballot_standing",
-            "change_id",
+            "uq_matter_open",
+            "subject_id",
+            "decision_class",
+            unique=True,
+            postgresql_where=text("state = 'open'"),
+        ),
+        Index("ix_matter_updated_at", "updated_at"),
+    )
+
+    subject_kind: Mapped[str]
+    subject_id: Mapped[UUID] = mapped_column(index=True)
+    subject_number: Mapped[str]
+    subject_hash: Mapped[str]
+    title: Mapped[str]
+    decision_class: Mapped[str]
+    question: Mapped[str]
+    origin: Mapped[Party] = mapped_column(EnumText(Party))
+    requester_id: Mapped[UUID | None]
+    requester_name: Mapped[str]
+    charter_version: Mapped[int]
+    impact: Mapped[dict[str, str]] = mapped_column(JSONB)
+    severity: Mapped[Severity] = mapped_column(EnumText(Severity))
+    requested_body: Mapped[str | None]
+    reason_code: Mapped[RequestReason | None] = mapped_column(EnumText(RequestReason))
+    state: Mapped[MatterState] = mapped_column(EnumText(MatterState))
+    body: Mapped[str | None]
+    body_name: Mapped[str | None]
+    tier: Mapped[int | None]
+    computed_body: Mapped[str | None]
+    explanation: Mapped[list[dict[str, str]]] = mapped_column(JSONB)
+    entry: Mapped[int]
+    clock_starts_at: Mapped[datetime | None]
+    clock_warns_at: Mapped[datetime | None]
+    clock_ends_at: Mapped[datetime | None]
+    clock_rule: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    clock_warned_at: Mapped[datetime | None]
+    clock_expired_at: Mapped[datetime | None]
+    escalation_id: Mapped[UUID | None]
+    decision_id: Mapped[UUID | None]
+    decided_at: Mapped[datetime | None]
+
+    votes: Mapped[list["Position"]] = relationship(lazy="raise", viewonly=True, order_by="Position.id")
+
+    @property
+    def is_emergency(self) -> bool:
+        return self.decision_class == EMERGENCY
+
+    @property
+    def rules(self) -> dict[str, str]:
+        """The charter's row that grants each dimension to the present body."""
+        return {line["dimension"]: line["rule"] for line in self.explanation}
+
+    @property
+    def clock(self) -> dict[str, object] | None:
+        return running_clock(self)
+
+
+CLOCK_COLUMNS = (
+    "clock_starts_at",
+    "clock_warns_at",
+    "clock_ends_at",
+    "clock_warned_at",
+    "clock_expired_at",
+    "clock_rule",
+)
+
+
+def running_clock(row: "Matter | Row[Any]", state: str | None = None) -> dict[str, object] | None:
+    """The running clock with the rule that set it; None while nothing is timed."""
+    if (state or row.state) != MatterState.open or row.clock_rule is None:
+        return None
+    return {
+        "starts_at": row.clock_starts_at,
+        "warns_at": row.clock_warns_at,
+        "ends_at": row.clock_ends_at,
+        "warned_at": row.clock_warned_at,
+        "expired_at": row.clock_expired_at,
+        **row.clock_rule,
+    }
+
+
+class Position(Governed, Base):
+    """What one seat said. Positions are kept for ever; `status` says which of them count."""
+
+    __tablename__ = "position"
+    __table_args__ = (
+        Index(
+            "uq_position_standing",
+            "matter_id",
             "party",
             unique=True,
             postgresql_where=text("status = 'standing'"),
         ),
     )
 
-    change_id: Mapped[UUID] = mapped_column(ForeignKey("change_request.id"), index=True)
-    rung: Mapped[int]
+    matter_id: Mapped[UUID] = mapped_column(ForeignKey("matter.id"), index=True)
+    entry: Mapped[int]
     body: Mapped[str]
+    seat: Mapped[str]
     party: Mapped[Party] = mapped_column(EnumText(Party))
+    role: Mapped[Role] = mapped_column(EnumText(Role))
     member_id: Mapped[UUID]
     member_name: Mapped[str]
     member_roles: Mapped[list[str]]
@@ -41,7 +136,33 @@ class BallotRow(Governed, Base):
     rationale: Mapped[str]
     conditions: Mapped[str]
     dissent: Mapped[str]
-    status: Mapped[BallotStatus] = mapped_column(EnumText(BallotStatus))
+    status: Mapped[PositionStatus] = mapped_column(EnumText(PositionStatus))
+
+
+class Concurrence(Governed, Base):
+    """A role's word that an approval needs beside the votes, such as an ISSO's. Kept like positions are."""
+
+    __tablename__ = "concurrence"
+    __table_args__ = (
+        Index(
+            "uq_concurrence_standing",
+            "matter_id",
+            "party",
+            "role",
+            unique=True,
+            postgresql_where=text("status = 'standing'"),
+        ),
+    )
+
+    matter_id: Mapped[UUID] = mapped_column(ForeignKey("matter.id"), index=True)
+    entry: Mapped[int]
+    party: Mapped[Party] = mapped_column(EnumText(Party))
+    role: Mapped[Role] = mapped_column(EnumText(Role))
+    member_id: Mapped[UUID]
+    member_name: Mapped[str]
+    concurs: Mapped[bool]
+    reason: Mapped[str]
+    status: Mapped[PositionStatus] = mapped_column(EnumText(PositionStatus))
 
 
 class Decision(Governed, Base):
@@ -51,6 +172,7 @@ class Decision(Governed, Base):
     __table_args__ = (UniqueConstraint("charter_id", "number", name="uq_decision_charter_id_number"),)
 
     number: Mapped[str]
+    matter_id: Mapped[UUID] = mapped_column(ForeignKey("matter.id"), index=True)
     decision_class: Mapped[str]
     subject_kind: Mapped[str]
     subject_id: Mapped[UUID] = mapped_column(index=True)
@@ -72,15 +194,16 @@ class Decision(Governed, Base):
 
 
 class Escalation(Governed, Base):
-    """One journey of an item up the bodies, from the first rung it left until it was decided."""
+    """One journey of a matter up the bodies, from the first rung it left until it was decided."""
 
     __tablename__ = "escalation"
     __table_args__ = (
         UniqueConstraint("charter_id", "number", name="uq_escalation_charter_id_number"),
-        Index("uq_escalation_open", "subject_id", unique=True, postgresql_where=text("state = 'open'")),
+        Index("uq_escalation_open", "matter_id", unique=True, postgresql_where=text("state = 'open'")),
     )
 
     number: Mapped[str]
+    matter_id: Mapped[UUID] = mapped_column(ForeignKey("matter.id"))
     subject_kind: Mapped[str]
     subject_id: Mapped[UUID] = mapped_column(index=True)
     subject_number: Mapped[str]

@@ -1,4 +1,4 @@
-"""Who may put votes, escalate and read. Voting rights come on top: they stand in the charter's seats."""
+"""Who may decide, escalate and read. Voting rights come on top: they stand in the charter's seats."""
 
 from shared.contracts.base import Scope
 from shared.contracts.governance import Party, Role
@@ -7,8 +7,9 @@ from shared.web.authz import BOTH, EVERYONE, Action, Principal, require
 
 WORKING = frozenset({Role.om_team, Role.business_owner})
 
-DECIDE_CHANGE = Action("change.decide", parties=BOTH)
-ESCALATE_CHANGE = Action("change.escalate", parties=BOTH, roles=WORKING)
+READ_MATTERS = Action("matter.read", parties=EVERYONE)
+DECIDE_MATTER = Action("matter.decide", parties=BOTH)
+ESCALATE_MATTER = Action("matter.escalate", parties=BOTH, roles=WORKING)
 READ_DECISIONS = Action("decision.read", parties=EVERYONE)
 READ_ESCALATIONS = Action("escalation.read", parties=EVERYONE)
 

@@ -1,20 +1,35 @@
-"""The selects of decisions, escalations, ballots and clocks that deserve a name."""
+"""The selects of matters, decisions, escalations and positions that deserve a name."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.changes.change_requests.domain import ChangeState
-from services.changes.change_requests.models import ChangeRequest
-from services.changes.matters.domain.ballot import BallotStatus
 from services.changes.matters.domain.escalation import EscalationState
-from services.changes.matters.models import BallotRow, Decision, Escalation
+from services.changes.matters.domain.states import MatterState
+from services.changes.matters.domain.voting import PositionStatus
+from services.changes.matters.models import Decision, Escalation, Matter, Position
 from shared.data.listing import Listing, any_of
 
-TIMER_BATCH = 50
+
+def matters(
+    *,
+    charter_id: Sequence[UUID] | None = None,
+    subject_kind: Sequence[str] | None = None,
+    subject_id: Sequence[UUID] | None = None,
+    state: Sequence[MatterState] | None = None,
+    body: Sequence[str] | None = None,
+) -> Listing[Matter]:
+    """Whatever bodies decide. Each filter takes any of several values."""
+    wanted = select(Matter).where(
+        *any_of(Matter.charter_id, charter_id),
+        *any_of(Matter.subject_kind, subject_kind),
+        *any_of(Matter.subject_id, subject_id),
+        *any_of(Matter.state, state),
+        *any_of(Matter.body, body),
+    )
+    return Listing(wanted, Matter)
 
 
 def decisions(
@@ -47,45 +62,31 @@ def escalations(
     return Listing(wanted, Escalation)
 
 
-async def standing_ballots(session: AsyncSession, change_id: UUID) -> Sequence[BallotRow]:
-    """The votes that count now; at most one per party."""
+async def open_matter(session: AsyncSession, subject_id: UUID, decision_class: str) -> Matter | None:
+    """The subject's open matter under that class; there is at most one."""
     found = await session.scalars(
-        select(BallotRow).where(BallotRow.change_id == change_id, BallotRow.status == BallotStatus.standing)
-    )
-    return found.all()
-
-
-async def open_escalation(session: AsyncSession, subject_id: UUID) -> Escalation | None:
-    """The item's open escalation, locked; there is at most one."""
-    found = await session.scalars(
-        select(Escalation)
-        .where(Escalation.subject_id == subject_id, Escalation.state == EscalationState.open)
-        .with_for_update()
+        select(Matter).where(
+            Matter.subject_id == subject_id,
+            Matter.decision_class == decision_class,
+            Matter.state == MatterState.open,
+        )
     )
     return found.one_or_none()
 
 
-async def expired_clocks(session: AsyncSession, now: datetime) -> Sequence[ChangeRequest]:
-    """Requests whose clock has run out unnoticed, claimed for this transaction."""
-    return await _claim(session, ChangeRequest.clock_ends_at <= now, ChangeRequest.clock_expired_at.is_(None))
-
-
-async def clocks_to_warn_of(session: AsyncSession, now: datetime) -> Sequence[ChangeRequest]:
-    """Requests past their warning but not past their end, claimed for this transaction."""
-    return await _claim(
-        session,
-        ChangeRequest.clock_warns_at <= now,
-        ChangeRequest.clock_ends_at > now,
-        ChangeRequest.clock_warned_at.is_(None),
-    )
-
-
-async def _claim(session: AsyncSession, *due: ColumnElement[bool]) -> Sequence[ChangeRequest]:
+async def standing_positions(session: AsyncSession, matter_id: UUID) -> Sequence[Position]:
+    """The positions that count now; at most one per party."""
     found = await session.scalars(
-        select(ChangeRequest)
-        .where(ChangeRequest.state == ChangeState.pending_decision, *due)
-        .order_by(ChangeRequest.clock_ends_at)
-        .limit(TIMER_BATCH)
-        .with_for_update(skip_locked=True)
+        select(Position).where(Position.matter_id == matter_id, Position.status == PositionStatus.standing)
     )
     return found.all()
+
+
+async def open_escalation(session: AsyncSession, matter_id: UUID) -> Escalation | None:
+    """The matter's open escalation, locked; there is at most one."""
+    found = await session.scalars(
+        select(Escalation)
+        .where(Escalation.matter_id == matter_id, Escalation.state == EscalationState.open)
+        .with_for_update()
+    )
+    return found.one_or_none()

@@ -55,8 +55,7 @@ class Rule:
 
 
 ESCALATION = "escalation:{escalation_id}"
-CHANGE_CLOCK = "change_clock:{change_id}"
-CHANGE_CLOCK_OF_SUBJECT = "change_clock:{subject_id}"
+MATTER_CLOCK = "matter_clock:{matter_id}"
 CHARTER_REVIEW = "review:charter:{charter_id}"
 AGREEMENT_REVIEW = "review:agreement:{agreement_id}"
 SLA_REVIEW = "review:sla:{sla_id}"
@@ -76,7 +75,6 @@ RULES: Mapping[str, Rule] = {
             ranking=Ranking(by="severity", levels={"critical": Priority.urgent, "low": Priority.normal}),
             reopens=True,
         ),
-        resolves=(CHANGE_CLOCK_OF_SUBJECT,),
     ),
     "org.concordat.escalation.elevated.v1": Rule(
         name="escalation_elevated",
@@ -89,24 +87,43 @@ RULES: Mapping[str, Rule] = {
             ranking=Ranking(by="severity", levels={"critical": Priority.urgent, "high": Priority.urgent}),
             reopens=True,
         ),
-        resolves=(CHANGE_CLOCK_OF_SUBJECT,),
     ),
-    "org.concordat.escalation.closed.v1": Rule(
-        name="escalation_closed", resolves=(ESCALATION, CHANGE_CLOCK_OF_SUBJECT)
-    ),
-    "org.concordat.change.clock_warned.v1": Rule(
-        name="change_clock_warned",
+    "org.concordat.escalation.closed.v1": Rule(name="escalation_closed", resolves=(ESCALATION,)),
+    "org.concordat.matter.clock_halfway.v1": Rule(
+        name="matter_clock_halfway",
         opens=Opening(
-            dedup_key=CHANGE_CLOCK,
-            title="{number} awaits {body}, whose clock ends {clock_ends_at}: {title}",
+            dedup_key=MATTER_CLOCK,
+            title="{subject_number} awaits {body}, half of whose time has run; it ends {clock_ends_at}: {title}",
+            audience=BOTH,
+        ),
+    ),
+    "org.concordat.matter.clock_warned.v1": Rule(
+        name="matter_clock_warned",
+        opens=Opening(
+            dedup_key=MATTER_CLOCK,
+            title="{subject_number} awaits {body}, whose clock ends {clock_ends_at}: {title}",
             audience=BOTH,
             priority=Priority.high,
         ),
     ),
-    "org.concordat.change.approved.v1": Rule(name="change_approved", resolves=(CHANGE_CLOCK,)),
-    "org.concordat.change.rejected.v1": Rule(name="change_rejected", resolves=(CHANGE_CLOCK,)),
-    "org.concordat.change.deferred.v1": Rule(name="change_deferred", resolves=(CHANGE_CLOCK,)),
-    "org.concordat.change.withdrawn.v1": Rule(name="change_withdrawn", resolves=(CHANGE_CLOCK,)),
+    # Opens again whoever has acknowledged the warning: that the time is over is another fact.
+    "org.concordat.matter.clock_ended.v1": Rule(
+        name="matter_clock_ended",
+        opens=Opening(
+            dedup_key=MATTER_CLOCK,
+            title="{subject_number} was not decided by {body}, whose clock ended {clock_ends_at}: {title}",
+            audience=BOTH,
+            roles=BOARD,
+            priority=Priority.high,
+            ranking=Ranking(by="severity", levels={"critical": Priority.urgent}),
+            reopens=True,
+        ),
+    ),
+    "org.concordat.matter.escalated.v1": Rule(name="matter_escalated", resolves=(MATTER_CLOCK,)),
+    "org.concordat.matter.reassigned.v1": Rule(name="matter_reassigned", resolves=(MATTER_CLOCK,)),
+    "org.concordat.matter.decided.v1": Rule(name="matter_decided", resolves=(MATTER_CLOCK,)),
+    "org.concordat.matter.withdrawn.v1": Rule(name="matter_withdrawn", resolves=(MATTER_CLOCK,)),
+    "org.concordat.matter.refused.v1": Rule(name="matter_refused", resolves=(MATTER_CLOCK,)),
     "org.concordat.charter.review.due_soon.v1": Rule(
         name="charter_review_due_soon",
         opens=Opening(

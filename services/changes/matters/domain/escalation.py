@@ -12,7 +12,7 @@ from shared.calendars.business_time import business_calendar
 from shared.contracts.governance import Body, ClockUnit, ExecutableCharter, Rung, Severity
 from shared.pure.refusal import Refused
 
-WARNING_SHARE = Fraction(3, 4)
+HALF, WARNING = Fraction(1, 2), Fraction(3, 4)
 
 
 class EscalationState(StrEnum):
@@ -47,6 +47,7 @@ class RungClock:
     """How long a body may hold an item, with the rule and the calendar version that say so."""
 
     starts_at: datetime
+    halfway_at: datetime
     warns_at: datetime
     ends_at: datetime
     limit: int
@@ -101,7 +102,8 @@ def clock_of(
     ends_at = calendar.deadline(starts_at, limit, unit)
     return RungClock(
         starts_at=starts_at,
-        warns_at=calendar.fraction_point(starts_at, ends_at, WARNING_SHARE),
+        halfway_at=calendar.fraction_point(starts_at, ends_at, HALF),
+        warns_at=calendar.fraction_point(starts_at, ends_at, WARNING),
         ends_at=ends_at,
         limit=limit,
         unit=unit,

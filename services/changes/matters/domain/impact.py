@@ -29,11 +29,6 @@ def known_dimensions(content: ExecutableCharter) -> tuple[str, ...]:
     return tuple(d for d in dict.fromkeys((*content.required_dimensions, *named)) if d not in SAVINGS)
 
 
-def missing_dimensions(content: ExecutableCharter, impact: Impact) -> tuple[str, ...]:
-    """The required dimensions nobody has assessed yet."""
-    return tuple(dimension for dimension in content.required_dimensions if dimension not in impact)
-
-
 def check_impact(content: ExecutableCharter, impact: Impact) -> None:
     """Refuses `unknown_dimension`, `unknown_level` and what `as_number` refuses, with a pointer to the value."""
     known = (*known_dimensions(content), *SAVINGS)

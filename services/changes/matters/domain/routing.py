@@ -13,7 +13,6 @@ from services.changes.matters.domain.impact import (
     is_within,
     known_dimensions,
     limit_in_words,
-    missing_dimensions,
     pointer,
     routing_part,
     value_in_words,
@@ -74,16 +73,18 @@ def route(
     emergency: bool = False,
     requested_body: str | None = None,
     reason_code: RequestReason | None = None,
+    required: tuple[str, ...] | None = None,
     provisional: bool = False,
 ) -> Route:
-    """The body that decides. Refuses `assess_first` when a required dimension is unknown, unless
-    `provisional`; `no_competent_body` when no body covers the impact; and requests for a lower
+    """The body that decides. `required` are the dimensions that must be known, by default those that
+    the charter requires. Refuses `assess_first` when one is not, unless `provisional`; `no_competent_body` when no body covers the impact; and requests for a lower
     body, or for a higher one without a reason code."""
     check_impact(content, impact)
     impact = routing_part(impact)
     candidates = competent_order(content, emergency=emergency)
     computed = _lowest(content, candidates, impact)
-    missing = () if _decides_by_kind(content, computed) else missing_dimensions(content, impact)
+    wanted = content.required_dimensions if required is None else required
+    missing = () if _decides_by_kind(content, computed) else tuple(d for d in wanted if d not in impact)
     if missing and not provisional:
         raise Refused(
             "assess_first", f"Assess the required impact first: {', '.join(missing)}.", pointer(missing[0])
@@ -96,6 +97,14 @@ def route(
         explanation=explain(content, chosen, impact, emergency=emergency),
         required_missing=missing,
     )
+
+
+def route_to(
+    content: ExecutableCharter, body: Body, computed_body: str, impact: Impact, *, emergency: bool
+) -> Route:
+    """The route back to a body that has had it."""
+    lines = explain(content, body, impact, emergency=emergency)
+    return Route(body=body.key, tier=body.tier, computed_body=computed_body, explanation=lines)
 
 
 def explain(

@@ -1,4 +1,4 @@
-"""Voting on a change request, and what two votes lead to: a decision, or the next body."""
+"""Voting on a matter, and what two votes lead to: a decision, or the next body."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,241 +6,246 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.changes.change_requests.domain import CHANGE, DECIDING, ChangeAction
-from services.changes.change_requests.models import ChangeRequest
-from services.changes.change_requests.schemas import ChangeDecide
 from services.changes.matters import policy, queries
-from services.changes.matters.domain.ballot import (
-    Ballot,
-    BallotStatus,
+from services.changes.matters.domain.escalation import Cause, next_body
+from services.changes.matters.domain.kinds import kind_of
+from services.changes.matters.domain.states import MATTER, MatterAction
+from services.changes.matters.domain.voting import (
     Outcome,
+    PositionStatus,
+    Vote,
     Voter,
     cast,
     check_voter,
-    fingerprint,
     outcome,
+    voting_seats,
 )
-from services.changes.matters.domain.escalation import Cause, next_body
-from services.changes.matters.models import BallotRow, Decision
+from services.changes.matters.models import Decision, Matter, Position
+from services.changes.matters.schemas import ChangeDecide
+from services.changes.matters.service import reading, subjects
 from services.changes.matters.service.escalating import Ascent, close_escalation, elevate
-from services.changes.matters.service.trail import child_of, detailed, step
-from shared.contracts.base import Event
-from shared.contracts.changes import (
-    CHANGE as SUBJECT_KIND,
-)
-from shared.contracts.changes import (
-    BallotCast,
-    ChangeApproved,
-    ChangeDeferred,
-    ChangeRejected,
-)
-from shared.contracts.governance import Party
+from services.changes.matters.service.placing import about, asks, child_of, step, stop_clock
+from shared.contracts.changes import MatterDecided, MatterPositionTaken
+from shared.contracts.governance import Body, Party
 from shared.data.directory import Governance, governance
-from shared.data.history import record
+from shared.data.history import Act, record
 from shared.data.numbering import next_number
-from shared.data.session import load, load_for_update
-from shared.web.authz import SYSTEM, Principal, require
-
-SNAPSHOT = (
-    "number",
-    "title",
-    "type",
-    "category",
-    "description",
-    "justification",
-    "consequence_of_not_doing",
-    "back_out_plan",
-    "severity",
-    "origin",
-    "requester_id",
-    "impact",
-)
+from shared.data.session import load_for_update
+from shared.pure.refusal import Refused
+from shared.web.authz import SYSTEM, Action, Principal
 
 
-async def get_decision(session: AsyncSession, caller: Principal, decision_id: UUID) -> Decision:
-    row = await load(session, Decision, decision_id)
-    require(caller, policy.READ_DECISIONS, row.scope)
-    return row
+async def decide_by_id(
+    session: AsyncSession,
+    caller: Principal,
+    matter_id: UUID,
+    form: ChangeDecide,
+    expected: int,
+    now: datetime,
+) -> Matter:
+    """`decide` in the version the caller read."""
+    matter = await load_for_update(session, Matter, matter_id, expected)
+    await decide(session, caller, policy.DECIDE_MATTER, matter, form, now)
+    return await reading.detailed(session, matter)
 
 
 async def decide(
     session: AsyncSession,
     caller: Principal,
-    change_id: UUID,
+    action: Action,
+    matter: Matter,
     form: ChangeDecide,
-    expected: int,
     now: datetime,
-) -> ChangeRequest:
-    """Cast the vote of the caller's party; with the other party's vote it decides or deadlocks."""
-    row = await load_for_update(session, ChangeRequest, change_id, expected)
-    party = policy.acting_party(caller, policy.DECIDE_CHANGE, row.scope)
-    CHANGE.next(row.state, ChangeAction.approve)
-    charter = await governance(session, row.charter_id, row.charter_version)
-    body = charter.content.body(row.body or "")
+) -> None:
+    """Take the position of the caller's seat on the locked matter; with the other party's it decides or deadlocks."""
+    party = policy.acting_party(caller, action, matter.scope)
+    MATTER.next(matter.state, MatterAction.vote)
+    _check_offered(matter, form.vote)
+    charter = await governance(session, matter.charter_id, matter.charter_version)
+    body = charter.content.body(matter.body or "")
     voter = Voter(member_id=str(caller.member_id), party=party, roles=caller.roles)
-    check_voter(body, voter, str(row.requester_id))
-    ballots = await _cast(session, row, caller, party, form, now)
-    match outcome(map(_as_ballot, ballots)):
+    requester = str(matter.requester_id) if matter.requester_id else None
+    position = _position(matter, caller, party, body, check_voter(body, voter, requester), form, now)
+    standing = await _cast(session, matter, position)
+    taken = _taken(matter, body, position, standing)
+    match outcome(standing):
         case None:
-            pass
+            await _record(session, matter, taken, caller, now)
         case Outcome.deadlocked:
-            await _resolve_deadlock(session, row, charter, now)
+            await _record(session, matter, taken, caller, now)
+            await _resolve_deadlock(session, matter, charter, now)
         case agreed:
-            await _conclude(session, row, caller, charter, ballots, agreed, now)
-    return await detailed(session, row)
+            await _conclude(session, matter, caller, charter, taken, standing, agreed, now)
 
 
-async def _cast(
-    session: AsyncSession,
-    row: ChangeRequest,
+def _check_offered(matter: Matter, vote: Vote) -> None:
+    offered = kind_of(matter.subject_kind).outcomes
+    if vote not in offered:
+        raise Refused(
+            "outcome_not_offered", f"On this kind of matter one may {' or '.join(sorted(offered))}.", "/vote"
+        )
+
+
+def _position(
+    matter: Matter,
     caller: Principal,
     party: Party,
+    body: Body,
+    seat: str,
     form: ChangeDecide,
     now: datetime,
-) -> list[BallotRow]:
-    """The standing ballots with the new one among them."""
-    before = await queries.standing_ballots(session, row.id)
-    ballot = BallotRow(
-        **child_of(row, now),
+) -> Position:
+    return Position(
+        **child_of(matter, now),
         **form.model_dump(),
-        change_id=row.id,
-        rung=row.rung,
-        body=row.body,
+        matter_id=matter.id,
+        entry=matter.entry,
+        body=body.key,
+        seat=seat,
+        role=voting_seats(body)[seat].role,
         party=party,
         member_id=caller.member_id,
         member_name=caller.display_name,
         member_roles=sorted(caller.roles),
-        status=BallotStatus.standing,
+        status=PositionStatus.standing,
     )
-    cast(map(_as_ballot, before), _as_ballot(ballot))
+
+
+async def _cast(session: AsyncSession, matter: Matter, position: Position) -> Sequence[Position]:
+    """The standing positions with the new one among them, in place of its party's former one."""
+    before = await queries.standing_positions(session, matter.id)
+    standing = cast(before, position)
     for former in before:
-        if former.party is party:
-            former.status = BallotStatus.replaced
-    # The index allows one standing vote per party, so the former one must go first.
+        if former not in standing:
+            former.status = PositionStatus.replaced
+    # The index allows one standing position per party, so the former one must go first.
     await session.flush()
-    session.add(ballot)
-    event = BallotCast(
-        change_id=row.id, number=row.number, body=row.body or "", party=party, vote=ballot.vote.value
-    )
-    note = f"{party}: {ballot.vote}. {ballot.rationale}"
-    await record(session, row, step(row, event, "change.vote", note), by=caller, now=now)
-    return [*(other for other in before if other.party is not party), ballot]
+    session.add(position)
+    return standing
 
 
-def _as_ballot(row: BallotRow) -> Ballot:
-    return Ballot(
-        party=row.party,
-        member_id=str(row.member_id),
-        vote=row.vote,
-        rationale=row.rationale,
-        conditions=row.conditions,
-        dissent=row.dissent,
+def _taken(matter: Matter, body: Body, position: Position, standing: Sequence[Position]) -> Act:
+    event = MatterPositionTaken(
+        **about(matter, asks(matter, body, standing)),
+        body=body.key,
+        seat=position.seat,
+        party=position.party,
+        role=position.role,
+        vote=position.vote,
     )
+    return step(matter, event, "matter.vote", f"{position.party}: {position.vote}. {position.rationale}")
+
+
+async def _record(
+    session: AsyncSession, matter: Matter, taken: Act, caller: Principal, now: datetime
+) -> None:
+    await subjects.touch(session, matter, now)
+    await record(session, matter, taken, by=caller, now=now)
 
 
 async def _resolve_deadlock(
-    session: AsyncSession, row: ChangeRequest, charter: Governance, now: datetime
+    session: AsyncSession, matter: Matter, charter: Governance, now: datetime
 ) -> None:
-    """The next body hears it. At the last rung both votes stand until one party gives way."""
+    """The next body has it. At the last rung both votes stand until one party gives way."""
     content = charter.content
-    if content.body(row.body or "").parent is None:
+    if content.body(matter.body or "").parent is None:
         return
     ascent = Ascent(
         cause=Cause.deadlock,
         reason_code="deadlock",
-        what_was_tried=f"The parties voted differently in the {row.body_name}.",
+        what_was_tried=f"The parties voted differently in the {matter.body_name}.",
         accepted_at=now,
     )
-    await elevate(session, row, content, next_body(content, row.body or ""), ascent, by=SYSTEM, now=now)
+    await elevate(session, matter, content, next_body(content, matter.body or ""), ascent, by=SYSTEM, now=now)
 
 
 async def _conclude(
     session: AsyncSession,
-    row: ChangeRequest,
+    matter: Matter,
     caller: Principal,
     charter: Governance,
-    ballots: Sequence[BallotRow],
+    taken: Act,
+    standing: Sequence[Position],
     agreed: Outcome,
     now: datetime,
 ) -> None:
-    for ballot in ballots:
-        ballot.status = BallotStatus.counted
-    decision = _decision(row, charter, ballots, agreed, now)
-    decision.number = await next_number(session, "DEC", row.charter_id, now)
+    for position in standing:
+        position.status = PositionStatus.counted
+    matter.state = MATTER.next(matter.state, MatterAction.decide)
+    await stop_clock(session, matter)
+    decision = await _decision(session, matter, charter, standing, agreed, now)
     session.add(decision)
-    row.state = CHANGE.next(row.state, DECIDING[agreed])
-    row.decision_id, row.decided_at = decision.id, now
-    note = f"{decision.number}: {agreed} by the {row.body_name}"
-    detail = {"decision": decision.number, "subject_hash": decision.subject_hash, "rules": decision.rules}
-    concluded = step(row, _concluded(row, decision, agreed), f"change.{DECIDING[agreed]}", note, detail)
-    await record(session, row, concluded, by=caller, now=now)
-    await close_escalation(session, row, agreed, by=caller, now=now)
+    matter.decision_id, matter.decided_at = decision.id, now
+    await record(session, matter, taken, _decided(matter, decision), by=caller, now=now)
+    await close_escalation(session, matter, agreed, by=caller, now=now)
+    await subjects.apply(session, matter, decision, caller, now)
 
 
-def _decision(
-    row: ChangeRequest, charter: Governance, ballots: Sequence[BallotRow], agreed: Outcome, now: datetime
+async def _decision(
+    session: AsyncSession,
+    matter: Matter,
+    charter: Governance,
+    standing: Sequence[Position],
+    agreed: Outcome,
+    now: datetime,
 ) -> Decision:
-    snapshot = {name: _plain(getattr(row, name)) for name in SNAPSHOT}
     return Decision(
-        **child_of(row, now),
-        decision_class=f"change.{row.type}",
-        subject_kind=SUBJECT_KIND,
-        subject_id=row.id,
-        subject_number=row.number,
-        question=f"Shall {row.number} ({row.title}) be carried out?",
+        **child_of(matter, now),
+        number=await next_number(session, "DEC", matter.charter_id, now),
+        matter_id=matter.id,
+        decision_class=matter.decision_class,
+        subject_kind=matter.subject_kind,
+        subject_id=matter.subject_id,
+        subject_number=matter.subject_number,
+        question=matter.question,
         outcome=agreed,
-        conditions=_by_party(ballots, "conditions"),
-        rationale=_by_party(ballots, "rationale"),
-        dissent=_by_party(ballots, "dissent"),
-        votes=[_as_vote(ballot) for ballot in ballots],
-        body=row.body,
-        body_name=row.body_name,
-        tier=row.tier,
-        charter_version=row.charter_version,
+        conditions=_by_party(standing, "conditions"),
+        rationale=_by_party(standing, "rationale"),
+        dissent=_by_party(standing, "dissent"),
+        votes=[_as_vote(position) for position in standing],
+        body=matter.body,
+        body_name=matter.body_name,
+        tier=matter.tier,
+        charter_version=matter.charter_version,
         charter_content_hash=charter.content_hash,
-        rules=row.rules,
-        subject_snapshot=snapshot,
-        subject_hash=fingerprint(snapshot),
+        rules=matter.rules,
+        subject_snapshot=dict(await subjects.text_of(session, matter)),
+        subject_hash=matter.subject_hash,
     )
 
 
-def _plain(value: object) -> object:
-    return value if isinstance(value, dict) else str(value)
-
-
-def _by_party(ballots: Sequence[BallotRow], field: str) -> str:
+def _by_party(standing: Sequence[Position], field: str) -> str:
     """What either party wrote, each line under its name."""
-    lines = ((ballot.party, getattr(ballot, field)) for ballot in sorted(ballots, key=lambda b: b.party))
+    lines = ((each.party, getattr(each, field)) for each in sorted(standing, key=lambda each: each.party))
     return "\n".join(f"{party}: {words}" for party, words in lines if words)
 
 
-def _as_vote(ballot: BallotRow) -> dict[str, object]:
+def _as_vote(position: Position) -> dict[str, object]:
     return {
-        "party": ballot.party,
-        "member_id": str(ballot.member_id),
-        "member_name": ballot.member_name,
-        "member_roles": ballot.member_roles,
-        "vote": ballot.vote,
-        "rationale": ballot.rationale,
-        "conditions": ballot.conditions,
-        "dissent": ballot.dissent,
-        "cast_at": ballot.created_at.isoformat(),
+        "party": position.party,
+        "member_id": str(position.member_id),
+        "member_name": position.member_name,
+        "member_roles": position.member_roles,
+        "vote": position.vote,
+        "rationale": position.rationale,
+        "conditions": position.conditions,
+        "dissent": position.dissent,
+        "cast_at": position.created_at.isoformat(),
     }
 
 
-def _concluded(row: ChangeRequest, decision: Decision, agreed: Outcome) -> Event:
-    common = {
-        "change_id": row.id,
-        "number": row.number,
-        "title": row.title,
-        "decision_id": decision.id,
-        "body": decision.body,
-        "conditions": decision.conditions,
-        "reason": decision.rationale,
-    }
-    kinds: dict[Outcome, type[Event]] = {
-        Outcome.approved: ChangeApproved,
-        Outcome.rejected: ChangeRejected,
-        Outcome.deferred: ChangeDeferred,
-    }
-    return kinds[agreed].model_validate(common)
+def _decided(matter: Matter, decision: Decision) -> Act:
+    event = MatterDecided(
+        **about(matter),
+        decision_id=decision.id,
+        decision_number=decision.number,
+        decision_class=decision.decision_class,
+        outcome=decision.outcome,
+        subject_hash=decision.subject_hash,
+        body=decision.body,
+        conditions=decision.conditions,
+        reason=decision.rationale,
+    )
+    note = f"{decision.number}: {decision.outcome} by the {decision.body_name}"
+    detail = {"decision": decision.number, "subject_hash": decision.subject_hash, "rules": decision.rules}
+    return step(matter, event, "matter.decide", note, detail)

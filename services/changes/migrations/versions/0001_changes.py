@@ -1,4 +1,4 @@
-"""The change-request log: requests, ballots, decisions, escalations."""
+"""The change-request log, and what the bodies decide: matters, positions, concurrences, decisions, escalations."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,12 +11,14 @@ down_revision = None
 branch_labels = ("changes",)
 depends_on = "kernel_0001"
 
-GOVERNED = ("change_request", "ballot", "decision", "escalation")
+GOVERNED = ("change_request", "matter", "position", "concurrence", "decision", "escalation")
 
 
 def upgrade() -> None:
     _create_change_request()
-    _create_ballot()
+    _create_matter()
+    _create_position()
+    _create_concurrence()
     _create_decision()
     _create_escalation()
     for table in GOVERNED:
@@ -50,12 +52,39 @@ def _create_change_request() -> None:
         _text("reason_code", nullable=True),
         _text("state"),
         sa.Column("required_missing", ARRAY(sa.Text), nullable=False),
+        sa.Column("matter_id", sa.Uuid),
+        sa.PrimaryKeyConstraint("id", name="pk_change_request"),
+        sa.UniqueConstraint("charter_id", "number", name="uq_change_request_charter_id_number"),
+    )
+    op.create_index("ix_change_request_updated_at", "change_request", ["updated_at"])
+
+
+def _create_matter() -> None:
+    op.create_table(
+        "matter",
+        *_governed(),
+        _text("subject_kind"),
+        sa.Column("subject_id", sa.Uuid, nullable=False),
+        _text("subject_number"),
+        _text("subject_hash"),
+        _text("title"),
+        _text("decision_class"),
+        _text("question"),
+        _text("origin"),
+        sa.Column("requester_id", sa.Uuid),
+        _text("requester_name"),
+        sa.Column("charter_version", sa.Integer, nullable=False),
+        sa.Column("impact", JSONB, nullable=False),
+        _text("severity"),
+        _text("requested_body", nullable=True),
+        _text("reason_code", nullable=True),
+        _text("state"),
         _text("body", nullable=True),
         _text("body_name", nullable=True),
         sa.Column("tier", sa.Integer),
         _text("computed_body", nullable=True),
         sa.Column("explanation", JSONB, nullable=False),
-        sa.Column("rung", sa.Integer, nullable=False),
+        sa.Column("entry", sa.Integer, nullable=False),
         _instant("clock_starts_at"),
         _instant("clock_warns_at"),
         _instant("clock_ends_at"),
@@ -65,26 +94,29 @@ def _create_change_request() -> None:
         sa.Column("escalation_id", sa.Uuid),
         sa.Column("decision_id", sa.Uuid),
         _instant("decided_at"),
-        sa.PrimaryKeyConstraint("id", name="pk_change_request"),
-        sa.UniqueConstraint("charter_id", "number", name="uq_change_request_charter_id_number"),
+        sa.PrimaryKeyConstraint("id", name="pk_matter"),
     )
+    op.create_index("ix_matter_subject_id", "matter", ["subject_id"])
+    op.create_index("ix_matter_updated_at", "matter", ["updated_at"])
     op.create_index(
-        "ix_change_request_running_clock",
-        "change_request",
-        ["clock_ends_at", "clock_warns_at"],
-        postgresql_where=sa.text("state = 'pending_decision'"),
+        "uq_matter_open",
+        "matter",
+        ["subject_id", "decision_class"],
+        unique=True,
+        postgresql_where=sa.text("state = 'open'"),
     )
-    op.create_index("ix_change_request_updated_at", "change_request", ["updated_at"])
 
 
-def _create_ballot() -> None:
+def _create_position() -> None:
     op.create_table(
-        "ballot",
+        "position",
         *_governed(),
-        sa.Column("change_id", sa.Uuid, nullable=False),
-        sa.Column("rung", sa.Integer, nullable=False),
+        sa.Column("matter_id", sa.Uuid, nullable=False),
+        sa.Column("entry", sa.Integer, nullable=False),
         _text("body"),
+        _text("seat"),
         _text("party"),
+        _text("role"),
         sa.Column("member_id", sa.Uuid, nullable=False),
         _text("member_name"),
         sa.Column("member_roles", ARRAY(sa.Text), nullable=False),
@@ -93,14 +125,40 @@ def _create_ballot() -> None:
         _text("conditions"),
         _text("dissent"),
         _text("status"),
-        sa.PrimaryKeyConstraint("id", name="pk_ballot"),
-        sa.ForeignKeyConstraint(["change_id"], ["change_request.id"], name="fk_ballot_change_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_position"),
+        sa.ForeignKeyConstraint(["matter_id"], ["matter.id"], name="fk_position_matter_id"),
     )
-    op.create_index("ix_ballot_change_id", "ballot", ["change_id"])
+    op.create_index("ix_position_matter_id", "position", ["matter_id"])
     op.create_index(
-        "uq_ballot_standing",
-        "ballot",
-        ["change_id", "party"],
+        "uq_position_standing",
+        "position",
+        ["matter_id", "party"],
+        unique=True,
+        postgresql_where=sa.text("status = 'standing'"),
+    )
+
+
+def _create_concurrence() -> None:
+    op.create_table(
+        "concurrence",
+        *_governed(),
+        sa.Column("matter_id", sa.Uuid, nullable=False),
+        sa.Column("entry", sa.Integer, nullable=False),
+        _text("party"),
+        _text("role"),
+        sa.Column("member_id", sa.Uuid, nullable=False),
+        _text("member_name"),
+        sa.Column("concurs", sa.Boolean, nullable=False),
+        _text("reason"),
+        _text("status"),
+        sa.PrimaryKeyConstraint("id", name="pk_concurrence"),
+        sa.ForeignKeyConstraint(["matter_id"], ["matter.id"], name="fk_concurrence_matter_id"),
+    )
+    op.create_index("ix_concurrence_matter_id", "concurrence", ["matter_id"])
+    op.create_index(
+        "uq_concurrence_standing",
+        "concurrence",
+        ["matter_id", "party", "role"],
         unique=True,
         postgresql_where=sa.text("status = 'standing'"),
     )
@@ -111,6 +169,7 @@ def _create_decision() -> None:
         "decision",
         *_governed(),
         _text("number"),
+        sa.Column("matter_id", sa.Uuid, nullable=False),
         _text("decision_class"),
         _text("subject_kind"),
         sa.Column("subject_id", sa.Uuid, nullable=False),
@@ -130,8 +189,10 @@ def _create_decision() -> None:
         sa.Column("subject_snapshot", JSONB, nullable=False),
         _text("subject_hash"),
         sa.PrimaryKeyConstraint("id", name="pk_decision"),
+        sa.ForeignKeyConstraint(["matter_id"], ["matter.id"], name="fk_decision_matter_id"),
         sa.UniqueConstraint("charter_id", "number", name="uq_decision_charter_id_number"),
     )
+    op.create_index("ix_decision_matter_id", "decision", ["matter_id"])
     op.create_index("ix_decision_subject_id", "decision", ["subject_id"])
 
 
@@ -140,6 +201,7 @@ def _create_escalation() -> None:
         "escalation",
         *_governed(),
         _text("number"),
+        sa.Column("matter_id", sa.Uuid, nullable=False),
         _text("subject_kind"),
         sa.Column("subject_id", sa.Uuid, nullable=False),
         _text("subject_number"),
@@ -154,13 +216,14 @@ def _create_escalation() -> None:
         _text("outcome", nullable=True),
         _instant("closed_at"),
         sa.PrimaryKeyConstraint("id", name="pk_escalation"),
+        sa.ForeignKeyConstraint(["matter_id"], ["matter.id"], name="fk_escalation_matter_id"),
         sa.UniqueConstraint("charter_id", "number", name="uq_escalation_charter_id_number"),
     )
     op.create_index("ix_escalation_subject_id", "escalation", ["subject_id"])
     op.create_index(
         "uq_escalation_open",
         "escalation",
-        ["subject_id"],
+        ["matter_id"],
         unique=True,
         postgresql_where=sa.text("state = 'open'"),
     )

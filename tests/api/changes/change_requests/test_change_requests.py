@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from services.changes.change_requests.schemas import Change
-from shared.contracts.changes import ChangeRouted, ChangeSubmitted, ChangeWithdrawn
+from shared.contracts.changes import ChangeSubmitted, ChangeWithdrawn, MatterOpened, MatterWithdrawn
 from tests.conftest import StartService
 from tests.support.changes import CHANGES, JOWG_IMPACT, SMB_IMPACT, act, change, ok, problem, read, submitted
 from tests.support.harness import RunningService
@@ -35,16 +35,17 @@ async def test_a_complete_request_is_routed_at_once_and_says_why(s: RunningServi
     # Ten business days from Tue 2026-11-10, without Veterans Day.
     assert found["clock"]["ends_at"] == "2026-11-25T22:00:00Z"
     assert (found["clock"]["limit"], found["clock"]["unit"]) == (10, "business_days")
-    assert [entry["action"] for entry in found["timeline"]] == ["change.submit", "change.route"]
+    assert [entry["action"] for entry in found["timeline"]] == ["change.submit", "matter.open"]
 
 
 async def test_submission_and_routing_are_published_in_this_order(s: RunningService) -> None:
     found = await submitted(s, "provider.om_team")
     submission = (await s.envelopes(ChangeSubmitted))[-1]
-    routing = (await s.envelopes(ChangeRouted))[-1]
+    routing = (await s.envelopes(MatterOpened))[-1]
     assert submission["data"]["origin"] == "provider"
     assert (submission["subject"], submission["sequence"]) == (found["id"], 1)
-    assert (routing["subject"], routing["sequence"]) == (found["id"], 2)
+    about = (routing["data"]["subject_kind"], routing["data"]["subject_id"], routing["sequence"])
+    assert about == ("change_request", found["id"], 1)
     assert routing["data"]["body"] == "smb"
     assert routing["data"]["rules"]["cost_one_time"] == "cost_one_time/t2"
     assert routing["charterid"] == str(s.world.charter_id)
@@ -244,6 +245,7 @@ async def test_the_requesting_party_withdraws_and_the_request_is_final(s: Runnin
     gone = await act(s, "customer.om_team", found, "withdraw", {"reason": "Budget was cut."})
     assert (gone["state"], gone["clock"]) == ("withdrawn", None)
     assert (await s.events(ChangeWithdrawn))[-1].reason == "Budget was cut."
+    assert [(e.subject_number, e.asks) for e in await s.events(MatterWithdrawn)] == [(found["number"], ())]
     again = await s.post("customer.om_team", path, {"reason": "twice"}, version=gone["version"])
     assert problem(again, 409) == "not_allowed"
 

@@ -9,15 +9,15 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from services.changes.matters.domain.ballot import fingerprint
+from services.changes.matters.domain.voting import fingerprint
 from shared.contracts.changes import (
-    BallotCast,
     ChangeApproved,
     ChangeDeferred,
     ChangeRejected,
-    ChangeRouted,
     EscalationClosed,
     EscalationRaised,
+    MatterEscalated,
+    MatterPositionTaken,
 )
 from tests.conftest import StartService
 from tests.support.changes import CHANGES, JOWG_IMPACT, act, ok, problem, read, submitted, vote
@@ -37,7 +37,7 @@ async def test_two_approvals_at_the_board_approve_and_leave_a_decision_record(s:
     found = await submitted(s)
     first = await vote(s, C, found, "approve", conditions="Test in October.")
     assert (first["state"], [v["status"] for v in first["votes"]]) == ("pending_decision", ["standing"])
-    assert (await s.events(BallotCast))[-1].party == "customer"
+    assert (await s.events(MatterPositionTaken))[-1].party == "customer"
     assert not [e for e in await s.events(ChangeApproved) if e.number == found["number"]]
 
     done = await vote(s, P, first, "approve", dissent="Two of our six would wait.")
@@ -135,7 +135,7 @@ async def test_different_votes_deadlock_and_the_next_body_hears_it(s: RunningSer
         "esc",
     )
     assert raised["actorid"] == "system"
-    assert (await s.events(ChangeRouted))[-1].body == "esc"
+    assert (await s.events(MatterEscalated))[-1].body == "esc"
 
     owner = await vote(s, P.replace("om_team", "business_owner"), stuck, "approve")
     assert owner["votes"][-1]["status"] == "standing"

@@ -10,11 +10,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from shared.contracts.changes import (
-    ChangeClockWarned,
-    ChangeRouted,
     EscalationClosed,
     EscalationElevated,
     EscalationRaised,
+    MatterClockEnded,
+    MatterClockHalfway,
+    MatterClockWarned,
+    MatterEscalated,
+    MatterOpened,
 )
 from tests.conftest import StartService
 from tests.support.changes import CHANGES, JOWG_IMPACT, act, ok, problem, read, submitted, vote
@@ -58,17 +61,29 @@ async def test_a_moderate_request_climbs_exactly_when_the_ladder_says(s: Running
         ("smb", "esc", "clock"),
         ("esc", "esf", "clock"),
     ]
-    assert [e.body for e in await s.events(ChangeRouted)] == ["jowg", "smb", "esc", "esf"]
+    assert [e.body for e in await s.events(MatterOpened)] == ["jowg"]
+    assert [(e.body, e.tier, e.cause) for e in await s.events(MatterEscalated)] == [
+        ("smb", 2, "clock"),
+        ("esc", 3, "clock"),
+        ("esf", 4, "clock"),
+    ]
 
 
-async def test_each_rung_warns_once_and_elevates_once_however_often_timers_run(s: RunningService) -> None:
+async def test_each_clock_says_half_and_three_quarters_once_and_elevates_once_however_often_timers_run(
+    s: RunningService,
+) -> None:
     found = await submitted(s, impact=JOWG_IMPACT)
-    warns_at = eastern("2026-11-17", 13)
-    assert await body_at(s, found, warns_at - SECOND) == "jowg"
-    assert await s.events(ChangeClockWarned) == []
+    # 52 open hours from Tue 10:00, Veterans Day left out: 26 have run on Mon the 16th at 09:00, 39 on Tue at 13:00.
+    half, warns_at = eastern("2026-11-16", 9), eastern("2026-11-17", 13)
+    assert await body_at(s, found, half - SECOND) == "jowg"
+    assert await s.events(MatterClockHalfway) == []
+    for moment in (half, half + SECOND, warns_at - SECOND):
+        await body_at(s, found, moment)
+        assert [e.body for e in await s.events(MatterClockHalfway)] == ["jowg"]
+    assert await s.events(MatterClockWarned) == []
     for moment in (warns_at, warns_at + SECOND, eastern("2026-11-18", 9)):
         await body_at(s, found, moment)
-    warned = await s.events(ChangeClockWarned)
+    warned = await s.events(MatterClockWarned)
     assert [(e.body, e.clock_ends_at) for e in warned] == [("jowg", eastern("2026-11-18"))]
     for moment in (eastern("2026-11-18"), eastern("2026-11-18") + SECOND, eastern("2026-11-19", 9)):
         assert await body_at(s, found, moment) == "smb"
@@ -87,9 +102,10 @@ async def test_at_the_last_rung_the_clock_ends_once_and_the_request_stays(s: Run
     ends = datetime.fromisoformat(found["clock"]["ends_at"])
     for moment in (ends, ends + SECOND, ends + timedelta(days=9)):
         assert await body_at(s, found, moment) == "esf"
-    assert len(await s.events(ChangeClockWarned)) == 1
+    ended = await s.events(MatterClockEnded)
+    assert [(e.body, e.clock_ends_at) for e in ended] == [("esf", ends)]
     after = await read(s, found)
-    assert [entry["action"] for entry in after["timeline"]][-1] == "change.clock_ended"
+    assert [entry["action"] for entry in after["timeline"]][-1] == "matter.clock_end"
     assert datetime.fromisoformat(after["clock"]["expired_at"]) == ends
     assert await s.events(EscalationRaised) == []
 
@@ -115,7 +131,8 @@ async def test_a_decided_request_has_no_clock_any_more(s: RunningService) -> Non
     found = await submitted(s, impact=JOWG_IMPACT)
     await vote(s, "provider.om_team", await vote(s, "customer.om_team", found, "approve"), "approve")
     assert await body_at(s, found, eastern("2027-06-01")) == "jowg"
-    assert await s.events(ChangeClockWarned) == []
+    for kind in (MatterClockHalfway, MatterClockWarned, MatterClockEnded):
+        assert await s.events(kind) == []
 
 
 async def test_a_member_escalates_with_a_reason_and_earlier_votes_no_longer_count(s: RunningService) -> None:

@@ -4,11 +4,19 @@ import csv
 import io
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
-from shared.contracts.changes import ChangeClockWarned, ChangeWithdrawn
+from shared.contracts.changes import (
+    MatterClockEnded,
+    MatterClockFact,
+    MatterClockHalfway,
+    MatterClockWarned,
+    MatterWithdrawn,
+)
 from shared.contracts.governance import Severity
 from shared.contracts.notifier import AlertAcknowledged, AlertOpened, AlertResolved
 from shared.contracts.sla import MetricMissed
@@ -30,6 +38,29 @@ from tests.support.alerting import (
 from tests.support.harness import RunningService
 
 TEAM = "customer.om_team"
+
+
+def about(matter_id: UUID) -> dict[str, Any]:
+    return {
+        "matter_id": matter_id,
+        "subject_kind": "change_request",
+        "subject_id": uuid7(),
+        "subject_number": "CR-FY27-0001",
+        "title": "x",
+        "asks": (),
+    }
+
+
+async def clock(
+    s: RunningService,
+    kind: type[MatterClockFact],
+    matter_id: UUID,
+    version: int,
+    event_id: UUID | None = None,
+) -> None:
+    """The clock of a matter says how far it is."""
+    fact = kind(**about(matter_id), body="smb", severity=Severity.moderate, clock_ends_at=s.clock())
+    await s.publish(fact, aggregate_id=matter_id, version=version, event_id=event_id)
 
 
 @pytest.fixture(scope="module")
@@ -71,17 +102,9 @@ async def test_the_event_of_an_alert_is_only_for_its_party(s: RunningService) ->
 
 
 async def test_a_redelivered_event_does_nothing_twice(s: RunningService) -> None:
-    escalation_id = uuid7()
-    event_id = uuid7()
+    matter_id, event_id = uuid7(), uuid7()
     for _ in range(2):
-        warned = ChangeClockWarned(
-            change_id=escalation_id,
-            number="CR-FY27-0002",
-            title="x",
-            body="smb",
-            clock_ends_at=s.clock(),
-        )
-        await s.publish(warned, aggregate_id=escalation_id, event_id=event_id)
+        await clock(s, MatterClockWarned, matter_id, 1, event_id=event_id)
     (alert,) = await alerts_of(s, TEAM)
     assert alert["occurrences"] == 1
 
@@ -150,15 +173,29 @@ async def test_a_closed_escalation_resolves_both_alerts(s: RunningService) -> No
     assert {e.resolution for e in await s.events(AlertResolved)} == {"cause_cleared"}
 
 
-async def test_a_decision_resolves_the_clock_warning(s: RunningService) -> None:
-    change_id = uuid7()
-    warned = ChangeClockWarned(
-        change_id=change_id, number="CR-FY27-0001", title="x", body="smb", clock_ends_at=s.clock()
-    )
-    await s.publish(warned, aggregate_id=change_id, version=3)
-    withdrawn = ChangeWithdrawn(change_id=change_id, number="CR-FY27-0001", title="x", reason="")
-    await s.publish(withdrawn, aggregate_id=change_id, version=4)
+async def test_a_matter_that_is_settled_resolves_the_alert_of_its_clock(s: RunningService) -> None:
+    matter_id = uuid7()
+    await clock(s, MatterClockWarned, matter_id, 3)
+    await s.publish(MatterWithdrawn(**about(matter_id), reason=""), aggregate_id=matter_id, version=4)
     assert [a["state"] for a in await alerts_of(s, TEAM)] == ["resolved"]
+
+
+async def test_the_end_of_a_clock_calls_again_whoever_has_acknowledged_the_warning(s: RunningService) -> None:
+    matter_id = uuid7()
+    await clock(s, MatterClockHalfway, matter_id, 2)
+    await clock(s, MatterClockWarned, matter_id, 3)
+    (warned,) = await alerts_of(s, TEAM)
+    assert (warned["rule"], warned["priority"]) == ("matter_clock_warned", "high")
+    ok(await act(s, warned, "alerts", "acknowledge", {"note": "We meet tomorrow."}))
+    await clock(s, MatterClockEnded, matter_id, 4)
+    (ended,) = await alerts_of(s, TEAM)
+    assert (ended["rule"], ended["state"], ended["acknowledged_by"]) == ("matter_clock_ended", "open", None)
+    assert "was not decided by smb" in ended["title"]
+    assert [e.rule for e in await s.events(AlertOpened) if str(e.alert_id) == ended["id"]] == [
+        "matter_clock_halfway",
+        "matter_clock_warned",
+        "matter_clock_ended",
+    ]
 
 
 async def test_a_cause_that_returns_after_its_end_opens_a_new_alert(s: RunningService) -> None:

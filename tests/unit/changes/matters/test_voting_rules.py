@@ -1,11 +1,11 @@
-"""Ballots: one vote per party, who may cast it, and what two votes amount to."""
+"""Positions: one vote per party, who may cast it, and what two votes amount to."""
 
+from dataclasses import dataclass
 from itertools import product
 
 import pytest
 
-from services.changes.matters.domain.ballot import (
-    Ballot,
+from services.changes.matters.domain.voting import (
     Outcome,
     Vote,
     Voter,
@@ -31,8 +31,16 @@ BOARD = Body(
 )
 
 
-def vote(party: Party, choice: Vote, member: str = "somebody") -> Ballot:
-    return Ballot(party=party, member_id=member, vote=choice)
+@dataclass(frozen=True)
+class Said:
+    """The part of a position that counts."""
+
+    party: Party
+    vote: Vote
+
+
+def vote(party: Party, choice: Vote) -> Said:
+    return Said(party, choice)
 
 
 def voter(member: str, party: Party, *roles: Role) -> Voter:
@@ -49,7 +57,7 @@ def test_two_equal_votes_decide_and_two_different_ones_deadlock(customer: Vote, 
 @pytest.mark.parametrize(
     "ballots", [[], [vote(Party.customer, Vote.approve)], [vote(Party.provider, Vote.reject)]]
 )
-def test_silence_is_never_consent(ballots: list[Ballot]) -> None:
+def test_silence_is_never_consent(ballots: list[Said]) -> None:
     assert outcome(ballots) is None
 
 

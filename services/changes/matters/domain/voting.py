@@ -1,11 +1,13 @@
-"""Ballots of a bilateral body: one vote per party, and what two votes amount to.
+"""Positions in a bilateral body: one standing vote per party, and what two votes amount to.
 
 Head counts would hide the real state between two parties: a 3 to 3 split is disagreement.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol, TypeVar
 
 from shared.contracts.governance import Body, Party, Role, Seat
 from shared.pure.canonical import content_hash
@@ -13,6 +15,8 @@ from shared.pure.refusal import Refused
 
 
 class Vote(StrEnum):
+    """What a seat may say."""
+
     approve = "approve"
     reject = "reject"
     defer = "defer"
@@ -30,7 +34,7 @@ class Outcome(StrEnum):
 AGREED = {Vote.approve: Outcome.approved, Vote.reject: Outcome.rejected, Vote.defer: Outcome.deferred}
 
 
-class BallotStatus(StrEnum):
+class PositionStatus(StrEnum):
     """`standing` counts now, `counted` decided, `replaced` was changed by its party, `void` lost its body."""
 
     standing = "standing"
@@ -39,16 +43,17 @@ class BallotStatus(StrEnum):
     void = "void"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ballot:
-    """The vote of one party, cast by one of its members. Dissent within the party is kept as text."""
+class Position(Protocol):
+    """The part of a seat's position that counts. Today one standing position is its party's vote."""
 
-    party: Party
-    member_id: str
-    vote: Vote
-    rationale: str = ""
-    conditions: str = ""
-    dissent: str = ""
+    @property
+    def party(self) -> Party: ...
+
+    @property
+    def vote(self) -> Vote: ...
+
+
+P = TypeVar("P", bound=Position)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,43 +65,62 @@ class Voter:
     roles: frozenset[Role]
 
 
-def entitled_seat(body: Body, voter: Voter) -> Seat | None:
-    """The voting seat by which the voter may cast the party's vote; None when there is none.
+def voting_seats(body: Body) -> dict[str, Seat]:
+    """The voting seats of a body by their keys, in the charter's order.
+
+    A key is made of party, role and number, so it stays the same in every version of the charter that
+    keeps the seat.
+    """
+    counted: Counter[str] = Counter()
+    keyed: dict[str, Seat] = {}
+    for seat in body.seats:
+        if seat.voting:
+            kind = f"{seat.party}.{seat.role}"
+            counted[kind] += 1
+            keyed[f"{kind}.{counted[kind]}"] = seat
+    return keyed
+
+
+def entitled_seat(body: Body, voter: Voter) -> str | None:
+    """The key of the voting seat on which the voter may speak for the party; None when there is none.
 
     Named members and alternates vote. Only while none of the party's voting seats names
     anybody may a member vote who holds the role of such a seat.
     """
-    seats = [seat for seat in body.seats if seat.voting and seat.party is voter.party]
-    named = [seat for seat in seats if seat.member_id or seat.alternate_id]
+    seats = {key: seat for key, seat in voting_seats(body).items() if seat.party is voter.party}
+    named = {key: seat for key, seat in seats.items() if seat.member_id or seat.alternate_id}
     if named:
-        return next((seat for seat in named if voter.member_id in (seat.member_id, seat.alternate_id)), None)
-    return next((seat for seat in seats if seat.role in voter.roles), None)
+        people = ((key, (seat.member_id, seat.alternate_id)) for key, seat in named.items())
+        return next((key for key, both in people if voter.member_id in both), None)
+    return next((key for key, seat in seats.items() if seat.role in voter.roles), None)
 
 
-def check_voter(body: Body, voter: Voter, requester_id: str) -> None:
-    """Refuses `own_proposal` for the requester and `not_seated` without a voting seat."""
+def check_voter(body: Body, voter: Voter, requester_id: str | None) -> str:
+    """The seat the voter speaks from. Refuses `own_proposal` for the requester, `not_seated` without a seat."""
     if voter.member_id == requester_id:
         raise Refused(
             "own_proposal", "Nobody votes on their own proposal; another seated member of your party must."
         )
-    if entitled_seat(body, voter) is None:
+    seat = entitled_seat(body, voter)
+    if seat is None:
         raise Refused("not_seated", f"You hold no voting seat of the {voter.party} in the {body.name}.")
+    return seat
 
 
-def cast(ballots: Iterable[Ballot], ballot: Ballot) -> tuple[Ballot, ...]:
-    """The ballots with this one in place of the party's former vote; refuses `already_decided`.
+def cast(standing: Iterable[P], position: P) -> tuple[P, ...]:
+    """The positions with this one in place of its party's former vote; refuses `already_decided`.
 
     After a deadlock a party may still move: at the last rung there is no body to take it further.
     """
-    before = tuple(ballots)
+    before = tuple(standing)
     if outcome(before) not in (None, Outcome.deadlocked):
         raise Refused("already_decided", "Both parties have voted; the vote is closed.")
-    return (*(other for other in before if other.party is not ballot.party), ballot)
+    return (*(other for other in before if other.party is not position.party), position)
 
 
-def outcome(ballots: Iterable[Ballot]) -> Outcome | None:
+def outcome(standing: Iterable[Position]) -> Outcome | None:
     """None until both parties have voted; silence is never consent."""
-    votes = {ballot.party: ballot.vote for ballot in ballots}
+    votes = {position.party: position.vote for position in standing}
     if len(votes) < len(Party):
         return None
     if len(set(votes.values())) > 1:

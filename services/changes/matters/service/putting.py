@@ -1,0 +1,263 @@
+"""A matter from being put to being taken back: routed to its body, routed anew when its subject changes."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.changes.matters import queries
+from services.changes.matters.domain.escalation import clock_of
+from services.changes.matters.domain.impact import Impact, check_impact, routing_part
+from services.changes.matters.domain.kinds import (
+    EMERGENCY,
+    check_class,
+    check_putter,
+    kind_of,
+    required_dimensions,
+)
+from services.changes.matters.domain.routing import RequestReason, Route, covers, route
+from services.changes.matters.domain.states import MATTER, MatterAction, MatterState
+from services.changes.matters.models import Matter
+from services.changes.matters.service.escalating import close_escalation, void_positions
+from services.changes.matters.service.placing import about, asks, enter, place, received, step, stop_clock
+from shared.contracts.changes import (
+    MatterOpened,
+    MatterReassigned,
+    MatterRefused,
+    MatterStale,
+    MatterWithdrawn,
+    MatterWithdrawRefused,
+)
+from shared.contracts.governance import ExecutableCharter, Role
+from shared.contracts.matters import MatterOutcomeNotApplied, MatterPut, MatterSubjectChanged, SubjectFact
+from shared.data.directory import Governance, governance
+from shared.data.history import Act, Entry, record
+from shared.pure.refusal import Refusal, Refused, checking_input
+from shared.web.authz import SYSTEM, Actor
+
+
+def find_route(
+    content: ExecutableCharter,
+    kind_name: str,
+    decision_class: str,
+    impact: Impact,
+    requested_body: str | None,
+    reason_code: RequestReason | None,
+    *,
+    provisional: bool = False,
+) -> Route:
+    """The body that decides a subject of that kind; an impact the charter cannot measure is `Invalid`."""
+    with checking_input():
+        check_impact(content, impact)
+    return route(
+        content,
+        impact,
+        emergency=decision_class == EMERGENCY,
+        requested_body=requested_body,
+        reason_code=reason_code,
+        required=required_dimensions(kind_of(kind_name), content),
+        provisional=provisional,
+    )
+
+
+async def put(
+    session: AsyncSession,
+    form: MatterPut,
+    charter: Governance,
+    *,
+    found: Route | None = None,
+    roles: Collection[Role] | None,
+    by: Actor,
+    starts_at: datetime,
+    now: datetime,
+) -> tuple[Matter, list[Entry]]:
+    """Open the matter at the body that decides it, and the line of its timeline. `found` saves routing it twice.
+
+    `roles` are the putter's, None when a service put it by itself. Refuses what the kinds table, the charter
+    and the routing refuse, and `already_open`.
+    """
+    check_form(form, roles)
+    found = found or _route(charter.content, form)
+    if await queries.open_matter(session, form.subject_id, form.decision_class):
+        raise Refused(
+            "already_open",
+            f"{form.subject_number} waits for a decision of that class already; withdraw it first.",
+        )
+    matter = _new(form, charter, MatterState.put)
+    matter.state = MATTER.next(matter.state, MatterAction.open)
+    matter.computed_body = found.computed_body
+    content = charter.content
+    body = content.body(found.body)
+    since = _start(content, found.body, matter, starts_at, now)
+    await place(session, matter, content, body, since, found.explanation)
+    session.add(matter)
+    return matter, await record(session, matter, _opened(matter, charter), by=by, now=now)
+
+
+def check_form(form: MatterPut, roles: Collection[Role] | None) -> None:
+    """Refuses what the kinds table does not allow."""
+    kind = kind_of(form.subject_kind)
+    check_class(kind, form.decision_class)
+    check_putter(kind, form.origin, roles)
+
+
+async def refuse_put(
+    session: AsyncSession, form: MatterPut, charter: Governance, refusal: Refusal, now: datetime
+) -> None:
+    """Keep what cannot be decided under its id, so that the same put stays the same, and say why."""
+    matter = _new(form, charter, MatterState.put)
+    session.add(matter)
+    await record(session, matter, _refused(matter, refusal), by=SYSTEM, now=now)
+
+
+async def withdraw(
+    session: AsyncSession, matter: Matter, reason: str, *, by: Actor, now: datetime
+) -> list[Entry]:
+    """Take the matter back before it is decided."""
+    matter.state = MATTER.next(matter.state, MatterAction.withdraw)
+    await void_positions(session, matter)
+    await stop_clock(session, matter)
+    event = MatterWithdrawn(**about(matter), reason=reason)
+    entries = await record(session, matter, step(matter, event, "matter.withdraw", reason), by=by, now=now)
+    await close_escalation(session, matter, MatterState.withdrawn, by=by, now=now)
+    return entries
+
+
+async def refuse_withdrawal(session: AsyncSession, matter: Matter, now: datetime) -> None:
+    """It came too late: say what the matter has become."""
+    code = f"already_{matter.state}"
+    event = MatterWithdrawRefused(**about(matter), code=code, decision_id=matter.decision_id)
+    await record(session, matter, step(matter, event, "matter.refuse_withdrawal", code), by=SYSTEM, now=now)
+
+
+async def change_subject(
+    session: AsyncSession, matter: Matter, fact: MatterSubjectChanged, now: datetime
+) -> None:
+    """The subject changed while it waits: the votes were on another text, and perhaps another body decides."""
+    content = (await governance(session, matter.charter_id, matter.charter_version)).content
+    act = await _reassign(session, matter, content, fact, fact.what_changed, now)
+    await record(session, matter, act, by=SYSTEM, now=now)
+
+
+async def take_back(
+    session: AsyncSession, matter: Matter, fact: MatterOutcomeNotApplied, now: datetime
+) -> None:
+    """The subject could not take the decision: the matter is stale, and decided anew if the subject still waits."""
+    matter.state = MATTER.next(matter.state, MatterAction.not_applied)
+    event = MatterStale(**about(matter), decision_id=fact.decision_id, reason=fact.reason)
+    acts = [step(matter, event, "matter.not_applied", fact.reason)]
+    if fact.waits:
+        content = (await governance(session, matter.charter_id, matter.charter_version)).content
+        matter.decision_id = matter.decided_at = None
+        acts.append(await _reassign(session, matter, content, fact, fact.reason, now))
+    await record(session, matter, *acts, by=SYSTEM, now=now)
+
+
+async def _reassign(
+    session: AsyncSession,
+    matter: Matter,
+    content: ExecutableCharter,
+    fact: SubjectFact,
+    reason: str,
+    now: datetime,
+) -> Act:
+    """Let a body have it anew over the text of `fact`; what cannot be routed any more is refused."""
+    await void_positions(session, matter)
+    severity = matter.severity
+    _take_over(matter, fact)
+    try:
+        found = _route(content, matter)
+    except Refusal as refusal:
+        await stop_clock(session, matter)
+        await close_escalation(session, matter, MatterState.refused, by=SYSTEM, now=now)
+        return _refused(matter, refusal)
+    stays = matter.state is MatterState.open and severity is matter.severity
+    matter.state = MATTER.next(matter.state, MatterAction.reassign)
+    matter.computed_body = found.computed_body
+    await _assign(session, matter, content, found, now, stays=stays)
+    body = content.body(matter.body or "")
+    event = MatterReassigned(
+        **about(matter, asks(matter, body)),
+        **received(matter),
+        reason=reason,
+        subject_hash=matter.subject_hash,
+    )
+    return step(matter, event, "matter.reassign", reason, {"rules": matter.rules})
+
+
+async def _assign(
+    session: AsyncSession,
+    matter: Matter,
+    content: ExecutableCharter,
+    found: Route,
+    now: datetime,
+    *,
+    stays: bool,
+) -> None:
+    """The body that has it keeps it on its running clock while it may decide the new impact; else the computed one."""
+    body = content.body(matter.body or found.body)
+    if stays and covers(content, body, routing_part(matter.impact)):
+        enter(matter, content, body)
+    else:
+        await place(session, matter, content, content.body(found.body), now, found.explanation)
+
+
+def _take_over(matter: Matter, fact: SubjectFact) -> None:
+    matter.subject_number, matter.title = fact.subject_number, fact.title
+    matter.subject_hash, matter.impact, matter.severity = fact.subject_hash, fact.impact, fact.severity
+
+
+def _route(content: ExecutableCharter, asked: MatterPut | Matter) -> Route:
+    reason = asked.reason_code
+    return find_route(
+        content,
+        asked.subject_kind,
+        asked.decision_class,
+        asked.impact,
+        asked.requested_body,
+        RequestReason(reason) if reason else None,
+    )
+
+
+def _start(
+    content: ExecutableCharter, body: str, matter: Matter, starts_at: datetime, now: datetime
+) -> datetime:
+    """Since it was put, unless its time would be over by now: no body gets a matter without time to act."""
+    clock = clock_of(content, body, matter.severity, starts_at)
+    return now if clock is not None and clock.ends_at <= now else starts_at
+
+
+def _new(form: MatterPut, charter: Governance, state: MatterState) -> Matter:
+    shared = form.model_dump(exclude={"matter_id", "charter_version"})
+    return Matter(
+        **charter.scope.model_dump(),
+        **shared,
+        id=form.matter_id,
+        charter_version=charter.charter_version,
+        state=state,
+        explanation=[],
+        entry=0,
+    )
+
+
+def _opened(matter: Matter, charter: Governance) -> Act:
+    body = charter.content.body(matter.body or "")
+    event = MatterOpened(
+        **about(matter, asks(matter, body)),
+        **received(matter),
+        decision_class=matter.decision_class,
+        subject_hash=matter.subject_hash,
+        charter_version=matter.charter_version,
+    )
+    asked_for = f" (asked for: {matter.reason_code})" if matter.body != matter.computed_body else ""
+    return step(
+        matter, event, "matter.open", f"{matter.body_name} decides{asked_for}", {"rules": matter.rules}
+    )
+
+
+def _refused(matter: Matter, refusal: Refusal) -> Act:
+    matter.state = MATTER.next(matter.state, MatterAction.refuse)
+    event = MatterRefused(
+        **about(matter), code=refusal.code, message=refusal.message, pointer=refusal.pointer
+    )
+    return step(matter, event, "matter.refuse", f"{refusal.code}: {refusal.message}")
