@@ -35,9 +35,14 @@ def written(text: str) -> str:
 def needed(text: str) -> str:
     """A written text in which there is something to read; `ValueError` for a blank one."""
     text = written(text)
-    if not any(unicodedata.category(sign)[0] in _SEEN and sign != _BLANK_BRAILLE for sign in text):
+    if not says_something(text):
         raise ValueError("write something: there is nothing to read in it")
     return text
+
+
+def says_something(text: str) -> bool:
+    """Whether there is anything to read in the text."""
+    return any(unicodedata.category(sign)[0] in _SEEN and sign != _BLANK_BRAILLE for sign in text)
 
 
 def _named(sign: str) -> str:

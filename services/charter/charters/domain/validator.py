@@ -10,6 +10,7 @@ from services.charter.charters.domain.ladder import calendar_findings, ladder_fi
 from services.charter.charters.domain.rights import right_findings
 from services.charter.charters.domain.text import comparable
 from shared.contracts.governance import ExecutableCharter, Party
+from shared.pure.texts import says_something
 from shared.reviews.domain import REVIEW_INTERVAL
 
 Rule = Callable[[ExecutableCharter], Iterator[Finding]]
@@ -27,15 +28,19 @@ def validate(content: ExecutableCharter, members: Mapping[str, Party] | None = N
 
 def _texts(content: ExecutableCharter) -> Iterator[Finding]:
     for field, code, message in _REQUIRED_TEXTS:
-        if not getattr(content, field).strip():
+        if not says_something(getattr(content, field)):
             yield Finding(code, message, pointer(field))
 
 
 def _lists(content: ExecutableCharter) -> Iterator[Finding]:
     for field, code, message in _REQUIRED_LISTS:
         texts: tuple[str, ...] = getattr(content, field)
-        if not any(text.strip() for text in texts):
+        blank = [index for index, text in enumerate(texts) if not says_something(text)]
+        if len(blank) == len(texts):
             yield Finding(code, message, pointer(field))
+        else:
+            blanks = (pointer(field, index) for index in blank)
+            yield from (Finding("blank_text", "Write something, or leave it out.", at) for at in blanks)
     for index, service in repeated(map(comparable, content.services_in_scope)):
         message = f"{service!r} is named twice."
         yield Finding("duplicate_service", message, pointer("services_in_scope", index))

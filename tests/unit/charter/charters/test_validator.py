@@ -93,6 +93,12 @@ def on_a_minute_a_week(**limit: object) -> ExecutableCharter:
 
 BROKEN: dict[str, tuple[ExecutableCharter, str, str]] = {
     "no title": (changed("/title", " "), "missing_title", "/title"),
+    "authority nobody can read": (changed("/authority", "\u00a0\u2800 "), "missing_authority", "/authority"),
+    "outcome that says nothing": (
+        changed("/outcomes", ("Pay is right.", "\u3000")),
+        "blank_text",
+        "/outcomes/1",
+    ),
     "no authority": (changed("/authority", ""), "missing_authority", "/authority"),
     "no remediation policy": (
         changed("/remediation_policy", ""),
