@@ -13,7 +13,8 @@ HASH = "a" * 64
 ALLOWED = {
     CharterState.draft: {CharterAction.edit, CharterAction.freeze},
     CharterState.ratification: {CharterAction.sign, CharterAction.decline, CharterAction.activate},
-    CharterState.active: set(),
+    CharterState.active: {CharterAction.begin_termination},
+    CharterState.terminating: set(),
 }
 
 
