@@ -161,12 +161,13 @@ def ingest(
     strict: Annotated[bool, typer.Option(help="Exit 1 when any row was rejected.")] = False,
 ) -> None:
     """Load measurements from a CSV through a mapping. Repeating it changes nothing."""
-    from concordat.cli.ingest import IngestRefused, load_file
+    from concordat.cli.client import NotDone
+    from concordat.cli.ingest import load_file
 
     try:
         summary = load_file(file, mapping, sla_id=sla, url=url, token=bearer, batch=batch, console=err)
-    except IngestRefused as refused:
-        err.print(f"[red]{refused}[/red]")
+    except NotDone as refused:
+        err.print(str(refused), style="red", markup=False)
         raise typer.Exit(1) from None
     if as_json:
         print(json.dumps(summary.as_dict()))

@@ -8,19 +8,15 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 
-import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from concordat.cli.client import Client, NotDone
 from services.sla.observations.domain.parsing import RowError
 from services.sla.observations.service.mapping import Mapping, load_mapping, map_row
 from shared.pure.refusal import Refusal
 
 SHOWN_ERRORS = 20
-
-
-class IngestRefused(Exception):
-    """A file cannot be read, or the service did not take a batch; the message says why and what to do."""
 
 
 @dataclass
@@ -69,14 +65,12 @@ def load_file(
 ) -> Summary:
     """Send every row of the file in batches. Safe to repeat: the service knows rows by their source id."""
     if not token:
-        raise IngestRefused("Say who you are: --token, or CONCORDAT_TOKEN, with a token of the provider.")
+        raise NotDone("Say who you are: --token, or CONCORDAT_TOKEN, with a token of the provider.")
     mapping = _mapping(mapping_file)
     summary = Summary()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
-        httpx.Client(
-            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False
-        ) as client,
+        Client(url, token, timeout=60) as client,
         Progress(*columns, console=console) as progress,
     ):
         task = progress.add_task(file.name, total=_count(file))
@@ -96,9 +90,9 @@ def _reading(file: Path) -> Iterator[None]:
         yield
     except UnicodeDecodeError:
         message = f"{file.name} is not UTF-8 text. Save it as UTF-8 (in Excel: CSV UTF-8) and load it again."
-        raise IngestRefused(message) from None
+        raise NotDone(message) from None
     except csv.Error as error:
-        raise IngestRefused(f"{file.name} is no CSV file that can be read: {error}.") from None
+        raise NotDone(f"{file.name} is no CSV file that can be read: {error}.") from None
 
 
 def _mapping(file: Path) -> Mapping:
@@ -106,7 +100,7 @@ def _mapping(file: Path) -> Mapping:
         with _reading(file):
             return load_mapping(file.read_text(encoding="utf-8-sig"))
     except Refusal as refusal:
-        raise IngestRefused(f"{file.name}: {refusal} docs/mapping.md lists what a mapping may say.") from None
+        raise NotDone(f"{file.name}: {refusal} docs/mapping.md lists what a mapping may say.") from None
 
 
 def _count(file: Path) -> int:
@@ -129,17 +123,6 @@ def _mapped(file: Path, mapping: Mapping, summary: Summary) -> Iterator[tuple[in
                 yield reader.line_num, mapped
 
 
-def _send(client: httpx.Client, sla_id: str, body: str) -> dict[str, object]:
-    try:
-        answer = client.post(
-            f"/sla/v1/slas/{sla_id}/observations",
-            content=body.encode(),
-            headers={"Content-Type": "application/x-ndjson"},
-        )
-    except httpx.HTTPError as error:
-        raise IngestRefused(f"The service does not answer ({type(error).__name__}). Is it running?") from None
-    if answer.status_code != httpx.codes.OK:
-        problem = answer.json() if "json" in answer.headers.get("content-type", "") else {}
-        raise IngestRefused(f"{answer.status_code}: {problem.get('detail', answer.text[:200])}")
-    result: dict[str, object] = answer.json()
-    return result
+def _send(client: Client, sla_id: str, body: str) -> dict[str, object]:
+    kind = {"Content-Type": "application/x-ndjson"}
+    return client.call("POST", f"/sla/v1/slas/{sla_id}/observations", content=body.encode(), headers=kind)

@@ -4,11 +4,11 @@ import asyncio
 import json
 from typing import Annotated, Any
 
-import httpx
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from concordat.cli.client import Client, NotDone
 from services.registry import SERVICES, settings_of
 from shared.messaging.open import open_bus
 
@@ -49,24 +49,13 @@ LOCAL = "http://127.0.0.1:8000"
 def call(
     url: str, token: str, method: str, path: str, *, timeout: float | None = 30, **request: Any
 ) -> dict[str, Any]:
-    """One request; a refusal is explained and ends the command with 1."""
-    if not token:
-        err.print(
-            "[red]Say who you are: --token, or CONCORDAT_TOKEN, with a platform administrator's token.[/red]"
-        )
-        raise typer.Exit(1)
+    """One request; what went wrong is explained and ends the command with 1."""
     try:
-        with httpx.Client(base_url=url, timeout=timeout, trust_env=False) as client:
-            answer = client.request(method, path, headers={"Authorization": f"Bearer {token}"}, **request)
-    except httpx.HTTPError as error:
-        err.print(f"[red]{url} does not answer ({type(error).__name__}).[/red]")
+        with Client(url, token, timeout) as client:
+            return client.call(method, path, **request)
+    except NotDone as refused:
+        err.print(str(refused), style="red", markup=False)
         raise typer.Exit(1) from None
-    if answer.is_error:
-        problem = answer.json() if "json" in answer.headers.get("content-type", "") else {}
-        err.print(f"[red]{answer.status_code}: {problem.get('detail', answer.text[:200])}[/red]")
-        raise typer.Exit(1)
-    found: dict[str, Any] = answer.json()
-    return found
 
 
 def _selection(ids: list[str] | None, aggregate: str | None) -> dict[str, Any]:
