@@ -64,8 +64,6 @@ def load_file(
     file: Path, mapping_file: Path, *, sla_id: str, url: str, token: str, batch: int, console: Console
 ) -> Summary:
     """Send every row of the file in batches. Safe to repeat: the service knows rows by their source id."""
-    if not token:
-        raise NotDone("Say who you are: --token, or CONCORDAT_TOKEN, with a token of the provider.")
     mapping = _mapping(mapping_file)
     summary = Summary()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -31,11 +31,13 @@ from shared.audit.chain import EXPORT_FORMAT
 from shared.audit.keys import KeyRing, VerifyingKey
 from shared.contracts.base import Visibility, rfc3339
 from shared.contracts.governance import Role
+from shared.data.listing import any_of
 from shared.data.session import Database, Identity, Session
 from shared.pure.refusal import Missing
 from shared.runtime.clock import Now
 from shared.web.auth import allow
 from shared.web.authz import EVERYONE, Action, Principal
+from shared.web.filters import Several
 from shared.web.pages import Page, PageQuery, PageRequest, read_cursor, write_cursor
 from shared.web.problems import BadRequest
 from shared.web.schemas import Out
@@ -122,24 +124,21 @@ async def list_audit_entries(
     session: Session,
     page: PageQuery,
     caller: Reader,
-    charter_id: Annotated[UUID | SkipJsonSchema[None], Query()] = None,
-    object_id: Annotated[UUID | SkipJsonSchema[None], Query()] = None,
-    visibility: Annotated[Visibility | SkipJsonSchema[None], Query()] = None,
+    charter_id: Several[UUID] = None,
+    object_id: Several[UUID] = None,
+    visibility: Several[Visibility] = None,
     since_seq: SinceSeq = None,
 ) -> AuditEntryPage:
     """The acts your organization may see, newest first. To follow a charter without a gap, use since_seq."""
-    wanted = select(AUDIT)
-    if object_id is not None:
-        wanted = wanted.where(AUDIT.c.object_id == object_id)
+    wanted = select(AUDIT).where(
+        *any_of(AUDIT.c.object_id, object_id), *page.span.bounds(AUDIT.c.at, AUDIT.c.at)
+    )
     if since_seq is not None:
-        if charter_id is None:
-            raise BadRequest("since_seq_needs_charter", "Numbers count per charter: send charter_id too.")
-        chain = _of_chain(wanted, charter_id, visibility or "shared")
+        if charter_id is None or len(charter_id) != 1 or len(visibility or ()) > 1:
+            raise BadRequest("since_seq_needs_charter", "Numbers count per chain: send one charter_id too.")
+        chain = _of_chain(wanted, charter_id[0], (visibility or ["shared"])[0])
         return await _after(session, chain, since_seq, page.limit)
-    if charter_id is not None:
-        wanted = wanted.where(AUDIT.c.chain == charter_id)
-    if visibility is not None:
-        wanted = wanted.where(AUDIT.c.visibility == visibility)
+    wanted = wanted.where(*any_of(AUDIT.c.chain, charter_id), *any_of(AUDIT.c.visibility, visibility))
     return await _page(session, wanted, page)
 
 

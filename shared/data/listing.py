@@ -22,6 +22,14 @@ class Span:
     end: Moment | None = None
     since: Moment | None = None
 
+    def bounds(self, own: Any, changed: Any) -> list[ColumnElement[bool]]:
+        """The conditions on the column of a row's own time, and on that of its last change."""
+        return [
+            *([] if self.start is None else [own >= _as_in(own, self.start)]),
+            *([] if self.end is None else [own < _as_in(own, self.end)]),
+            *([] if self.since is None else [changed >= _as_in(changed, self.since)]),
+        ]
+
 
 @dataclass(frozen=True)
 class Listing(Generic[R]):
@@ -34,11 +42,7 @@ class Listing(Generic[R]):
     def during(self, span: Span) -> Select[*tuple[Any, ...]]:
         """The rows of that time."""
         own = self.model.created_at if self.dated is None else self.dated
-        bounds = [
-            *([] if span.start is None else [own >= _as_in(own, span.start)]),
-            *([] if span.end is None else [own < _as_in(own, span.end)]),
-            *([] if span.since is None else [self.model.updated_at >= _as_in(None, span.since)]),
-        ]
+        bounds = span.bounds(own, self.model.updated_at)
         return self.statement.where(*bounds) if bounds else self.statement
 
 
@@ -49,8 +53,8 @@ def any_of(column: Any, values: Sequence[object] | None) -> list[ColumnElement[b
     return [column == values[0] if len(values) == 1 else column.in_(values)]
 
 
-def _as_in(column: InstrumentedAttribute[Any] | None, moment: Moment) -> Moment:
+def _as_in(column: Any, moment: Moment) -> Moment:
     """As the column compares: a date is the row's own calendar day; beside an instant it is the day in UTC."""
-    if column is not None and isinstance(column.type, Date):
+    if isinstance(column.type, Date):
         return moment.astimezone(UTC).date() if isinstance(moment, datetime) else moment
     return moment if isinstance(moment, datetime) else datetime.combine(moment, time.min, UTC)

@@ -1,9 +1,10 @@
 """Query parameters that every list has alike: several values of one filter, and a span of time."""
 
 from typing import Annotated, TypeVar
+from uuid import UUID
 
 from fastapi import Depends, Query
-from pydantic import PlainValidator, WithJsonSchema
+from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
 from shared.data.listing import Moment, Span
@@ -32,6 +33,9 @@ async def _span(
 ) -> Span:
     return Span(from_, to, since)
 
+
+AfterId = Annotated[UUID | SkipJsonSchema[None], BeforeValidator(lambda given: given or None), Query()]
+"""A cursor that is an id; an empty one is the beginning, as in every list."""
 
 During = Annotated[Span, Depends(_span)]
 """`from` and `to` bound a row's own time: its creation, unless the list says otherwise."""

@@ -32,6 +32,7 @@ from shared.runtime.clock import Now
 from shared.runtime.postponed import list_due, retry_due
 from shared.web.auth import allow
 from shared.web.authz import Action, Principal
+from shared.web.filters import AfterId
 from shared.web.schemas import In, Needed, Out, Text
 
 READ = Action("operations.read", roles=frozenset(), sysadmin=True)
@@ -166,7 +167,7 @@ def _add_dead_letters(service: str, router: APIRouter) -> None:
         caller: Reader,
         state: Literal["new", "replayed", "discarded"] = "new",
         aggregate_id: Annotated[UUID | SkipJsonSchema[None], Query()] = None,
-        cursor: Annotated[UUID | SkipJsonSchema[None], Query()] = None,
+        cursor: AfterId = None,
         limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
     ) -> DeadLetterPage:
         await _as_operator(session)
@@ -222,8 +223,8 @@ def _add_due(router: APIRouter) -> None:
         session: Session,
         caller: Reader,
         state: Literal["postponed", "waiting"] = "postponed",
-        kind: Annotated[str | SkipJsonSchema[None], Query()] = None,
-        cursor: Annotated[UUID | SkipJsonSchema[None], Query()] = None,
+        kind: Annotated[Text | SkipJsonSchema[None], Query()] = None,
+        cursor: AfterId = None,
         limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
     ) -> DuePage:
         """What failed when it was due and waits to be tried again; or what waits for its moment."""

@@ -1,17 +1,17 @@
 """What every route that reads has in common: HEAD, conditional requests, and a query taken at its word."""
 
 import json
+from typing import Any
 
 import pytest
 
 from tests.hostile.conftest import StageOf
 from tests.hostile.objects import ready
-from tests.hostile.routes import Route, all_routes
+from tests.hostile.routes import Route, all_routes, document
 from tests.hostile.support import Ready, Stage, is_problem, ledger, send
 
 ROUTES = all_routes()
 READS = [route for route in ROUTES if route.method == "GET"]
-SINGLE = {"limit", "cursor", "sort"}
 OPEN = ("healthz", "readyz", "metrics", "openapi.json", "v1/audit/keys")
 
 
@@ -99,5 +99,51 @@ async def test_a_parameter_of_one_value_is_refused_when_given_twice(route: Route
         assert errors == [("repeated_parameter", f"/query/{name}")], json.dumps(errors)
 
 
-def _takes_several(schema: dict[str, object]) -> bool:
+@pytest.mark.parametrize("route", READS, ids=lambda route: route.label)
+async def test_an_empty_cursor_is_the_beginning(route: Route, stage_of: StageOf) -> None:
+    if "cursor" not in {each["name"] for each in route.parameters("query")}:
+        return
+    stage = await stage_of(route.service)
+    works = await ready(stage, route)
+    first = await send(stage, works)
+    assert (await send(stage, works, query={**works.query, "cursor": ""})).text == first.text
+
+
+@pytest.mark.parametrize("route", READS, ids=lambda route: route.label)
+async def test_a_filter_of_several_values_takes_any_of_them(route: Route, stage_of: StageOf) -> None:
+    stage = await stage_of(route.service)
+    works = await ready(stage, route)
+    for each in route.parameters("query"):
+        values = _values(route, each["schema"])
+        if not values or each["name"] in works.query:
+            continue
+        apart = [await _ids(stage, works, [(each["name"], value)]) for value in values]
+        together = await _ids(stage, works, [(each["name"], value) for value in values])
+        assert together == set().union(*apart), each["name"]
+
+
+async def _ids(stage: Stage, works: Ready, pairs: list[tuple[str, str]]) -> set[str]:
+    """The lines or items of an answer."""
+    query = [*works.query.items(), *pairs]
+    if "limit" in {each["name"] for each in works.route.parameters("query")}:
+        query.append(("limit", "1000"))
+    answer = await stage.s.client.get(works.path, headers=stage.headers(works.member), params=query)
+    assert answer.status_code == 200, answer.text
+    if "json" in answer.headers["content-type"]:
+        return {json.dumps(item, sort_keys=True) for item in answer.json()["items"]}
+    return set(answer.text.splitlines())
+
+
+def _values(route: Route, schema: dict[str, Any]) -> list[str]:
+    """Every word that a filter of several words takes; none for other filters."""
+    if not _takes_several(schema):
+        return []
+    item = schema["items"]
+    named = document(route.service)["components"]["schemas"]
+    return list(
+        named[item["$ref"].rpartition("/")[2]].get("enum", ()) if "$ref" in item else item.get("enum", ())
+    )
+
+
+def _takes_several(schema: dict[str, Any]) -> bool:
     return schema.get("type") == "array"
