@@ -175,6 +175,7 @@ VALUES: dict[str, object] = {
     "title": "Move the payroll interface to the new message format",
     "to_body": "esc",
     "unit": "percent",
+    "until": datetime(2026, 11, 16, 14, 0, tzinfo=UTC),
     "value": Decimal("99.437219"),
     "vote": "approve",
     "waits": True,
@@ -189,6 +190,10 @@ BY_AGGREGATE: dict[str, dict[str, object]] = {
 BY_EVENT: dict[str, dict[str, object]] = {
     "AcknowledgementOverdue": {"due": datetime(2026, 11, 25, 22, 0, tzinfo=UTC)},
     "AlertOpened": {
+        "title": "CR-FY27-0001 escalated from smb to esc: Move the payroll interface to the new message format"
+    },
+    "AlertSnoozed": {"reason": "The board meets on Monday and has it on its agenda."},
+    "AlertWoken": {
         "title": "CR-FY27-0001 escalated from smb to esc: Move the payroll interface to the new message format"
     },
     "CharterDeclined": {"reason": "The cost limit of tier 2 is too high for us."},
@@ -216,7 +221,7 @@ BY_THE_CLOCK = {
     *("AcknowledgementOverdue", "ChangeClockWarned", "EscalationElevated", "AlertOpened"),
     *("MatterRefused", "MatterClockHalfway", "MatterClockWarned", "MatterClockEnded", "MatterEscalated"),
     *("MatterReassigned", "MatterStale", "MatterWithdrawRefused"),
-    *("AlertResolved", "DeliveryExhausted", "EndpointDisabled"),
+    *("AlertWoken", "AlertResolved", "DeliveryExhausted", "EndpointDisabled"),
 }
 """Events whose actor is the system itself."""
 FIRST = {

@@ -5,6 +5,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from services.notifier.alerts import api as alerts
+from services.notifier.alerts import due as alerts_due
 from services.notifier.base import Base
 from services.notifier.channels.webhook import api as templates
 from services.notifier.deliveries import api as deliveries
@@ -50,6 +51,7 @@ def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system
         routers=ROUTERS,
         handlers=HANDLERS,
         timers=(*deliveries_due.timers(tools.real_time), *endpoints_due.timers(tools.vault)),
+        due=alerts_due.KINDS,
         bus=bus,
         clock=clock,
         workers=lambda kernel: (DeliveryWorker(kernel.database, tools),),

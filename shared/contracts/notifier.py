@@ -1,5 +1,6 @@
 """What the notifier publishes: alerts and what became of deliveries."""
 
+from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
@@ -33,6 +34,33 @@ class AlertAcknowledged(Event):
     alert_id: UUID
     org_id: UUID
     member_id: UUID
+
+
+class AlertSnoozed(Event):
+    """A member of the party that has to act lets an alert be quiet until a business time."""
+
+    TYPE: ClassVar[str] = TYPE_PREFIX + "alert.snoozed.v1"
+    TOPIC: ClassVar[str] = TOPIC
+    AGGREGATE: ClassVar[str] = "alert"
+
+    alert_id: UUID
+    org_id: UUID
+    member_id: UUID
+    until: datetime
+    reason: str
+
+
+class AlertWoken(Event):
+    """The time an alert was snoozed until has come, and its cause still holds: it is open again."""
+
+    TYPE: ClassVar[str] = TYPE_PREFIX + "alert.woken.v1"
+    TOPIC: ClassVar[str] = TOPIC
+    AGGREGATE: ClassVar[str] = "alert"
+
+    alert_id: UUID
+    org_id: UUID
+    rule: str
+    title: str
 
 
 class AlertResolved(Event):
@@ -75,6 +103,8 @@ class EndpointDisabled(Event):
 EVENTS: tuple[type[Event], ...] = (
     AlertOpened,
     AlertAcknowledged,
+    AlertSnoozed,
+    AlertWoken,
     AlertResolved,
     DeliveryExhausted,
     EndpointDisabled,

@@ -1,11 +1,15 @@
 """What the notifier keeps, made by events or as its owner would, and requests that work there."""
 
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import text
 
+from shared.calendars.business_days import FEDERAL_ET
+from shared.calendars.business_time import business_calendar
 from shared.contracts.changes import EscalationRaised
 from shared.contracts.governance import Severity
+from shared.contracts.sla import MetricMissed
 from shared.data.ids import uuid7
 from tests.hostile.support import Made, Parties, Stage
 
@@ -60,6 +64,38 @@ async def to_enable(stage: Stage, of: Parties) -> Made:
             text("UPDATE endpoint SET tested_at = disabled_at WHERE id = :id"), {"id": found}
         )
     return Made({"endpoint_id": found})
+
+
+async def to_resolve(stage: Stage, of: Parties) -> Made:
+    """An alert that no event ends."""
+    event = MetricMissed(
+        result_id=uuid7(),
+        report_id=uuid7(),
+        sla_id=uuid7(),
+        metric_key="availability",
+        metric_name=f"{of.word} availability",
+        service=of.word,
+        period="2026-10",
+        level="minimum",
+        value="99.2",
+        expected="99.9",
+        minimum="99.5",
+        unit="percent",
+    )
+    await stage.s.publish(event, aggregate_id=event.result_id, scope=stage.scope(of))
+    listed = await stage.call(f"{of.customer}.om_team", "GET", f"{NOTIFIER}/alerts?limit=1")
+    return Made({"alert_id": str(listed["items"][0]["id"])}, {"note": "Settled."})
+
+
+async def to_comment(stage: Stage, of: Parties) -> Made:
+    return Made({"alert_id": await alert(stage, of)}, {"note": "Seen."})
+
+
+async def to_snooze(stage: Stage, of: Parties) -> Made:
+    """Until the next business time a day from now."""
+    until = business_calendar(FEDERAL_ET).next_open(stage.s.clock() + timedelta(days=1))
+    found = await alert(stage, of)
+    return Made({"alert_id": found}, {"until": until.isoformat(), "reason": "The board meets then."})
 
 
 async def to_render(stage: Stage, of: Parties) -> Made:

@@ -138,7 +138,7 @@ async def test_taking_up_or_settling_an_alert_tells_its_own_organization_only(
 ) -> None:
     """The notifier hears its own events: of one party's alert the other's endpoints hear nothing."""
     await emptied(stage)
-    kind = next(each for each in heard(stage) if each.TYPE == "org.concordat.escalation.raised.v1")
+    kind = next(each for each in heard(stage) if each.TYPE == "org.concordat.sla.metric.missed.v1")
     raised = sample(kind)
     assert raised is not None
     await stage.s.publish(raised, aggregate_id=uuid7(), scope=scope(stage, stage.victim, "shared"))

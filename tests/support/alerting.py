@@ -10,7 +10,7 @@ from sqlalchemy import text
 from shared.contracts.base import Event
 from shared.contracts.changes import EscalationClosed, EscalationElevated, EscalationRaised
 from shared.contracts.governance import Severity
-from shared.contracts.sla import AgreementReviewDueSoon, AgreementReviewOverdue
+from shared.contracts.sla import AgreementReviewDueSoon, AgreementReviewOverdue, MetricMissed, ReportOverdue
 from shared.data.ids import uuid7
 from tests.support.harness import RunningService
 from tests.support.world import START
@@ -118,6 +118,37 @@ async def review_due(s: RunningService, agreement_id: UUID, *, days_left: int, v
 async def review_overdue(s: RunningService, agreement_id: UUID, *, version: int) -> None:
     event = AgreementReviewOverdue(agreement_id=agreement_id, title="IAA 27-001", due="2027-01-10")
     await s.publish(event, aggregate_id=agreement_id, version=version)
+
+
+async def missed(s: RunningService, sla_id: UUID | None = None) -> UUID:
+    """Publish that a metric missed its minimum: a fact that no later event takes back."""
+    sla_id = sla_id or uuid7()
+    event = MetricMissed(
+        result_id=uuid7(),
+        report_id=uuid7(),
+        sla_id=sla_id,
+        metric_key="availability",
+        metric_name="Availability",
+        service="payroll",
+        period="2026-10",
+        level="minimum",
+        value="99.2",
+        expected="99.9",
+        minimum="99.5",
+        unit="percent",
+    )
+    await s.publish(event, aggregate_id=event.result_id)
+    return sla_id
+
+
+async def report_overdue(s: RunningService, report_id: UUID | None = None, version: int = 1) -> UUID:
+    """Publish that the provider owes a report; it has to act, and both parties are alerted."""
+    report_id = report_id or uuid7()
+    event = ReportOverdue(
+        report_id=report_id, sla_id=uuid7(), title="Payroll", period="2026-10", due=s.clock()
+    )
+    await s.publish(event, aggregate_id=report_id, version=version)
+    return report_id
 
 
 async def alerts_of(s: RunningService, member: str, **filters: Any) -> list[dict[str, Any]]:

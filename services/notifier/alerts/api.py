@@ -1,4 +1,4 @@
-"""Alerts of the caller's organization: read, acknowledged, resolved."""
+"""Alerts of the caller's organization: read, acknowledged, commented, snoozed, resolved."""
 
 from typing import Annotated
 from uuid import UUID
@@ -8,7 +8,14 @@ from pydantic import Field
 
 from services.notifier.alerts import models, policy, queries, service
 from services.notifier.alerts.domain import AlertState, Priority
-from services.notifier.alerts.schemas import Alert, AlertNote, AlertPage, AlertSummary
+from services.notifier.alerts.schemas import (
+    Alert,
+    AlertComment,
+    AlertNote,
+    AlertPage,
+    AlertSnooze,
+    AlertSummary,
+)
 from shared.data.listing import Listing
 from shared.data.session import Session
 from shared.runtime.clock import Now
@@ -76,6 +83,38 @@ async def acknowledge_alert(
     return tagged(response, await service.acknowledge(session, caller, alert_id, form.note, expected, now))
 
 
+@router.post("/alerts/{alert_id}/comment", response_model=AlertSummary)
+async def comment_alert(
+    alert_id: UUID,
+    form: AlertComment,
+    response: Response,
+    session: Session,
+    now: Now,
+    caller: Annotated[Principal, allow(policy.COMMENT_ALERT)],
+) -> models.Alert:
+    """Add words to its history. Several people may do so at once."""
+    return tagged(response, await service.comment(session, caller, alert_id, form.note, now))
+
+
+@router.post("/alerts/{alert_id}/snooze", response_model=AlertSummary)
+async def snooze_alert(
+    alert_id: UUID,
+    form: AlertSnooze,
+    response: Response,
+    session: Session,
+    now: Now,
+    expected: IfMatch,
+    caller: Annotated[Principal, allow(policy.SNOOZE_ALERT)],
+) -> models.Alert:
+    """Let it be quiet until a business time of its charter's calendar (without a charter: of the federal one).
+
+    Only the party that has to act may do that. It opens again then, or earlier when its cause gets worse.
+    """
+    return tagged(
+        response, await service.snooze(session, caller, alert_id, form.until, form.reason, expected, now)
+    )
+
+
 @router.post("/alerts/{alert_id}/resolve", response_model=AlertSummary)
 async def resolve_alert(
     alert_id: UUID,
@@ -86,5 +125,5 @@ async def resolve_alert(
     expected: IfMatch,
     caller: Annotated[Principal, allow(policy.RESOLVE_ALERT)],
 ) -> models.Alert:
-    """Declare the matter settled."""
+    """Declare the matter settled: only the party that has to act may, and only where no event will say it is over."""
     return tagged(response, await service.resolve(session, caller, alert_id, form.note, expected, now))

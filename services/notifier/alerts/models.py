@@ -34,10 +34,14 @@ class Alert(OrgOwned, Base):
     priority: Mapped[Priority] = mapped_column(EnumText(Priority))
     state: Mapped[AlertState] = mapped_column(EnumText(AlertState))
     roles: Mapped[list[str]]
+    must_act: Mapped[bool]
+    ends_with_cause: Mapped[bool]
     occurrences: Mapped[int]
     last_event_at: Mapped[datetime]
     acknowledged_at: Mapped[datetime | None]
     acknowledged_by: Mapped[UUID | None]
+    snoozed_until: Mapped[datetime | None]
+    snoozed_by: Mapped[UUID | None]
     resolved_at: Mapped[datetime | None]
     resolved_by: Mapped[UUID | None]
     resolution: Mapped[Resolution | None] = mapped_column(EnumText(Resolution))

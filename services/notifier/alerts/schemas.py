@@ -8,13 +8,26 @@ from pydantic import AliasPath, Field
 from services.notifier.alerts.domain import AlertState, Change, Priority, Resolution
 from shared.contracts.governance import Role
 from shared.web.pages import Page
-from shared.web.schemas import In, LongText, Out
+from shared.web.schemas import In, Instant, LongText, Needed, Out
 
 
 class AlertNote(In):
     """Why; it is kept in the alert's history."""
 
     note: LongText = ""
+
+
+class AlertComment(In):
+    """Words kept in the alert's history; they change nothing else."""
+
+    note: Needed
+
+
+class AlertSnooze(In):
+    """Until which business time the alert is to be quiet, and why."""
+
+    until: Instant
+    reason: Needed
 
 
 class AlertEntry(Out):
@@ -44,10 +57,18 @@ class AlertSummary(Out):
     priority: Priority
     state: AlertState
     roles: list[Role]
+    must_act: bool = Field(
+        description="Whether the caller's organization has to act; else it may acknowledge and comment only."
+    )
+    ends_with_cause: bool = Field(
+        description="The alert ends when its cause does: until then it can be snoozed, and not resolved by hand."
+    )
     occurrences: int
     last_event_at: datetime
     acknowledged_at: datetime | None
     acknowledged_by: UUID | None
+    snoozed_until: datetime | None
+    snoozed_by: UUID | None
     resolved_at: datetime | None
     resolved_by: UUID | None
     resolution: Resolution | None

@@ -1,4 +1,4 @@
-"""Alerts: opened, updated and cleared by events; acknowledged and resolved by members."""
+"""Alerts: opened, updated and cleared by events; acknowledged, commented, snoozed and resolved by members."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,21 +17,37 @@ from services.notifier.alerts.domain import (
     Change,
     Opened,
     Resolution,
+    check_snooze,
     more_pressing,
 )
 from services.notifier.alerts.models import Alert
+from shared.calendars.business_days import FEDERAL_ET
 from shared.contracts.base import Event, Scope
-from shared.contracts.notifier import AlertAcknowledged, AlertOpened, AlertResolved
+from shared.contracts.governance import CalendarRules, Party
+from shared.contracts.notifier import (
+    AlertAcknowledged,
+    AlertOpened,
+    AlertResolved,
+    AlertSnoozed,
+    AlertWoken,
+)
+from shared.data.directory import governance
 from shared.data.history import Act, record
 from shared.data.session import load_for_update
+from shared.pure.refusal import Forbidden, Refused
+from shared.runtime import due
 from shared.web.authz import SYSTEM, Actor, Principal
 
+SNOOZE = "alert.snooze"
+"""The kind of due row that ends a snooze."""
 ALERTS = Counter("concordat_alerts_total", "Changes of alerts", ("rule", "change"))
 ACTIONS: Mapping[Change, str] = {
     Change.opened: "alert.open",
     Change.updated: "alert.update",
     Change.reopened: "alert.raise_again",
     Change.acknowledged: "alert.acknowledge",
+    Change.commented: "alert.comment",
+    Change.snoozed: "alert.snooze",
     Change.resolved: "alert.resolve",
 }
 
@@ -77,13 +93,15 @@ def _new(org_id: UUID, opened: Opened, cause: Cause, now: datetime) -> Alert:
         priority=opened.priority,
         state=AlertState.open,
         occurrences=1,
-        **_facts(opened, cause, now),
+        **_facts(org_id, opened, cause, now),
     )
 
 
-def _facts(opened: Opened, cause: Cause, now: datetime) -> dict[str, Any]:
+def _facts(org_id: UUID, opened: Opened, cause: Cause, now: datetime) -> dict[str, Any]:
     """What an alert says by its latest event: the columns that are written anew each time."""
     return {
+        "must_act": _must_act(org_id, opened, cause.scope),
+        "ends_with_cause": opened.ends_with_cause,
         "rule": opened.rule,
         "event_type": cause.event_type,
         "subject_id": cause.subject_id,
@@ -93,20 +111,28 @@ def _facts(opened: Opened, cause: Cause, now: datetime) -> dict[str, Any]:
     }
 
 
+def _must_act(org_id: UUID, opened: Opened, scope: Scope) -> bool:
+    """Whether the organization has to act; what is under no charter is its own affair."""
+    if scope.charter_id is None:
+        return True
+    party = Party.customer if org_id == scope.customer_org_id else Party.provider
+    return party in opened.acting
+
+
 async def _update(
     session: AsyncSession, alert: Alert, opened: Opened, cause: Cause, now: datetime
 ) -> Touched:
     priority = more_pressing(alert.priority, opened.priority)
-    reopens = opened.reopens and alert.state is AlertState.acknowledged
-    needs_a_person_again = reopens or priority is not alert.priority
-    if opened.reopens:
-        alert.state = LIFE.next(alert.state, AlertAction.raise_again)
-        alert.acknowledged_at = alert.acknowledged_by = None
+    is_worse = priority is not alert.priority
+    wakes = opened.reopens or (is_worse and alert.state is AlertState.snoozed)
+    reopens = wakes and alert.state is not AlertState.open
+    if wakes:
+        await _open_again(session, alert)
     alert.priority, alert.occurrences = priority, alert.occurrences + 1
-    for name, value in _facts(opened, cause, now).items():
+    for name, value in _facts(alert.org_id, opened, cause, now).items():
         setattr(alert, name, value)
     change = Change.reopened if reopens else Change.updated
-    event = _opened_event(alert) if needs_a_person_again else None
+    event = _opened_event(alert) if reopens or is_worse else None
     return await _changed(session, alert, change, event, by=SYSTEM, now=now, cause=cause)
 
 
@@ -129,18 +155,94 @@ async def acknowledge(
     """A member takes the alert up."""
     alert = await load_for_update(session, Alert, alert_id, expected)
     alert.state = LIFE.next(alert.state, AlertAction.acknowledge)
+    await _end_snooze(session, alert)
     alert.acknowledged_at, alert.acknowledged_by = now, caller.member_id
     event = AlertAcknowledged(alert_id=alert.id, org_id=alert.org_id, member_id=caller.member_id)
     await _changed(session, alert, Change.acknowledged, event, by=caller, now=now, note=note)
     return alert
 
 
+async def comment(
+    session: AsyncSession, caller: Principal, alert_id: UUID, note: str, now: datetime
+) -> Alert:
+    """A member adds words to its history, whatever its state."""
+    alert = await load_for_update(session, Alert, alert_id, None)
+    await _changed(session, alert, Change.commented, None, by=caller, now=now, note=note)
+    return alert
+
+
+async def snooze(
+    session: AsyncSession,
+    caller: Principal,
+    alert_id: UUID,
+    until: datetime,
+    reason: str,
+    expected: int,
+    now: datetime,
+) -> Alert:
+    """A member of the party that has to act lets it be quiet until a business time (ruling 15.7)."""
+    alert = await load_for_update(session, Alert, alert_id, expected)
+    alert.state = LIFE.next(alert.state, AlertAction.snooze)
+    _require_to_act(alert)
+    check_snooze(until, now, await _calendar(session, alert))
+    alert.snoozed_until, alert.snoozed_by = until, caller.member_id
+    await due.schedule(session, SNOOZE, alert, until)
+    event = AlertSnoozed(
+        alert_id=alert.id, org_id=alert.org_id, member_id=caller.member_id, until=until, reason=reason
+    )
+    await _changed(session, alert, Change.snoozed, event, by=caller, now=now, note=reason)
+    return alert
+
+
+async def wake(session: AsyncSession, alert: Alert, step: due.Step, now: datetime) -> None:
+    """The snooze is over and the cause still holds."""
+    await _open_again(session, alert)
+    event = AlertWoken(alert_id=alert.id, org_id=alert.org_id, rule=alert.rule, title=alert.title)
+    await _changed(session, alert, Change.reopened, event, by=SYSTEM, now=now, note="The snooze is over.")
+
+
 async def resolve(
     session: AsyncSession, caller: Principal, alert_id: UUID, note: str, expected: int, now: datetime
 ) -> Alert:
-    """A member declares the matter settled. Should the cause recur, a new alert opens."""
+    """A member declares the matter settled, where nothing else will. Should the cause recur, a new alert opens."""
     alert = await load_for_update(session, Alert, alert_id, expected)
+    LIFE.next(alert.state, AlertAction.resolve)
+    _require_to_act(alert)
+    if alert.ends_with_cause:
+        raise Refused(
+            "cause_persists",
+            "Its cause still holds, and it ends by itself when the cause does. Snooze it until a business time instead.",
+        )
     return (await _resolve(session, alert, caller, Resolution.member, note, now)).alert
+
+
+def _require_to_act(alert: Alert) -> None:
+    """Only the party that has to act may silence what still holds (ruling 15.7)."""
+    if not alert.must_act:
+        raise Forbidden(
+            "not_yours_to_silence",
+            "The other party has to act here, so only it may snooze or resolve. Acknowledge the alert, or comment on it.",
+        )
+
+
+async def _calendar(session: AsyncSession, alert: Alert) -> CalendarRules:
+    """The calendar of its charter that is called federal, or the first; without a charter the federal one."""
+    if alert.charter_id is None:
+        return FEDERAL_ET
+    calendars = (await governance(session, alert.charter_id)).content.calendars
+    return next((each for each in calendars if each.key == FEDERAL_ET.key), calendars[0])
+
+
+async def _open_again(session: AsyncSession, alert: Alert) -> None:
+    alert.state = LIFE.next(alert.state, AlertAction.raise_again)
+    alert.acknowledged_at = alert.acknowledged_by = None
+    await _end_snooze(session, alert)
+
+
+async def _end_snooze(session: AsyncSession, alert: Alert) -> None:
+    if alert.snoozed_until is not None:
+        alert.snoozed_until = alert.snoozed_by = None
+        await due.clear(session, SNOOZE, alert)
 
 
 async def _resolve(
@@ -153,6 +255,7 @@ async def _resolve(
     cause: Cause | None = None,
 ) -> Touched:
     alert.state = LIFE.next(alert.state, AlertAction.resolve)
+    await _end_snooze(session, alert)
     alert.resolved_at, alert.resolution = now, resolution
     alert.resolved_by = by.member_id if isinstance(by, Principal) else None
     event = AlertResolved(alert_id=alert.id, org_id=alert.org_id, resolution=resolution.value)

@@ -1,7 +1,13 @@
-"""What members do with alerts is passed on to the systems that were told of them."""
+"""What members do with alerts is passed on to the systems that were told of them.
+
+The notifier receives its own events for that, so that whoever acknowledges an alert neither waits for deliveries to be
+written nor fails with them.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -10,28 +16,24 @@ from services.notifier.alerts.models import Alert
 from services.notifier.alerts.service import Touched
 from services.notifier.deliveries.service.fanout import fan_out, message
 from shared.contracts.base import Event, Received
-from shared.contracts.notifier import AlertAcknowledged, AlertResolved
+from shared.contracts.notifier import AlertAcknowledged, AlertResolved, AlertSnoozed, AlertWoken
 
 
-async def pass_on_acknowledgement(
-    session: AsyncSession, received: Received[AlertAcknowledged], now: datetime
-) -> None:
-    """Tell the ticketing systems that somebody took the alert up."""
+async def pass_on(session: AsyncSession, received: Received[Any], now: datetime, change: Change) -> None:
+    """Write the deliveries of one change that no event of another service caused."""
     alert = await session.get_one(Alert, received.event.alert_id)
-    touched = Touched(alert=alert, change=Change.acknowledged)
-    await fan_out(session, [touched], message(received.envelope), now)
+    await fan_out(session, [Touched(alert=alert, change=change)], message(received.envelope), now)
 
 
 async def pass_on_resolution(session: AsyncSession, received: Received[AlertResolved], now: datetime) -> None:
-    """Tell them that a member resolved it; a cause that went away was told with its own event."""
-    if received.event.resolution != Resolution.member:
-        return
-    alert = await session.get_one(Alert, received.event.alert_id)
-    touched = Touched(alert=alert, change=Change.resolved)
-    await fan_out(session, [touched], message(received.envelope), now)
+    """Only what a member resolved: a cause that went away was passed on with its own event."""
+    if received.event.resolution == Resolution.member:
+        await pass_on(session, received, now, Change.resolved)
 
 
 HANDLERS: Mapping[type[Event], Callable[..., Awaitable[None]]] = {
-    AlertAcknowledged: pass_on_acknowledgement,
+    AlertAcknowledged: partial(pass_on, change=Change.acknowledged),
+    AlertSnoozed: partial(pass_on, change=Change.snoozed),
+    AlertWoken: partial(pass_on, change=Change.reopened),
     AlertResolved: pass_on_resolution,
 }

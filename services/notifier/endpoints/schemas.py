@@ -13,11 +13,12 @@ from services.notifier.channels.webhook.domain.templates import Template
 from services.notifier.channels.webhook.schemas import TemplateOptionsIn, TemplateOptionsOut
 from services.notifier.endpoints.domain import Circuit, DisableReason
 from services.notifier.rules.domain import RULES
-from shared.contracts.notifier import AlertAcknowledged, AlertResolved
+from shared.contracts.notifier import AlertAcknowledged, AlertResolved, AlertSnoozed, AlertWoken
 from shared.web.pages import Page
 from shared.web.schemas import In, Out, Patch, Text
 
-DELIVERED_TYPES = frozenset({*RULES, AlertAcknowledged.TYPE, AlertResolved.TYPE})
+OWN_EVENTS = (AlertAcknowledged, AlertSnoozed, AlertWoken, AlertResolved)
+DELIVERED_TYPES = frozenset({*RULES, *(event.TYPE for event in OWN_EVENTS)})
 LONGEST_OVERLAP_HOURS = 72
 
 

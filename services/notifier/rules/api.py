@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from services.notifier.rules import policy, schemas
-from services.notifier.rules.domain import RULES, Opening, Rule
+from services.notifier.rules.domain import RULES, Opening, Rule, ends_with_cause
 from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.route import new_router
@@ -28,6 +28,8 @@ def _opening(opening: Opening) -> schemas.Opening:
         dedup_key=opening.dedup_key,
         title=opening.title,
         audience=sorted(opening.audience),
+        acting=sorted(opening.audience & opening.acting),
+        ends_with_cause=ends_with_cause(opening),
         roles=list(opening.roles),
         priority=opening.priority,
         priority_by=opening.ranking.by if opening.ranking else None,

@@ -11,6 +11,7 @@ from shared.contracts.governance import Party, Role
 TITLE_LENGTH = 200
 BOTH = frozenset(Party)
 CUSTOMER = frozenset({Party.customer})
+PROVIDER = frozenset({Party.provider})
 TEAM = (Role.om_team, Role.business_owner)
 REVIEWERS = (Role.business_owner, Role.om_team)
 BOARD = (Role.business_owner, Role.executive_sponsor, Role.om_team)
@@ -29,12 +30,14 @@ class Opening:
     """The alert an event opens. Templates name the event's fields, as in `{escalation_id}`.
 
     While an alert with the same dedup key is unresolved it is updated instead, and opened again when
-    `reopens`; its priority never falls. `roles` are who should take it up.
+    `reopens`; its priority never falls. `roles` are who should take it up; `acting` the parties of the
+    audience that have to act, all of it where nothing else is said.
     """
 
     dedup_key: str
     title: str
     audience: frozenset[Party]
+    acting: frozenset[Party] = BOTH
     roles: tuple[Role, ...] = TEAM
     priority: Priority = Priority.normal
     ranking: Ranking | None = None
@@ -201,6 +204,7 @@ RULES: Mapping[str, Rule] = {
             dedup_key=REPORT_OVERDUE,
             title="Performance report for {period} overdue since {due}: {title}",
             audience=BOTH,
+            acting=PROVIDER,
             priority=Priority.high,
             reopens=True,
         ),
@@ -259,6 +263,23 @@ BLOCKED = Opening(
 )
 
 
+def _kind(dedup_key: str) -> str:
+    """What a template of keys is about: the text before its first value."""
+    return dedup_key.partition("{")[0]
+
+
+OWN = (FAILING, DISABLED, UNUSABLE, BLOCKED)
+CLEARED = {_kind(key) for rule in RULES.values() for key in rule.resolves} | {
+    _kind(each.dedup_key) for each in OWN
+}
+"""The kinds of alerts that end by themselves when their cause does."""
+
+
+def ends_with_cause(opening: Opening) -> bool:
+    """Whether some event, or the notifier itself, says when the cause of such alerts is over."""
+    return _kind(opening.dedup_key) in CLEARED
+
+
 def filled(rule: str, opening: Opening, facts: Mapping[str, object]) -> Opened:
     """`opening` with its templates filled from `facts`; missing optional values read as "none"."""
     return Opened(
@@ -266,6 +287,8 @@ def filled(rule: str, opening: Opening, facts: Mapping[str, object]) -> Opened:
         dedup_key=rendered(opening.dedup_key, facts),
         title=one_line(rendered(opening.title, facts))[:TITLE_LENGTH],
         audience=opening.audience,
+        acting=opening.audience & opening.acting,
+        ends_with_cause=ends_with_cause(opening),
         roles=opening.roles,
         priority=_ranked(opening, facts),
         reopens=opening.reopens,

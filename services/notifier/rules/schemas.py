@@ -12,6 +12,8 @@ class Opening(Out):
     dedup_key: str
     title: str
     audience: list[Party]
+    acting: list[Party]
+    ends_with_cause: bool
     roles: list[Role]
     priority: Priority
     priority_by: str | None

@@ -19,7 +19,6 @@ from shared.contracts.changes import (
 )
 from shared.contracts.governance import Severity
 from shared.contracts.notifier import AlertAcknowledged, AlertOpened, AlertResolved
-from shared.contracts.sla import MetricMissed
 from shared.data.ids import uuid7
 from tests.conftest import StartService
 from tests.support.alerting import (
@@ -30,6 +29,7 @@ from tests.support.alerting import (
     elevated,
     emptied,
     escalated,
+    missed,
     ok,
     problem,
     review_due,
@@ -180,17 +180,27 @@ async def test_a_matter_that_is_settled_resolves_the_alert_of_its_clock(s: Runni
     assert [a["state"] for a in await alerts_of(s, TEAM)] == ["resolved"]
 
 
-async def test_the_end_of_a_clock_calls_again_whoever_has_acknowledged_the_warning(s: RunningService) -> None:
+QUIET = {
+    "acknowledge": {"note": "We meet tomorrow."},
+    "snooze": {"until": "2026-11-12T15:00:00Z", "reason": "We meet on Thursday."},
+}
+
+
+@pytest.mark.parametrize("verb", QUIET)
+async def test_the_end_of_a_clock_calls_again_whoever_has_quieted_the_warning(
+    s: RunningService, verb: str
+) -> None:
     matter_id = uuid7()
     await clock(s, MatterClockHalfway, matter_id, 2)
     await clock(s, MatterClockWarned, matter_id, 3)
     (warned,) = await alerts_of(s, TEAM)
     assert (warned["rule"], warned["priority"]) == ("matter_clock_warned", "high")
-    ok(await act(s, warned, "alerts", "acknowledge", {"note": "We meet tomorrow."}))
+    ok(await act(s, warned, "alerts", verb, QUIET[verb]))
     await clock(s, MatterClockEnded, matter_id, 4)
     (ended,) = await alerts_of(s, TEAM)
     assert (ended["rule"], ended["state"], ended["acknowledged_by"]) == ("matter_clock_ended", "open", None)
     assert "was not decided by smb" in ended["title"]
+    assert ended["snoozed_until"] is None
     assert [e.rule for e in await s.events(AlertOpened) if str(e.alert_id) == ended["id"]] == [
         "matter_clock_halfway",
         "matter_clock_warned",
@@ -199,16 +209,16 @@ async def test_the_end_of_a_clock_calls_again_whoever_has_acknowledged_the_warni
 
 
 async def test_a_cause_that_returns_after_its_end_opens_a_new_alert(s: RunningService) -> None:
-    escalation_id = await escalated(s)
+    sla_id = await missed(s)
     (alert,) = await alerts_of(s, TEAM)
     ok(await act(s, alert, "alerts", "resolve", {"note": "Settled by phone."}))
-    await elevated(s, escalation_id)
+    await missed(s, sla_id)
     states = {a["state"] for a in await alerts_of(s, TEAM)}
     assert states == {"open", "resolved"}
 
 
 async def test_acknowledging_and_resolving_are_recorded_with_their_member(s: RunningService) -> None:
-    await escalated(s)
+    await missed(s)
     (alert,) = await alerts_of(s, TEAM)
     taken = ok(await act(s, alert, "alerts", "acknowledge", {"note": "Mine."}))
     assert (taken["state"], taken["acknowledged_by"]) == ("acknowledged", str(s.world.member(TEAM)))
@@ -266,22 +276,7 @@ async def test_pages_follow_each_other(s: RunningService) -> None:
 
 
 async def test_a_metric_below_its_minimum_alerts_both_parties(s: RunningService) -> None:
-    result_id, sla_id = uuid7(), uuid7()
-    missed = MetricMissed(
-        result_id=result_id,
-        report_id=uuid7(),
-        sla_id=sla_id,
-        metric_key="availability",
-        metric_name="Availability",
-        service="payroll",
-        period="2026-10",
-        level="minimum",
-        value="99.2",
-        expected="99.9",
-        minimum="99.5",
-        unit="percent",
-    )
-    await s.publish(missed, aggregate_id=result_id)
+    sla_id = await missed(s)
     for member in (TEAM, "provider.om_team"):
         (alert,) = await alerts_of(s, member)
         assert (alert["priority"], alert["dedup_key"]) == ("high", f"metric:{sla_id}:availability:2026-10")

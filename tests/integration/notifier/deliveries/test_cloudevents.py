@@ -11,10 +11,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from services.notifier.deliveries.service.worker import DeliveryWorker
-from shared.contracts.changes import ChangeClockWarned, EscalationRaised
-from shared.contracts.governance import Severity
 from shared.contracts.notifier import AlertAcknowledged
-from shared.data.ids import uuid7
 from tests.conftest import StartService
 from tests.support.alerting import (
     LOCAL,
@@ -105,34 +102,3 @@ async def test_a_desk_acknowledges_by_what_it_was_sent_and_is_sent_that_too(s: R
         await s.drain()
     event = event_in(receiver.requests[1])
     assert (event.get_type(), event.get_extension("alertid")) == (AlertAcknowledged.TYPE, alert_id)
-
-
-async def test_an_event_that_ends_one_alert_and_opens_another_names_the_one_it_opens(
-    s: RunningService,
-) -> None:
-    change_id, escalation_id = uuid7(), uuid7()
-    warned = ChangeClockWarned(
-        change_id=change_id, number="CR-FY27-0001", title="x", body="jowg", clock_ends_at=s.clock()
-    )
-    raised = EscalationRaised(
-        escalation_id=escalation_id,
-        subject_kind="change_request",
-        subject_id=change_id,
-        subject_number="CR-FY27-0001",
-        title="x",
-        from_body="jowg",
-        to_body="smb",
-        cause="clock",
-        reason_code="clock_ran_out",
-        severity=Severity.high,
-        clock_ends_at=None,
-    )
-    async with Receiver() as receiver:
-        await registered(s, receiver.url(), event_types=[EscalationRaised.TYPE])
-        await s.publish(warned, aggregate_id=change_id)
-        await s.publish(raised, aggregate_id=escalation_id)
-        await s.drain()
-    alerts = {a["dedup_key"].split(":")[0]: a for a in await alerts_of(s, TEAM)}
-    assert (alerts["change_clock"]["state"], alerts["escalation"]["state"]) == ("resolved", "open")
-    (request,) = receiver.requests
-    assert event_in(request).get_extension("alertid") == alerts["escalation"]["id"]

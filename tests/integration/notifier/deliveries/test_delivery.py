@@ -30,6 +30,7 @@ from tests.support.alerting import (
     endpoint_now,
     escalated,
     loop_back,
+    missed,
     ok,
     registered,
     review_due,
@@ -472,7 +473,7 @@ async def test_an_alert_that_becomes_pressing_later_still_opens_its_one_issue(s:
 async def test_a_member_who_resolves_an_alert_resolves_the_incident_too(s: RunningService) -> None:
     async with Receiver() as receiver:
         await registered(s, receiver.url(), template="servicenow_incident")
-        await escalated(s)
+        await missed(s)
         (alert,) = await alerts_of(s, TEAM)
         ok(await act(s, alert, "alerts", "resolve"))
         await loop_back(s, AlertOpened, AlertResolved)

@@ -12,7 +12,9 @@ from services.notifier.rules.domain import (
     DISABLED,
     FAILING,
     RULES,
+    UNUSABLE,
     audience_orgs,
+    ends_with_cause,
     filled,
     one_line,
     rendered,
@@ -163,17 +165,54 @@ def test_the_endpoints_own_alerts_fill_from_its_facts():
     assert len(set(keys)) == 3
 
 
+def test_whatever_nobody_will_say_is_over_can_be_settled_by_everyone_it_is_for():
+    """Else an alert would stay for good with a party that may neither settle it nor wait for its end."""
+    openings = [rule.opens for rule in RULES.values() if rule.opens]
+    for opening in openings:
+        assert ends_with_cause(opening) or opening.audience <= opening.acting, opening.dedup_key
+    assert [o.dedup_key for o in openings if not ends_with_cause(o)] == [
+        "metric:{sla_id}:{metric_key}:{period}"
+    ]
+
+
+def test_the_endpoints_own_alerts_end_with_their_cause():
+    assert all(ends_with_cause(opening) for opening in (FAILING, DISABLED, BLOCKED, UNUSABLE))
+
+
+@pytest.mark.parametrize(
+    ("event", "acting"),
+    [
+        ("org.concordat.sla.report.overdue.v1", {Party.provider}),
+        ("org.concordat.sla.report.ack_overdue.v1", {Party.customer}),
+        ("org.concordat.agreement.review.overdue.v1", {Party.customer}),
+        ("org.concordat.charter.review.overdue.v1", {Party.customer, Party.provider}),
+        ("org.concordat.escalation.raised.v1", {Party.customer, Party.provider}),
+    ],
+)
+def test_each_rule_says_which_party_has_to_act(event, acting):
+    opening = RULES[event].opens
+    assert opening is not None
+    assert opening.audience & opening.acting == acting
+
+
 @pytest.mark.parametrize(
     ("state", "action", "after"),
     [
         ("open", "acknowledge", "acknowledged"),
         ("open", "resolve", "resolved"),
         ("open", "raise_again", "open"),
+        ("open", "snooze", "snoozed"),
         ("acknowledged", "resolve", "resolved"),
         ("acknowledged", "raise_again", "open"),
         ("acknowledged", "acknowledge", None),
+        ("acknowledged", "snooze", "snoozed"),
+        ("snoozed", "snooze", "snoozed"),
+        ("snoozed", "acknowledge", "acknowledged"),
+        ("snoozed", "raise_again", "open"),
+        ("snoozed", "resolve", "resolved"),
         ("resolved", "acknowledge", None),
         ("resolved", "resolve", None),
+        ("resolved", "snooze", None),
         ("resolved", "raise_again", None),
     ],
 )
