@@ -185,15 +185,16 @@ async def _ensure_database(admin_url: str) -> None:
 
 
 def _secrets(path: Path) -> dict[str, Any]:
-    """Passwords and keys of this installation, made once and readable by their owner only."""
-    if not path.exists():
-        made = {
-            "passwords": {role: secrets.token_urlsafe(24) for role in migrations.role_names(SERVICES)},
-            "notifier_key": base64.b64encode(secrets.token_bytes(32)).decode(),
-        }
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(made, file)
-    found: dict[str, Any] = json.loads(path.read_text())
+    """Passwords and keys of this installation, each made when it is first needed and readable by its owner only."""
+    kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    new = {role: secrets.token_urlsafe(24) for role in migrations.role_names(SERVICES)}
+    found = {
+        "passwords": new | kept.get("passwords", {}),
+        "notifier_key": kept.get("notifier_key") or base64.b64encode(secrets.token_bytes(32)).decode(),
+    }
+    if found != kept:
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(found))
     return found
 
 

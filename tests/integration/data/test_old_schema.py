@@ -1,6 +1,7 @@
 """A service does not start on a schema that lacks what it needs, and says which command brings it."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -100,6 +101,18 @@ def test_the_embedded_mode_says_what_to_do_with_an_old_folder(tmp_path: Path) ->
     assert f"make run DATA={folder}-new" in ended.stderr
     assert f"rm -r {folder}" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_role_that_is_new_since_a_folder_was_made_gets_a_password(tmp_path: Path) -> None:
+    with platform(tmp_path, None, "http://127.0.0.1") as ready:
+        known = dict(ready.passwords)
+    kept = json.loads((tmp_path / "secrets.json").read_text())
+    del kept["passwords"][migrations.BUS_ROLE]
+    (tmp_path / "secrets.json").write_text(json.dumps(kept))
+    with platform(tmp_path, None, "http://127.0.0.1") as ready:
+        asyncio.run(_execute(ready.url(migrations.BUS_ROLE), "bus", "SELECT 1"))
+        assert ready.passwords[migrations.BUS_ROLE] != known.pop(migrations.BUS_ROLE)
+        assert known.items() <= ready.passwords.items()
 
 
 def test_every_service_has_a_branch_of_its_own() -> None:
