@@ -291,6 +291,6 @@ def test_thousands_of_lines_inside_a_quote_cost_no_more_than_lines_outside() -> 
     body = table(*(['"' + "\n" * 60_000 + '"'] * 80))
     patience, reader, rows = Patience(), READERS[CSV](), 0
     for chunk in cut(body, LONGEST):
-        rows += len(reader.feed(chunk))
+        rows += sum(1 for _ in reader.feed(chunk))
         assert patience.is_left
-    assert rows + len(reader.finish()) == 80
+    assert rows + sum(1 for _ in reader.finish()) == 80
