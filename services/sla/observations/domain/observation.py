@@ -1,7 +1,7 @@
 """An observation: one thing that a source system saw, as every metric reads it."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -87,8 +87,17 @@ def read_instant(text: str) -> datetime | None:
 
 
 def fingerprint(observation: Observation) -> str:
-    """The hash of everything the observation says, to tell a repeat from a contradiction."""
-    return content_hash(observation)
+    """The hash of everything the observation says, to tell a repeat from a contradiction.
+
+    What it leaves unsaid plays no part, so that a field added one day keeps the fingerprints of before.
+    """
+    said = {name: getattr(observation, name) for name in _UNSAID}
+    return content_hash({name: value for name, value in said.items() if value != _UNSAID[name]})
+
+
+_UNSAID: dict[str, object] = {
+    field.name: getattr(Observation(source="", source_id=""), field.name) for field in fields(Observation)
+}
 
 
 def in_time(seen: Observation) -> tuple[datetime, bool, str, str]:

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,15 @@ def test_a_header_must_name_the_key_and_nothing_unknown(names):
 
 def test_a_header_may_name_attributes():
     check_header(["source", "source_id", "attributes.priority", "kind"])
+
+
+def test_a_fingerprint_is_of_what_was_said_so_that_later_fields_leave_it_alone():
+    said = (
+        '{"attributes":{"team":"a"},"good":false,"kind":"probe","occurred_at":"2026-10-01T12:00:00Z",'
+        '"service":"payroll","source":"status-page","source_id":"1","value":"0"}'
+    )
+    row = PROBE | {"good": "false", "value": "0.0", "attributes": {"team": "a"}}
+    assert fingerprint(parse_row(row, 1)) == sha256(said.encode()).hexdigest()
 
 
 @pytest.mark.parametrize(
