@@ -5,7 +5,7 @@ else keeps to the `Session`: what a direct transaction has gathered, its own rea
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,13 +16,14 @@ from uuid import UUID
 
 import asyncpg
 import orjson
+from sqlalchemy import inspect
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from shared.data.claims import Claim
 from shared.data.database_errors import DatabaseError, kind_of
-from shared.data.session import FIRST_ANSWER_SECONDS, Database, Identity, principal_of
+from shared.data.session import FIRST_ANSWER_SECONDS, Database, Identity, Versioned, principal_of
 from shared.web.authz import NOBODY, Principal
 
 _BEGIN_AS: Final = "SELECT member_id, org_id, roles, display_name, 1 AS claimed FROM begin_as($1, $2, $3)"
@@ -54,9 +55,12 @@ NOTHING_MORE: Final = Statement("SELECT 1")
 class Direct:
     """One caller's transaction. `is_repeated`: this request came before, under the same idempotency key."""
 
-    def __init__(self, connection: asyncpg.Connection, principal: Principal, *, is_repeated: bool) -> None:
+    def __init__(
+        self, service: str, connection: asyncpg.Connection, principal: Principal, *, is_repeated: bool
+    ) -> None:
         self._connection = connection
         self._gathered: dict[str, list[Mapping[str, object]]] = {}
+        self.service = service
         self.principal = principal
         self.is_repeated = is_repeated
         self.wake_ups: set[str] = set()
@@ -72,6 +76,12 @@ class Direct:
     def add(self, table: str, *rows: Mapping[str, object]) -> None:
         """Gather rows of a table. All rows of one table name the same columns; columns not named get their defaults."""
         self._gathered.setdefault(table, []).extend(rows)
+
+    def add_new(self, row: Versioned) -> None:
+        """Gather a row that was just made; what was not set has its default."""
+        self.add(
+            row.aggregate, {name: getattr(row, key) for key, name in _columns(type(row)) if key in vars(row)}
+        )
 
     async def write(self, last: Statement = NOTHING_MORE) -> None:
         """Send what was gathered, and `last`, in one statement. Foreign keys among the rows are checked at its end."""
@@ -101,17 +111,60 @@ def _statement(shape: tuple[tuple[str, tuple[str, ...]], ...], last: str) -> str
     Columns are listed by name, so that a column a newer migration added keeps its default. Rows of a table are
     inserted in order: positions and sequence numbers are given out in it.
     """
-    parts = [f"filled_{n} AS ({_insert(table, columns)})" for n, (table, columns) in enumerate(shape)]
+    parts = [part for table, columns in shape for part in _PARTS.get(table, _filled)(table, columns)]
     return f"WITH {', '.join(parts)} {last}" if parts else last
 
 
-def _insert(table: str, columns: Sequence[str]) -> str:
-    names = ", ".join(f'"{column}"' for column in columns)
-    return (
-        f'INSERT INTO "{table}" ({names}) SELECT {names}'
-        f""" FROM jsonb_populate_recordset(NULL::"{table}", CAST($1 AS jsonb) -> '{table}') WITH ORDINALITY AS given"""
-        " ORDER BY given.ordinality"
+_columns_of: dict[type[Versioned], tuple[tuple[str, str], ...]] = {}
+
+
+def _columns(model: type[Versioned]) -> tuple[tuple[str, str], ...]:
+    """The attributes of a mapped class, each with its column's name."""
+    if model not in _columns_of:
+        _columns_of[model] = tuple((key, column.name) for key, column in inspect(model).columns.items())
+    return _columns_of[model]
+
+
+def _filled(table: str, columns: Sequence[str]) -> Iterator[str]:
+    names = _quoted(columns)
+    yield f'"new_{table}" AS (INSERT INTO "{table}" ({names}) {_given(table, names)})'
+
+
+def _queued(table: str, columns: Sequence[str]) -> Iterator[str]:
+    """Events get their positions before they are inserted: callers may add events and not read them back."""
+    names = _quoted(columns)
+    yield (
+        f"queued AS MATERIALIZED (SELECT *, nextval('event_position_seq') AS position"
+        f" FROM ({_given(table, names)}) AS ordered)"
     )
+    yield f"new_event AS (INSERT INTO event ({names}, position) SELECT {names}, position FROM queued)"
+
+
+def _outbox(table: str, columns: Sequence[str]) -> Iterator[str]:
+    """Each place in the queue is that of an event gathered before it."""
+    yield (
+        "new_outbox AS (INSERT INTO outbox (shard, position) SELECT place.shard, queued.position FROM queued"
+        " JOIN jsonb_to_recordset(CAST($1 AS jsonb) -> 'outbox') AS place (event_id uuid, shard smallint)"
+        " USING (event_id))"
+    )
+
+
+_PARTS: Final[Mapping[str, Callable[[str, Sequence[str]], Iterator[str]]]] = {
+    "event": _queued,
+    "outbox": _outbox,
+}
+
+
+def _given(table: str, names: str) -> str:
+    """The rows of the parameter, in order."""
+    return (
+        f"""SELECT {names} FROM jsonb_populate_recordset(NULL::"{table}", CAST($1 AS jsonb) -> '{table}')"""
+        " WITH ORDINALITY AS given ORDER BY given.ordinality"
+    )
+
+
+def _quoted(columns: Sequence[str]) -> str:
+    return ", ".join(f'"{column}"' for column in columns)
 
 
 @asynccontextmanager
@@ -126,7 +179,7 @@ async def direct(
     connection = await _begun(database.engine)
     driver = _driver(connection)
     try:
-        transaction = await _entered(driver, identity, claim, now)
+        transaction = await _entered(database.schema, driver, identity, claim, now)
         yield transaction
         await driver.execute("COMMIT")
     except Exception:
@@ -180,7 +233,7 @@ def _give_back(connection: PoolProxiedConnection) -> None:
 
 
 async def _entered(
-    driver: asyncpg.Connection, identity: Identity, claim: Claim | None, now: datetime
+    service: str, driver: asyncpg.Connection, identity: Identity, claim: Claim | None, now: datetime
 ) -> Direct:
     who = (identity.issuer, identity.subject, identity.is_sysadmin)
     if claim is None:
@@ -189,7 +242,7 @@ async def _entered(
         key = (claim.subject, claim.route, claim.key, claim.fingerprint, now)
         row = await driver.fetchrow(_BEGIN_AND_CLAIM, *who, NOBODY, *key)
     principal = principal_of(row, identity)
-    return Direct(driver, principal, is_repeated=row is not None and row["claimed"] == 0)
+    return Direct(service, driver, principal, is_repeated=row is not None and row["claimed"] == 0)
 
 
 async def _roll_back(driver: asyncpg.Connection) -> None:

@@ -16,6 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.contracts.base import Event, Received, Scope
 from shared.contracts.charter import CharterActivated, CharterDrafted, MemberChanged, OrganizationRegistered
 from shared.contracts.governance import ExecutableCharter
+from shared.data.direct import Direct
+from shared.data.numbering import number_of, year_of
 from shared.pure.canonical import canonical_json
 from shared.pure.refusal import Missing
 
@@ -63,9 +65,19 @@ _GOVERNANCE = text(
      ORDER BY charter_version DESC LIMIT 1
     """
 )
-_CONTENT = text(
-    "SELECT text, text_format FROM governed_charter WHERE charter_id = :charter AND charter_version = :version"
-)
+_NUMBERED_GOVERNANCE = """
+    WITH charter AS MATERIALIZED (
+      SELECT charter_id, charter_version, number, content_hash, customer_org_id, provider_org_id
+        FROM governed_charter WHERE charter_id = $1 ORDER BY charter_version DESC LIMIT 1),
+    counted AS (
+      INSERT INTO number_series (charter_id, prefix, fiscal_year, last) SELECT charter_id, $2, $3, 1 FROM charter
+      ON CONFLICT (charter_id, prefix, fiscal_year) DO UPDATE SET last = number_series.last + 1
+      RETURNING last)
+    SELECT charter.*, counted.last FROM charter, counted
+"""
+_CONTENT_SQL = "SELECT text, text_format FROM governed_charter WHERE charter_id = {} AND charter_version = {}"
+_CONTENT = text(_CONTENT_SQL.format(":charter", ":version"))
+_CONTENT_DIRECT = _CONTENT_SQL.format("$1", "$2")
 _KEPT_CONTENTS = 256
 _contents: dict[str, ExecutableCharter] = {}
 
@@ -86,17 +98,40 @@ async def governance(session: AsyncSession, charter_id: UUID, version: int | Non
     )
 
 
+async def numbered_governance(
+    transaction: Direct, charter_id: UUID, prefix: str, now: datetime
+) -> tuple[Governance, str]:
+    """The charter in force, and the next number of a series under it, in one round trip.
+
+    A charter the caller may not see takes no number. The series is locked until the transaction ends.
+    """
+    year = year_of(now)
+    row = await transaction.one(_NUMBERED_GOVERNANCE, charter_id, prefix, year)
+    if row is None:
+        raise Missing("charter in force")
+    about = dict(row)
+    last = about.pop("last")
+    if row["content_hash"] not in _contents:
+        text_row = await transaction.one(_CONTENT_DIRECT, charter_id, row["charter_version"])
+        assert text_row is not None
+        _keep(row["content_hash"], text_row["text"], text_row["text_format"])
+    return Governance(**about, content=_contents[row["content_hash"]]), number_of(prefix, year, last)
+
+
 async def _content(
     session: AsyncSession, charter_id: UUID, version: int, content_hash: str
 ) -> ExecutableCharter:
     """The charter's text, read once per process: a ratified text never changes under its hash."""
     if content_hash not in _contents:
-        found = await session.execute(_CONTENT, {"charter": charter_id, "version": version})
-        if len(_contents) >= _KEPT_CONTENTS:
-            del _contents[next(iter(_contents))]
-        row = found.one()
-        _contents[content_hash] = read_text(row.text, row.text_format)
+        row = (await session.execute(_CONTENT, {"charter": charter_id, "version": version})).one()
+        _keep(content_hash, row.text, row.text_format)
     return _contents[content_hash]
+
+
+def _keep(content_hash: str, text: bytes, text_format: int) -> None:
+    if len(_contents) >= _KEPT_CONTENTS:
+        del _contents[next(iter(_contents))]
+    _contents[content_hash] = read_text(text, text_format)
 
 
 @dataclass(frozen=True)

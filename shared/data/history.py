@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.audit import rows as audit
 from shared.audit.rows import Entry as Entry
-from shared.contracts.base import Event
+from shared.contracts.base import Event, shard_of
+from shared.data.direct import Direct
 from shared.data.session import Versioned, service_of, wake_after_commit
 from shared.messaging import outbox
 from shared.runtime.telemetry import current_traceparent
@@ -48,24 +49,29 @@ _RECORD: Final = text(
     {outbox.WRITE}
     """
 )
+_EVENT_COLUMNS: Final = ("event_id", "topic", "source", "event_type", "aggregate_type", "payload")
 # A row's acts are audited under its lock, so the order of the ids is that of its versions.
 _TIMELINE: Final = text(
     "SELECT object_id, object_version, at, action, canonical FROM audit WHERE object_id = ANY(:ids) ORDER BY id"
 )
 
 
-async def record(session: AsyncSession, row: Versioned, *acts: Act, by: Actor, now: datetime) -> list[Entry]:
+async def record(
+    transaction: AsyncSession | Direct, row: Versioned, *acts: Act, by: Actor, now: datetime
+) -> list[Entry]:
     """Write down what one request or message did to a row, in order; every act is a version of its own.
 
-    Flushes the row under its new version, then writes audit rows and events in one statement. Returns the lines the
-    acts add to the row's timeline.
+    A session flushes the row under its new version, then writes audit rows and events in one statement. In a direct
+    transaction the row is a new one, and all is gathered for its one statement. Returns the lines the acts add to
+    the row's timeline.
     """
     before = row.version
-    await _advance(session, row, len(acts), now)
+    _advance(row, len(acts), now)
     versions = range(before + 1, row.version + 1)
-    await session.execute(_RECORD, _parameters(service_of(session), row, acts, versions, by, now))
-    if any(act.event for act in acts):
-        wake_after_commit(session, outbox.WAKE_UP)
+    if isinstance(transaction, Direct):
+        _gather(transaction, row, acts, versions, by, now)
+    else:
+        await _write(transaction, row, acts, versions, by, now)
     actor = audit.actor(by)
     return [
         _entry(row.id, version, now, act.action, actor, act.detail)
@@ -79,12 +85,58 @@ async def timeline(session: AsyncSession, *resource_ids: UUID) -> list[Entry]:
     return [_read(line) for line in await session.execute(_TIMELINE, {"ids": list(resource_ids)})]
 
 
-async def _advance(session: AsyncSession, row: Versioned, versions: int, now: datetime) -> None:
+def _advance(row: Versioned, versions: int, now: datetime) -> None:
     if row.version == 0:
         row.created_at = now
     row.version += versions
     row.updated_at = now
+
+
+async def _write(
+    session: AsyncSession,
+    row: Versioned,
+    acts: Sequence[Act],
+    versions: Sequence[int],
+    by: Actor,
+    now: datetime,
+) -> None:
     await session.flush()
+    await session.execute(_RECORD, _parameters(service_of(session), row, acts, versions, by, now))
+    if any(act.event for act in acts):
+        wake_after_commit(session, outbox.WAKE_UP)
+
+
+def _gather(
+    transaction: Direct,
+    row: Versioned,
+    acts: Sequence[Act],
+    versions: Sequence[int],
+    by: Actor,
+    now: datetime,
+) -> None:
+    """The row, its audit rows and its events, for the one statement of a direct transaction."""
+    trace = current_traceparent()
+    origin = _origin(transaction.service, by) | {"traceparent": trace}
+    scope = row.scope
+    concerns = {
+        "customer_org_id": scope.customer_org_id,
+        "provider_org_id": scope.provider_org_id,
+        "visibility": scope.visibility,
+        "at": now,
+    }
+    transaction.add_new(row)
+    for act, version in zip(acts, versions, strict=True):
+        line = _line(row, act, version, by, now, origin)
+        about = {"object_type": row.aggregate, "object_id": row.id, "object_version": version}
+        written = {"chain": _chain(row), "action": act.action, "canonical": line["canonical"]}
+        transaction.add("audit", concerns | about | written)
+        if act.event is not None:
+            event = {name: line[name] for name in _EVENT_COLUMNS}
+            about = {"aggregate_id": row.id, "aggregate_version": version}
+            own = about | {"charter_id": scope.charter_id, "traceparent": trace}
+            transaction.add("event", concerns | event | own)
+            transaction.add("outbox", {"event_id": line["event_id"], "shard": shard_of(row.id)})
+            transaction.wake_ups.add(outbox.WAKE_UP)
 
 
 def _parameters(

@@ -19,10 +19,20 @@ _NEXT = text(
 )
 
 
+def year_of(now: datetime) -> int:
+    """The federal fiscal year of a moment, as Washington's calendar has it."""
+    return fiscal_year(now.astimezone(_WASHINGTON).date())
+
+
 async def next_number(session: AsyncSession, prefix: str, charter_id: UUID, now: datetime) -> str:
     """The next number of a series. The row lock holds until commit, so a rollback leaves no gap."""
-    year = fiscal_year(now.astimezone(_WASHINGTON).date())
+    year = year_of(now)
     last = (
         await session.execute(_NEXT, {"charter": charter_id, "prefix": prefix, "year": year})
     ).scalar_one()
+    return number_of(prefix, year, last)
+
+
+def number_of(prefix: str, year: int, last: int) -> str:
+    """How a number reads: `CR-FY27-0001`."""
     return f"{prefix}-FY{year % 100:02d}-{last:04d}"

@@ -23,6 +23,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.data.direct import Direct
 from shared.data.ids import uuid7
 from shared.data.session import Versioned
 
@@ -93,7 +94,7 @@ def new_row(
 
 
 async def schedule(
-    session: AsyncSession,
+    transaction: AsyncSession | Direct,
     kind: str,
     subject: Versioned,
     due_at: datetime,
@@ -101,10 +102,13 @@ async def schedule(
 ) -> None:
     """Let a row of this kind wait for its steps, in place of what it waited for; without steps, for `due_at` alone.
 
-    A step that lies in the past comes at once. (A `Direct` transaction adds `new_row` to the table `due` instead.)
+    A step that lies in the past comes at once. In a direct transaction the subject is new, so nothing waited for it.
     """
     row = new_row(kind, subject, due_at, steps)
-    await session.execute(_SCHEDULE, row | {"steps": orjson.dumps(row["steps"]).decode()})
+    if isinstance(transaction, Direct):
+        transaction.add("due", row)
+    else:
+        await transaction.execute(_SCHEDULE, row | {"steps": orjson.dumps(row["steps"]).decode()})
 
 
 async def clear(session: AsyncSession, kind: str, subject: Versioned) -> None:

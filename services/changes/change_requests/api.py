@@ -23,7 +23,7 @@ from shared.web.exports import CsvStream, Exporting, Table
 from shared.web.filters import Several
 from shared.web.pages import PageQuery, Shape, columns_of, paginate_json
 from shared.web.requests import IfMatch, tagged
-from shared.web.route import new_router
+from shared.web.route import DirectTransaction, new_router
 from shared.web.schemas import Key
 
 router = new_router("change_requests", prefix="/changes/v1")
@@ -109,12 +109,12 @@ Reader = Annotated[Principal, allow(policy.READ_CHANGES)]
 async def create_change_request(
     form: schemas.ChangeCreate,
     response: Response,
-    session: Session,
+    transaction: DirectTransaction,
     now: Now,
     caller: Annotated[Principal, allow(policy.SUBMIT_CHANGE)],
 ) -> ChangeRequest:
     """Submit a change request; it goes to the lowest competent body at once when its impact is complete."""
-    return tagged(response, await service.submit(session, caller, form, now))
+    return tagged(response, await service.submit(transaction, caller, form, now))
 
 
 @router.post("/change_requests/preview_route", response_model=schemas.RoutePreview)

@@ -48,10 +48,10 @@ from shared.contracts.changes import (
 )
 from shared.contracts.governance import ExecutableCharter, Party
 from shared.contracts.matters import MatterPut
-from shared.data.directory import Governance, governance
+from shared.data.direct import Direct
+from shared.data.directory import Governance, governance, numbered_governance
 from shared.data.history import Act, Entry, record, timeline
 from shared.data.ids import uuid7
-from shared.data.numbering import next_number
 from shared.data.session import load, load_for_update
 from shared.pure.refusal import Forbidden
 from shared.web.authz import Actor, Principal, require
@@ -77,23 +77,23 @@ DECIDED_EVENTS: Mapping[Outcome, type[Event]] = {
 }
 
 
-async def submit(
-    session: AsyncSession, caller: Principal, form: ChangeCreate, now: datetime
-) -> ChangeRequest:
+async def submit(transaction: Direct, caller: Principal, form: ChangeCreate, now: datetime) -> ChangeRequest:
     """Enter the log under a number; go to the deciding body at once when the impact is complete."""
-    charter = await governance(session, form.charter_id)
+    charter, number = await numbered_governance(transaction, form.charter_id, "CR", now)
     party = acting_party(caller, policy.SUBMIT_CHANGE, charter.scope)
     found = _route(charter.content, form.type, form.impact, form.requested_body, form.reason_code)
     row = _new_row(form, caller, party, charter, found)
-    row.number = await next_number(session, "CR", form.charter_id, now)
-    session.add(row)
+    row.number = number
     submitted = _step(row, _submitted(row), "change.submit")
     if row.state is ChangeState.impact_analysis:
-        return _entered(row, None, await record(session, row, submitted, by=caller, now=now))
+        return _entered(row, None, await record(transaction, row, submitted, by=caller, now=now))
     row.state = CHANGE.next(row.state, ChangeAction.route)
     row.matter_id = uuid7()
-    lines = await record(session, row, submitted, by=caller, now=now)
-    matter, opened = await _put(session, row, row.matter_id, charter, found, caller, now)
+    lines = await record(transaction, row, submitted, by=caller, now=now)
+    put = _matter_form(row, row.matter_id)
+    matter, opened = await putting.open_new(
+        transaction, put, charter, found, by=caller, starts_at=now, now=now
+    )
     return _entered(row, matter, [*lines, *map(_of_matter, opened)])
 
 
@@ -272,7 +272,14 @@ async def _put(
     by: Actor,
     now: datetime,
 ) -> tuple[Matter, list[Entry]]:
-    form = MatterPut(
+    form = _matter_form(row, matter_id)
+    # Our own policy has said who may put it, so the kinds table need not ask for roles.
+    return await putting.put(session, form, charter, found=found, roles=None, by=by, starts_at=now, now=now)
+
+
+def _matter_form(row: ChangeRequest, matter_id: UUID) -> MatterPut:
+    """What a body is to decide about the request."""
+    return MatterPut(
         matter_id=matter_id,
         subject_kind=MatterKind.change_request,
         subject_id=row.id,
@@ -290,8 +297,6 @@ async def _put(
         requested_body=row.requested_body,
         reason_code=row.reason_code,
     )
-    # Our own policy has said who may put it, so the kinds table need not ask for roles.
-    return await putting.put(session, form, charter, found=found, roles=None, by=by, starts_at=now, now=now)
 
 
 def _step(row: ChangeRequest, event: Event, action: str, note: str = "", body: str | None = None) -> Act:

@@ -9,7 +9,7 @@ import asyncpg
 import httpx
 import pytest
 from fastapi import Response
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from shared.data import migrations
 from shared.pure.refusal import Missing, Refused
@@ -22,6 +22,7 @@ from tests.api.web.conftest import StartToy
 from tests.support import toy_service
 from tests.support.harness import PASSWORD, RunningService
 from tests.support.postgres import PostgresServer
+from tests.support.statements import settled, statements_of
 
 PATH = "/changes/v1/direct"
 router = new_router("direct", prefix="/changes/v1")
@@ -73,20 +74,14 @@ async def count(toy: RunningService, table: str = "note") -> int:
         return found
 
 
-async def test_a_submission_takes_five_round_trips(toy: RunningService) -> None:
-    statements: list[str] = []
-
-    @event.listens_for(toy.kernel.database.engine.sync_engine, "connect")
-    def listen(connection: object, record: object) -> None:
-        connection.driver_connection.add_query_logger(lambda query: statements.append(query.query))  # type: ignore[attr-defined]
-
-    await toy.kernel.database.engine.dispose()
-    assert (await post(toy, key="counted")).status_code == 201
-    await asyncio.sleep(0)  # the driver tells its loggers in the next round of the loop
-    statements.clear()
-    assert (await post(toy, key="counted too")).status_code == 201
-    await asyncio.sleep(0)
-    assert [statement.split()[0] for statement in statements] == ["BEGIN", "WITH", "SELECT", "WITH", "COMMIT"]
+async def test_a_request_takes_five_round_trips(toy: RunningService) -> None:
+    async with statements_of(toy) as sent:
+        assert (await post(toy, key="first on its connection")).status_code == 201
+        await settled()
+        sent.clear()
+        assert (await post(toy, key="counted")).status_code == 201
+        await settled()
+        assert sent == ["BEGIN", "WITH", "SELECT", "WITH", "COMMIT"]
 
 
 async def test_the_same_key_gets_the_same_answer_and_writes_once(toy: RunningService) -> None:

@@ -13,6 +13,7 @@ from services.changes.matters.domain.voting import Outcome, outcome, voting_seat
 from services.changes.matters.models import Matter, Position
 from shared.contracts.base import Ask, Event
 from shared.contracts.governance import Body, ExecutableCharter
+from shared.data.direct import Direct
 from shared.data.history import Act
 from shared.data.session import Governed, inherited
 from shared.runtime.due import clear, schedule
@@ -58,7 +59,7 @@ def received(matter: Matter) -> dict[str, Any]:
 
 
 async def place(
-    session: AsyncSession,
+    transaction: AsyncSession | Direct,
     matter: Matter,
     content: ExecutableCharter,
     body: Body,
@@ -67,7 +68,7 @@ async def place(
 ) -> None:
     """The body receives the matter: a new stay, a new clock, and the rules it decides by (`lines`, if known)."""
     enter(matter, content, body, lines)
-    await _start_clock(session, matter, clock_of(content, body.key, matter.severity, starts_at))
+    await _start_clock(transaction, matter, clock_of(content, body.key, matter.severity, starts_at))
 
 
 def enter(
@@ -80,18 +81,19 @@ def enter(
     matter.entry += 1
 
 
-async def _start_clock(session: AsyncSession, matter: Matter, clock: RungClock | None) -> None:
+async def _start_clock(transaction: AsyncSession | Direct, matter: Matter, clock: RungClock | None) -> None:
     matter.clock_starts_at = clock.starts_at if clock else None
     matter.clock_warns_at = clock.warns_at if clock else None
     matter.clock_ends_at = clock.ends_at if clock else None
     matter.clock_warned_at = matter.clock_expired_at = matter.clock_rule = None
     if clock is None:
-        await stop_clock(session, matter)
+        if not isinstance(transaction, Direct):  # there it is new, and had no clock
+            await stop_clock(transaction, matter)
         return
     rule = {name: value for name, value in vars(clock).items() if not isinstance(value, datetime)}
     matter.clock_rule = rule
     steps = {"halfway": clock.halfway_at, "warning": clock.warns_at, "end": clock.ends_at}
-    await schedule(session, CLOCK, matter, clock.ends_at, steps)
+    await schedule(transaction, CLOCK, matter, clock.ends_at, steps)
 
 
 async def stop_clock(session: AsyncSession, matter: Matter) -> None:

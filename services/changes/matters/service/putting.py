@@ -30,6 +30,7 @@ from shared.contracts.changes import (
 )
 from shared.contracts.governance import ExecutableCharter, Role
 from shared.contracts.matters import MatterOutcomeNotApplied, MatterPut, MatterSubjectChanged, SubjectFact
+from shared.data.direct import Direct
 from shared.data.directory import Governance, governance
 from shared.data.history import Act, Entry, record
 from shared.pure.refusal import Refusal, Refused, checking_input
@@ -83,15 +84,30 @@ async def put(
             "already_open",
             f"{form.subject_number} waits for a decision of that class already; withdraw it first.",
         )
+    return await open_new(session, form, charter, found, by=by, starts_at=starts_at, now=now)
+
+
+async def open_new(
+    transaction: AsyncSession | Direct,
+    form: MatterPut,
+    charter: Governance,
+    found: Route,
+    *,
+    by: Actor,
+    starts_at: datetime,
+    now: datetime,
+) -> tuple[Matter, list[Entry]]:
+    """Open the matter of a subject that has none yet at the body that `found` names."""
     matter = _new(form, charter, MatterState.put)
     matter.state = MATTER.next(matter.state, MatterAction.open)
     matter.computed_body = found.computed_body
     content = charter.content
     body = content.body(found.body)
     since = _start(content, found.body, matter, starts_at, now)
-    await place(session, matter, content, body, since, found.explanation)
-    session.add(matter)
-    return matter, await record(session, matter, _opened(matter, charter), by=by, now=now)
+    await place(transaction, matter, content, body, since, found.explanation)
+    if not isinstance(transaction, Direct):
+        transaction.add(matter)
+    return matter, await record(transaction, matter, _opened(matter, charter), by=by, now=now)
 
 
 def check_form(form: MatterPut, roles: Collection[Role] | None) -> None:
