@@ -262,6 +262,27 @@ async def test_what_somebody_is_working_on_is_left_and_not_waited_for(s: Stage) 
     assert s.log.titles == ["free"]
 
 
+@pytest.mark.parametrize("moved", [True, False])
+async def test_what_another_act_settles_or_moves_after_it_was_read_is_not_handled(
+    s: Stage, moved: bool
+) -> None:
+    """Both are read in one batch; what happens to the first concerns the second."""
+    await s.note("first", s.now - HOUR)
+    second = await s.note("second", s.now)
+
+    async def concern(session: AsyncSession, note: Note, now: datetime) -> None:
+        other = await load_for_update(session, Note, second, None)
+        if moved:
+            await schedule(session, KIND, other, now + HOUR)
+        else:
+            await clear(session, KIND, other)
+
+    s.log.then = concern
+    assert await s.runner.run_once() == 1
+    assert s.log.titles == ["first"]
+    assert len(await s.rows()) == moved
+
+
 async def test_a_handler_may_set_the_next_deadline_of_its_own_row(s: Stage) -> None:
     async def again(session: AsyncSession, note: Note, now: datetime) -> None:
         await schedule(session, KIND, note, now + HOUR)
