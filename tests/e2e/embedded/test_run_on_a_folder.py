@@ -60,11 +60,11 @@ async def test_a_newcomer_sees_a_deadline_pass(tmp_path: Path) -> None:
         tokens = (here.data / "tokens.env").read_text()
         code, shown = await here.command("clock", "show")
         assert (code, "Mon 2026-11-16 09:0" in shown) == (0, True), shown
-        assert "Next is something of sla, at 2026-11-16T22:00:00" in shown  # October's report is due that day
+        assert "Next is something of " in shown
 
         code, moved = await here.command("clock", "advance", "10bd")
         assert code == 0, moved
-        assert "2026-11-16T22:00:00.000001Z  sla: report.publication of " in moved
+        assert "2026-11-16T22:00:00.000001Z  sla: report.publication of " in moved  # October's, due that day
         assert "The clock stands at Tue 2026-12-01 09:0" in moved
         code, back = await here.command("clock", "set", "2026-11-20T09:00")
         assert (code, "cannot go back" in back) == (1, True), back
