@@ -31,7 +31,7 @@ from shared.audit.chain import EXPORT_FORMAT
 from shared.audit.keys import KeyRing, VerifyingKey
 from shared.contracts.base import Visibility, rfc3339
 from shared.contracts.governance import Role
-from shared.data.listing import any_of
+from shared.data.listing import Times, any_of
 from shared.data.session import Database, Identity, Session
 from shared.pure.refusal import Missing
 from shared.runtime.clock import Now
@@ -110,6 +110,7 @@ class AuditKeys(Out):
     items: list[AuditKey]
 
 
+ACTED = Times(own=AUDIT.c.at, changed=AUDIT.c.at)
 Reader = Annotated[Principal, allow(READ_AUDIT)]
 SinceSeq = Annotated[
     Annotated[int, Field(ge=0, le=LONGEST_SEQ)] | SkipJsonSchema[None],
@@ -130,9 +131,7 @@ async def list_audit_entries(
     since_seq: SinceSeq = None,
 ) -> AuditEntryPage:
     """The acts your organization may see, newest first. To follow a charter without a gap, use since_seq."""
-    wanted = select(AUDIT).where(
-        *any_of(AUDIT.c.object_id, object_id), *page.span.bounds(AUDIT.c.at, AUDIT.c.at)
-    )
+    wanted = select(AUDIT).where(*any_of(AUDIT.c.object_id, object_id), *ACTED.within(page.span))
     if since_seq is not None:
         if charter_id is None or len(charter_id) != 1 or len(visibility or ()) > 1:
             raise BadRequest("since_seq_needs_charter", "Numbers count per chain: send one charter_id too.")

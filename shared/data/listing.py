@@ -1,17 +1,24 @@
 """What a list holds, as its pages and its CSV twin read it: any of several values, within a span of time."""
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Date, Select
+from sqlalchemy import ColumnElement, Date, Select, bindparam
 from sqlalchemy.orm import InstrumentedAttribute
 
 from shared.data.session import Versioned
 
 Moment = date | datetime
 R = TypeVar("R", bound=Versioned)
+COMPARED: Final[Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
+    "start": operator.ge,
+    "end": operator.lt,
+    "since": operator.ge,
+}
+"""How each end of a span compares with its column."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +29,34 @@ class Span:
     end: Moment | None = None
     since: Moment | None = None
 
-    def bounds(self, own: Any, changed: Any) -> list[ColumnElement[bool]]:
-        """The conditions on the column of a row's own time, and on that of its last change."""
+
+@dataclass(frozen=True)
+class Times:
+    """The columns a span compares with: of a row's own time, and of its last change."""
+
+    own: Any
+    changed: Any
+
+    def given(self, span: Span) -> dict[str, Moment]:
+        """The ends that a span has, as their columns compare."""
+        ends = {name: getattr(span, name) for name in COMPARED}
+        return {
+            name: _as_in(self.column(name), moment) for name, moment in ends.items() if moment is not None
+        }
+
+    def within(self, span: Span) -> list[ColumnElement[bool]]:
+        """The conditions of a span."""
+        return [COMPARED[name](self.column(name), moment) for name, moment in self.given(span).items()]
+
+    def placed(self, names: Sequence[str]) -> list[ColumnElement[bool]]:
+        """The same conditions for named parameters, which `given` fills."""
         return [
-            *([] if self.start is None else [own >= _as_in(own, self.start)]),
-            *([] if self.end is None else [own < _as_in(own, self.end)]),
-            *([] if self.since is None else [changed >= _as_in(changed, self.since)]),
+            COMPARED[name](self.column(name), bindparam(name, None, type_=self.column(name).type))
+            for name in names
         ]
+
+    def column(self, name: str) -> Any:
+        return self.changed if name == "since" else self.own
 
 
 @dataclass(frozen=True)
@@ -39,11 +67,13 @@ class Listing(Generic[R]):
     model: type[R]
     dated: InstrumentedAttribute[Any] | None = None
 
+    @property
+    def times(self) -> Times:
+        return Times(self.model.created_at if self.dated is None else self.dated, self.model.updated_at)
+
     def during(self, span: Span) -> Select[*tuple[Any, ...]]:
         """The rows of that time."""
-        own = self.model.created_at if self.dated is None else self.dated
-        bounds = span.bounds(own, self.model.updated_at)
-        return self.statement.where(*bounds) if bounds else self.statement
+        return self.statement.where(*self.times.within(span))
 
 
 def any_of(column: Any, values: Sequence[object] | None) -> list[ColumnElement[bool]]:

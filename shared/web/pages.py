@@ -4,8 +4,8 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from urllib.parse import urlencode
 from uuid import UUID
@@ -13,13 +13,13 @@ from uuid import UUID
 import orjson
 from fastapi import Depends, Query, Request, Response
 from pydantic.json_schema import SkipJsonSchema
-from sqlalchemy import ARRAY, ColumnElement, Row, Select, Text, Uuid, cast, inspect, type_coerce
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.types import NullType
 
+from shared.data.built import BuiltList, Filters
+from shared.data.direct import Direct
 from shared.data.listing import Listing, Span
-from shared.data.session import EnumText, Versioned
+from shared.data.session import Versioned
 from shared.runtime.kernel import Kernel
 from shared.web.authz import Principal
 from shared.web.filters import During
@@ -94,67 +94,30 @@ async def paginate(
 ) -> Rows[Any]:
     """One page, in order of creation (ids are UUIDv7); `item` makes an item of a row that is more than its model."""
     found = (await session.execute(_one_more(wanted, page))).all()
-    cursor = _next_cursor([row[0] for row in found], page)
+    cursor = _next_cursor([row[0].id for row in found], page)
     if cursor:
         page.link_next(cursor)
     return Rows([row[0] if item is None else item(*row) for row in found[: page.limit]], cursor)
 
 
-@dataclass(frozen=True)
-class Shape:
-    """An item of a list as its response model has it; a test holds the two together.
-
-    `stored` are the columns shown as they are, by the names they are shown under; `derive` makes the rest out of a
-    row of these and of `sources`. Columns of a joined table may be among them.
-    """
-
-    stored: Mapping[str, ColumnElement[Any]]
-    sources: Mapping[str, ColumnElement[Any]]
-    derive: Callable[[Row[Any]], dict[str, object]]
-
-
-def columns_of(model: type[Versioned], names: Iterable[str]) -> dict[str, ColumnElement[Any]]:
-    """Those of the names that are columns of the model, for a `Shape`."""
-    columns = inspect(model).columns
-    return {name: columns[name] for name in names if name in columns}
-
-
-async def paginate_json(
-    session: AsyncSession, wanted: Listing[R], page: PageRequest, shape: Shape
+async def paginate_built(
+    transaction: Direct, wanted: BuiltList, filters: Filters, page: PageRequest
 ) -> Response:
-    """The same page for lists that are read all the time: columns to JSON, without objects in between.
-
-    What the database holds as JSON is passed on as its text.
-    """
-    shown = [_shown(column).label(name) for name, column in shape.stored.items()]
-    hidden = {"id": wanted.model.id} | dict(shape.sources)
-    sources = [column.label(name) for name, column in hidden.items() if name not in shape.stored]
-    texts = [name for name, column in shape.stored.items() if isinstance(column.type, JSONB)]
-    connection = await session.connection()  # past the session: there are no objects to keep track of
-    query = replace(wanted, statement=wanted.statement.with_only_columns(*shown, *sources))
-    found = (await connection.execute(_one_more(query, page))).all()
-    cursor = _next_cursor(found, page)
-    items = [_item(row, shape, texts) for row in found[: page.limit]]
+    """The same page for a list that is read all the time; its weak ETag is of the versions of its items."""
+    after = None if page.cursor is None else read_cursor(page.cursor, page.fingerprint())
+    question = wanted.page(filters, page.span, after, page.limit + 1, descending=page.descending)
+    found = await transaction.all(question[0], *question[1])
+    cursor = _next_cursor([row[0] for row in found], page)
     if cursor:
         page.link_next(cursor)
-    content = orjson.dumps({"items": items, "next_cursor": cursor}, default=str, option=orjson.OPT_UTC_Z)
+    shown = found[: page.limit]
+    seen = hashlib.blake2b(cursor.encode() if cursor else b"", digest_size=9)
+    for row in shown:
+        seen.update(row[0].bytes + row[1].to_bytes(4))
+    page.response.headers["ETag"] = f'W/"{seen.hexdigest()}"'
+    items, following = ",".join(row[2] for row in shown), orjson.dumps(cursor).decode()
+    content = f'{{"items":[{items}],"next_cursor":{following}}}'
     return Response(content, headers={**page.response.headers, "content-type": "application/json"})
-
-
-def _shown(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """As JSON can take it: enums stay the text they are stored as, JSON and UUIDs come as text, arrays as lists."""
-    if isinstance(column.type, JSONB | Uuid):
-        return cast(column, Text)
-    if isinstance(column.type, EnumText | ARRAY):
-        return type_coerce(column, NullType())
-    return column
-
-
-def _item(row: Row[Any], shape: Shape, texts: Sequence[str]) -> dict[str, object]:
-    item: dict[str, object] = dict(zip(shape.stored, row, strict=False))
-    for name in texts:
-        item[name] = None if item[name] is None else orjson.Fragment(str(item[name]))
-    return item | shape.derive(row)
 
 
 def _one_more(wanted: Listing[Any], page: PageRequest) -> Select[*tuple[Any, ...]]:
@@ -167,10 +130,10 @@ def _one_more(wanted: Listing[Any], page: PageRequest) -> Select[*tuple[Any, ...
     return statement.order_by(order).limit(page.limit + 1)
 
 
-def _next_cursor(rows: Sequence[Any], page: PageRequest) -> str | None:
-    if len(rows) <= page.limit:
+def _next_cursor(ids: Sequence[UUID], page: PageRequest) -> str | None:
+    if len(ids) <= page.limit:
         return None
-    return write_cursor(UUID(str(rows[page.limit - 1].id)), page.fingerprint())
+    return write_cursor(ids[page.limit - 1], page.fingerprint())
 
 
 def write_cursor(last: UUID, fingerprint: str) -> str:

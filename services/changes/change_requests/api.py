@@ -1,27 +1,23 @@
 """The change-request log: submit, preview, assess, vote, escalate, withdraw, resume, list, export."""
 
-from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Response
-from sqlalchemy import Row
-from sqlalchemy.orm import contains_eager
 
 from services.changes.change_requests import policy, queries, schemas, service
-from services.changes.change_requests.domain import DECIDED, ChangeState
-from services.changes.change_requests.models import ChangeRequest, priority
-from services.changes.matters.models import CLOCK_COLUMNS, Matter, running_clock
+from services.changes.change_requests.domain import ChangeState
+from services.changes.change_requests.models import ChangeRequest
 from services.changes.matters.schemas import ChangeDecide, ChangeEscalate
 from shared.contracts.governance import SAVINGS, Severity
-from shared.data.listing import Listing
+from shared.data.built import BuiltList, Filters
 from shared.data.session import Session
 from shared.runtime.clock import Now
 from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.exports import CsvStream, Exporting, Table
 from shared.web.filters import Several
-from shared.web.pages import PageQuery, Shape, columns_of, paginate_json
+from shared.web.pages import PageQuery, paginate_built
 from shared.web.requests import IfMatch, tagged
 from shared.web.route import DirectTransaction, new_router
 from shared.web.schemas import Key
@@ -68,28 +64,7 @@ IMPACT_COLUMNS = frozenset(
     {"cost_one_time", "cost_annual", *SAVINGS, "schedule_days", "sla_effect", "security_impact"}
 )
 
-OF_MATTER = ("body", "body_name", "tier", "computed_body", "escalation_id")
-SOURCES = ("explanation", "decision_id", "decided_at", *CLOCK_COLUMNS)
-
-
-def _derived(row: Row[Any]) -> dict[str, object]:
-    is_decided = row.state in DECIDED
-    return {
-        "priority": priority(row),
-        "clock": running_clock(row, row.matter_state),
-        "explanation": row.explanation or [],
-        "decision_id": row.decision_id if is_decided else None,
-        "decided_at": row.decided_at if is_decided else None,
-    }
-
-
-LISTED = Shape(
-    stored=columns_of(ChangeRequest, schemas.Change.model_fields) | columns_of(Matter, OF_MATTER),
-    sources=columns_of(ChangeRequest, ("priority_impact", "priority_urgency"))
-    | columns_of(Matter, SOURCES)
-    | {"matter_state": Matter.__table__.c.state},
-    derive=_derived,
-)
+LISTED = BuiltList(queries.change_requests, queries.item(schemas.Change.model_fields))
 
 
 async def _wanted(
@@ -97,11 +72,11 @@ async def _wanted(
     state: Several[ChangeState] = None,
     body: Several[Key] = None,
     severity: Several[Severity] = None,
-) -> Listing[ChangeRequest]:
-    return queries.change_requests(charter_id=charter_id, state=state, body=body, severity=severity)
+) -> Filters:
+    return {"charter_id": charter_id, "state": state, "body": body, "severity": severity}
 
 
-Wanted = Annotated[Listing[ChangeRequest], Depends(_wanted)]
+Wanted = Annotated[Filters, Depends(_wanted)]
 Reader = Annotated[Principal, allow(policy.READ_CHANGES)]
 
 
@@ -128,8 +103,10 @@ async def preview_change_route(
 
 
 @router.get("/change_requests", response_model=schemas.ChangePage)
-async def list_change_requests(session: Session, page: PageQuery, wanted: Wanted, caller: Reader) -> Response:
-    return await paginate_json(session, wanted, page, LISTED)
+async def list_change_requests(
+    transaction: DirectTransaction, page: PageQuery, wanted: Wanted, caller: Reader
+) -> Response:
+    return await paginate_built(transaction, LISTED, wanted, page)
 
 
 @router.get("/change_requests.csv", response_class=CsvStream)
@@ -137,8 +114,7 @@ async def export_change_requests(
     session: Session, export: Exporting, wanted: Wanted, caller: Reader
 ) -> CsvStream:
     """The change-request log as a spreadsheet, oldest first."""
-    with_matters = wanted.statement.options(contains_eager(ChangeRequest.matter))
-    return await export.of(session, "change_requests", replace(wanted, statement=with_matters), LOG)
+    return await export.of(session, "change_requests", queries.with_matters(**wanted), LOG)
 
 
 @router.get("/change_requests/{change_id}", response_model=schemas.ChangeDetail)

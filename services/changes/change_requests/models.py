@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, Row, UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -107,8 +106,4 @@ class ChangeRequest(Governed, Base):
 
     @property
     def priority(self) -> dict[str, PriorityLevel]:
-        return priority(self)
-
-
-def priority(row: "ChangeRequest | Row[Any]") -> dict[str, PriorityLevel]:
-    return {"impact": row.priority_impact, "urgency": row.priority_urgency}
+        return {"impact": self.priority_impact, "urgency": self.priority_urgency}

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, Row, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -82,31 +82,16 @@ class Matter(Governed, Base):
 
     @property
     def clock(self) -> dict[str, object] | None:
-        return running_clock(self)
-
-
-CLOCK_COLUMNS = (
-    "clock_starts_at",
-    "clock_warns_at",
-    "clock_ends_at",
-    "clock_warned_at",
-    "clock_expired_at",
-    "clock_rule",
-)
-
-
-def running_clock(row: "Matter | Row[Any]", state: str | None = None) -> dict[str, object] | None:
-    """The running clock with the rule that set it; None while nothing is timed."""
-    if (state or row.state) != MatterState.open or row.clock_rule is None:
-        return None
-    return {
-        "starts_at": row.clock_starts_at,
-        "warns_at": row.clock_warns_at,
-        "ends_at": row.clock_ends_at,
-        "warned_at": row.clock_warned_at,
-        "expired_at": row.clock_expired_at,
-        **row.clock_rule,
-    }
+        if self.state != MatterState.open or self.clock_rule is None:
+            return None
+        return {
+            "starts_at": self.clock_starts_at,
+            "warns_at": self.clock_warns_at,
+            "ends_at": self.clock_ends_at,
+            "warned_at": self.clock_warned_at,
+            "expired_at": self.clock_expired_at,
+            **self.clock_rule,
+        }
 
 
 class Position(Governed, Base):

@@ -11,9 +11,10 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import pytest
-from fastapi import Depends
-from sqlalchemy import select, text
+from fastapi import Depends, Response
+from sqlalchemy import literal, select, text
 
+from shared.data.built import BuiltList, Filters, json_object
 from shared.data.listing import Listing, any_of
 from shared.data.session import Session
 from shared.web import exports
@@ -21,8 +22,8 @@ from shared.web.auth import allow
 from shared.web.authz import Principal
 from shared.web.exports import CsvStream, Exporting, csv_cell, table_of
 from shared.web.filters import Several
-from shared.web.pages import PageQuery, Rows, paginate
-from shared.web.route import new_router
+from shared.web.pages import PageQuery, Rows, paginate, paginate_built
+from shared.web.route import DirectTransaction, new_router
 from shared.web.schemas import Text
 from tests.api.web.conftest import StartToy
 from tests.support import toy_service
@@ -30,6 +31,7 @@ from tests.support.harness import RunningService
 from tests.support.toy_service import Note, NotePage
 
 TEAM = "customer.om_team"
+DEC = Decimal("1.50")
 PATH = "/changes/v1/titled"
 router = new_router("titled", prefix="/changes/v1")
 Caller = Annotated[Principal, allow(toy_service.READ)]
@@ -50,6 +52,38 @@ async def list_titled(session: Session, page: PageQuery, wanted: Wanted, caller:
 @router.get("/titled.csv", response_class=CsvStream)
 async def export_titled(session: Session, export: Exporting, wanted: Wanted, caller: Caller) -> CsvStream:
     return await export.of(session, "titled", wanted, table_of(toy_service.NoteOut))
+
+
+async def _filters(title: Several[Text] = None) -> Filters:
+    return {"title": title}
+
+
+def _by_title(title: Any = None) -> Listing[Note]:
+    return Listing(select(Note).where(*any_of(Note.title, title)), Note)
+
+
+BUILT = BuiltList(
+    _by_title,
+    json_object(
+        {
+            "id": Note.id,
+            "version": Note.version,
+            "title": Note.title,
+            "at": Note.created_at,
+            "sum": literal(DEC),
+        }
+    ),
+)
+
+
+@router.get("/built")
+async def list_built(
+    transaction: DirectTransaction,
+    page: PageQuery,
+    wanted: Annotated[Filters, Depends(_filters)],
+    caller: Caller,
+) -> Response:
+    return await paginate_built(transaction, BUILT, wanted, page)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +154,60 @@ async def test_a_byte_order_mark_is_there_for_those_who_ask(toy: RunningService)
     assert marked.content == b"\xef\xbb\xbf" + plain.content
     assert "Café".encode() in plain.content
     assert plain.headers["content-disposition"] == 'attachment; filename="titled.csv"'
+
+
+# Items that PostgreSQL builds
+
+
+async def test_a_built_list_says_what_the_other_says(toy: RunningService) -> None:
+    async with toy.kernel.database.system() as session:
+        made = list(await session.scalars(text("SELECT created_at FROM note ORDER BY id")))
+    second = made[1].isoformat().replace("+", "%2B")
+    queries = ["", "title=b&title=a", "title=b", f"from={second}", f"to={made[2].date()}", f"since={second}"]
+    for query in (*queries, "sort=created_at", "title=%27%22%5C"):
+        ours = await toy.client.get(f"/changes/v1/built?{query}", headers=toy.headers(TEAM))
+        plain = await toy.client.get(f"{PATH}?{query}", headers=toy.headers(TEAM))
+        shown = [{k: item[k] for k in ("id", "version", "title")} for item in ours.json()["items"]]
+        assert shown == plain.json()["items"], query
+        assert ours.json()["next_cursor"] is None
+        assert {item["sum"] for item in ours.json()["items"]} <= {"1.50"}
+
+
+async def test_a_built_list_writes_instants_like_every_answer(toy: RunningService) -> None:
+    moments = ["2026-10-01 00:00:00+00", "2026-10-01 08:00:00.1+02", "2026-10-01 00:00:00.000001+00"]
+    expected = ["2026-10-01T00:00:00Z", "2026-10-01T06:00:00.100000Z", "2026-10-01T00:00:00.000001Z"]
+    note = await make(toy, "timed")
+    for moment, written in zip(moments, expected, strict=True):
+        async with toy.kernel.database.system() as session:
+            await session.execute(text(f"UPDATE note SET created_at = '{moment}' WHERE id = '{note}'"))
+        [item] = (await toy.get(TEAM, "/changes/v1/built", title="timed")).json()["items"]
+        assert item["at"] == written
+    async with toy.kernel.database.system() as session:
+        await session.execute(text(f"UPDATE note SET title = 'gone' WHERE id = '{note}'"))
+
+
+async def test_a_built_list_has_pages(toy: RunningService) -> None:
+    for sort in ("created_at", "-created_at"):
+        whole = [i["id"] for i in (await toy.get(TEAM, "/changes/v1/built", sort=sort)).json()["items"]]
+        seen: list[str] = []
+        cursor = ""
+        while cursor is not None:
+            page = await toy.get(TEAM, "/changes/v1/built", sort=sort, limit=2, cursor=cursor)
+            seen += [item["id"] for item in page.json()["items"]]
+            cursor = page.json()["next_cursor"]
+            assert ('rel="next"' in page.headers.get("link", "")) == (cursor is not None)
+        assert seen == whole
+
+
+async def test_a_built_list_shows_a_stranger_nothing_and_its_tag_follows_its_rows(
+    toy: RunningService,
+) -> None:
+    assert (await toy.get("other.om_team", "/changes/v1/built")).json() == {"items": [], "next_cursor": None}
+    before = (await toy.get(TEAM, "/changes/v1/built")).headers["etag"]
+    again = await toy.client.get("/changes/v1/built", headers=toy.headers(TEAM) | {"If-None-Match": before})
+    assert (again.status_code, again.content) == (304, b"")
+    await make(toy, "new")
+    assert (await toy.get(TEAM, "/changes/v1/built")).headers["etag"] != before
 
 
 # Exports without a limit
