@@ -9,9 +9,7 @@ from enum import StrEnum
 from shared.calendars.business_time import FIRST_YEAR, LAST_YEAR
 from shared.pure.canonical import content_hash
 
-_RFC_3339 = re.compile(
-    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
-)
+_RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
 Interval = tuple[datetime, datetime]
 Pause = tuple[datetime, datetime | None]
@@ -76,7 +74,10 @@ class Observation:
 
 
 def read_instant(text: str) -> datetime | None:
-    """An RFC 3339 instant in UTC, from 1990 to 2148; None when it is anything else, or has no offset."""
+    """An RFC 3339 instant in UTC, from 1990 to 2148; None when it is anything else, or has no offset.
+
+    It may have any number of decimals (RFC 3339 5.6); what lies beyond the microsecond is cut off.
+    """
     if not _RFC_3339.fullmatch(text):
         return None
     try:

@@ -12,6 +12,7 @@ from typing import Any
 
 from services.sla.observations.domain.observation import Observation, ObservationKind, Pause, read_instant
 from shared.pure.refusal import Refusal, Refused
+from shared.pure.texts import needed
 
 ATTRIBUTE = "attributes."
 LARGEST_VERSION = 2**53 - 1
@@ -61,6 +62,9 @@ def check_header(names: list[str]) -> None:
     """Refuse a CSV header that is empty, repeats a name, has unknown names or lacks the key."""
     unknown = [name for name in names if name not in _COLUMNS and not name.startswith(ATTRIBUTE)]
     missing = [name for name in ("source", "source_id") if name not in names]
+    if len(names) == 1 and ";" in names[0]:
+        message = "The cells are separated by semicolons. Save the table with commas between them."
+        raise Refused("invalid_header", message, "")
     if unknown or missing or len(set(names)) != len(names):
         raise Refused(
             "invalid_header",
@@ -95,8 +99,10 @@ def _read(value: object, name: str, read: Callable[[object], object]) -> Any:
 
 def _text(longest: int) -> Callable[[object], str]:
     def read(value: object) -> str:
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str):
             raise ValueError("give text that is not blank")
+        # One Unicode form, as the API's own texts have it: else `Café` from one system is not `Café` of the metric.
+        value = needed(value)
         if len(value) > longest or _UNWRITABLE.search(value):
             raise ValueError(f"give at most {longest} characters, none of them a control character")
         return value
@@ -131,9 +137,9 @@ def _decimal(value: object) -> Decimal:
             raise InvalidOperation
         number = Decimal(value)
     except InvalidOperation:
-        raise ValueError("give a number") from None
+        raise ValueError("give a number, its decimals after a point") from None
     if not number.is_finite() or "_" in str(value):
-        raise ValueError("give a number")
+        raise ValueError("give a number, its decimals after a point")
     exponent = number.as_tuple().exponent
     if number.adjusted() > _LARGEST_EXPONENT or (isinstance(exponent, int) and -exponent > _MOST_DECIMALS):
         raise ValueError(f"give less than 10^{_LARGEST_EXPONENT + 1}, with at most {_MOST_DECIMALS} decimals")
@@ -141,7 +147,10 @@ def _decimal(value: object) -> Decimal:
 
 
 def _boolean(value: object) -> bool:
-    truth = value if isinstance(value, bool) else _TRUTH.get(value) if isinstance(value, str) else None
+    # TRUE and FALSE is how spreadsheets write them; words of other languages are for a mapping to translate.
+    truth = (
+        value if isinstance(value, bool) else _TRUTH.get(value.lower()) if isinstance(value, str) else None
+    )
     if truth is None:
         raise ValueError("give true or false")
     return truth

@@ -7,8 +7,9 @@ without an offset, rows to skip, and how a log of states becomes an end and paus
 import tomllib
 from collections.abc import Mapping as Table
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from string import Formatter
+from unicodedata import normalize
 from zoneinfo import ZoneInfo
 
 from services.sla.observations.domain.observation import Observation, Pause
@@ -17,8 +18,10 @@ from shared.calendars.fiscal import zone_named
 from shared.pure.refusal import Refusal, Refused
 
 _TIMES = ("occurred_at", "ended_at")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _SECTIONS = frozenset(
-    {"constants", "columns", "attributes", "values", "skip", "state_log", "source_id", "zone"}
+    {"constants", "columns", "attributes", "values", "skip", "state_log", "source_id", "updated_at", "zone"}
 )
 _FIELDS = frozenset(Observation.__dataclass_fields__) - {"attributes", "pauses"}
 
@@ -38,7 +41,8 @@ class StateLog:
 @dataclass(frozen=True, kw_only=True)
 class Mapping:
     """`columns` is field to column, `attributes` attribute to column, `values` field to translation;
-    `skip` column to the values whose rows are passed over; `source_id` a template of `{columns}`."""
+    `skip` column to the values whose rows are passed over; `source_id` a template of `{columns}`;
+    `updated_at` the column that says when the row last changed, by which its states are ordered."""
 
     columns: dict[str, str]
     constants: dict[str, str] = field(default_factory=dict)
@@ -46,6 +50,7 @@ class Mapping:
     values: dict[str, dict[str, str]] = field(default_factory=dict)
     skip: dict[str, frozenset[str]] = field(default_factory=dict)
     source_id: str | None = None
+    updated_at: str | None = None
     zone: ZoneInfo | None = None
     state_log: StateLog | None = None
 
@@ -59,20 +64,25 @@ def load_mapping(text: str) -> Mapping:
     _refuse_unknown(set(given) - _SECTIONS)
     columns, constants = _texts(given, "columns"), _texts(given, "constants")
     _refuse_unknown((set(columns) | set(constants)) - _FIELDS)
+    updated_at = _word(given, "updated_at")
+    if updated_at and "version" in columns.keys() | constants.keys():
+        raise _invalid("version and updated_at both order the states of a row; give one of them")
     return Mapping(
         columns=columns,
         constants=constants,
         attributes=_texts(given, "attributes"),
         values={name: _texts(_table(given, "values"), name) for name in _table(given, "values")},
-        skip={name: _words(_table(given, "skip"), name) for name in _table(given, "skip")},
-        source_id=_word(given, "source_id"),
-        zone=zone_named(given["zone"]) if "zone" in given else None,
+        skip={_plain(name): _words(_table(given, "skip"), name) for name in _table(given, "skip")},
+        source_id=_template(_word(given, "source_id")),
+        updated_at=updated_at,
+        zone=zone_named(_word(given, "zone") or "") if "zone" in given else None,
         state_log=_state_log(_table(given, "state_log")),
     )
 
 
 def map_row(mapping: Mapping, row: dict[str, str], line: int) -> dict[str, object] | RowError | None:
     """The row as canonical JSON, checked; None for a row the mapping skips, else what is wrong with it."""
+    row = {normalize("NFC", column): normalize("NFC", cell or "") for column, cell in row.items()}
     if any(row.get(column) in unwanted for column, unwanted in mapping.skip.items()):
         return None
     try:
@@ -92,19 +102,25 @@ def _mapped(mapping: Mapping, row: Table[str, str]) -> dict[str, object]:
         mapped["source_id"] = _filled(mapping.source_id, row)
     attributes = {name: _cell(row, column, name) for name, column in mapping.attributes.items()}
     mapped["attributes"] = {name: value for name, value in attributes.items() if value}
+    began: datetime | None = None
     for name in _TIMES:
         if mapped.get(name):
-            mapped[name] = _written(_moment(str(mapped[name]), mapping.zone, name))
+            began = _moment(str(mapped[name]), mapping.zone, name, after=began)
+            mapped[name] = _written(began)
     if mapping.state_log is not None:
-        mapped |= _from_log(mapping.state_log, row, mapping.zone, mapped)
+        mapped |= _from_log(mapping, mapping.state_log, row, mapped)
+    if mapping.updated_at is not None:
+        changed = _cell(row, mapping.updated_at, "version")
+        mapped["version"] = _order(_moment(changed, mapping.zone, "version"))
     return {name: value for name, value in mapped.items() if value not in ("", None)}
 
 
 def _from_log(
-    rule: StateLog, row: Table[str, str], zone: ZoneInfo | None, mapped: dict[str, object]
+    mapping: Mapping, rule: StateLog, row: Table[str, str], mapped: Table[str, object]
 ) -> dict[str, object]:
-    """`ended_at`, `pauses` and, where no column gives it, `occurred_at` from the item's states."""
-    log = _read_log(rule, _cell(row, rule.column, "state_log"), zone)
+    """`ended_at`, `pauses` and, where no column gives them, `occurred_at` and `version` from the item's states."""
+    began = datetime.fromisoformat(str(mapped["occurred_at"])) if mapped.get("occurred_at") else None
+    log = _read_log(rule, _cell(row, rule.column, "state_log"), mapping.zone, began)
     if not log:
         return {}
     working = log[: _stopped_from(rule, log)]
@@ -117,6 +133,7 @@ def _from_log(
     ]
     return {
         "occurred_at": mapped.get("occurred_at") or _written(log[0][0]),
+        "version": mapped.get("version") or _order(log[-1][0]),
         "ended_at": ended and _written(ended),
         "pauses": [[_written(start), end and _written(end)] for start, end in _joined(pauses)],
     }
@@ -141,23 +158,46 @@ def _joined(pauses: list[Pause]) -> list[Pause]:
     return joined
 
 
-def _read_log(rule: StateLog, text: str, zone: ZoneInfo | None) -> list[tuple[datetime, str]]:
+def _read_log(
+    rule: StateLog, text: str, zone: ZoneInfo | None, began: datetime | None
+) -> list[tuple[datetime, str]]:
     """Instants and states in the log's own order, which is right even where a clock was not."""
-    entries = [entry.partition(rule.state_separator) for entry in text.split(rule.entry_separator) if entry]
-    return [(_moment(time, zone, "state_log"), state) for time, _, state in entries]
+    log: list[tuple[datetime, str]] = []
+    for entry in filter(None, text.split(rule.entry_separator)):
+        time, _, state = entry.partition(rule.state_separator)
+        log.append((_moment(time, zone, "state_log", after=log[-1][0] if log else began), state))
+    return log
 
 
-def _moment(text: str, zone: ZoneInfo | None, name: str) -> datetime:
-    """The instant in UTC. A local time that comes twice is taken the first time."""
+def _moment(text: str, zone: ZoneInfo | None, name: str, after: datetime | None = None) -> datetime:
+    """The instant in UTC, cut off beyond the microsecond.
+
+    A local time that comes twice, as clocks go back, is the first one that does not lie before `after`, else the later.
+    """
     try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None and zone is not None:
-            moment = moment.replace(tzinfo=zone)
-        if moment.tzinfo is not None:
-            return moment.astimezone(UTC)
+        written = datetime.fromisoformat(text.strip())
+        if written.tzinfo is None and zone is None:
+            raise Refused("invalid", f"{text[:40]!r} has no offset and the mapping names no zone.", name)
+        meant = _meanings(written, zone)
     except (ValueError, OverflowError):
         raise Refused("invalid", f"{text[:40]!r} is no ISO 8601 time.", name) from None
-    raise Refused("invalid", f"{text[:40]!r} has no offset and the mapping names no zone.", name)
+    if after is None:
+        return meant[0]
+    return next((moment for moment in meant if moment >= after), meant[-1])
+
+
+def _meanings(written: datetime, zone: ZoneInfo | None) -> list[datetime]:
+    """The instants that a written time may stand for, earliest first: two in the hour that clocks repeat."""
+    if written.tzinfo is not None:
+        return [written.astimezone(UTC)]
+    first, second = (written.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    # In an hour that clocks skip the second would lie before the first.
+    return [first, second] if first < second else [first]
+
+
+def _order(changed: datetime) -> int:
+    """A version that grows with the time a row last changed: microseconds since 1970."""
+    return (changed - _EPOCH) // _MICROSECOND
 
 
 def _written(moment: datetime) -> str:
@@ -205,7 +245,16 @@ def _table(given: dict[str, object], name: str) -> dict[str, object]:
 
 
 def _texts(given: dict[str, object], name: str) -> dict[str, str]:
-    return {key: _plain(value) for key, value in _table(given, name).items()}
+    return {_plain(key): _plain(value) for key, value in _table(given, name).items()}
+
+
+def _template(text: str | None) -> str | None:
+    """A template as given; refused when its braces do not fit."""
+    try:
+        list(Formatter().parse(text or ""))
+    except ValueError as error:
+        raise _invalid(f"source_id {text!r}: {error}") from None
+    return text
 
 
 def _words(given: dict[str, object], name: str) -> frozenset[str]:
@@ -221,11 +270,11 @@ def _word(given: dict[str, object], name: str) -> str | None:
 
 
 def _plain(value: object) -> str:
-    """TOML's own true, false and numbers read as the text a CSV cell would hold."""
+    """TOML's own true, false and numbers read as the text a CSV cell would hold; texts in Unicode form NFC."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str | int):
-        return str(value)
+        return normalize("NFC", str(value))
     raise _invalid(f"{value!r} is neither text nor a whole number")
 
 
