@@ -72,7 +72,7 @@ def checking_input() -> Iterator[None]:
     try:
         yield
     except Refusal as refusal:
-        if isinstance(refusal, Forbidden | Missing | Stale | NotYet):
+        if isinstance(refusal, Invalid | Forbidden | Missing | Stale | NotYet):
             raise
         raise Invalid(refusal.code, refusal.message, refusal.pointer or "") from None
 

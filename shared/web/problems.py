@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from shared.data.database_errors import DatabaseError, kind_of
 from shared.pure.refusal import Finding, Forbidden, Invalid, Missing, NotYet, Refusal, Refused, Stale
-from shared.web.validation import findings_of
+from shared.web.validation import MOST_FINDINGS, findings_of
 
 log = structlog.get_logger()
 
@@ -143,7 +143,7 @@ def problem(
         "code": code,
         "instance": request.url.path,
         "request_id": request.scope.get("request_id", ""),
-        "errors": [asdict(finding) for finding in findings],
+        "errors": [asdict(finding) for finding in findings[:MOST_FINDINGS]],
     }
     return JSONResponse(body, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 

@@ -57,7 +57,8 @@ async def create_observations(
     """Take in observations, at most 5 MiB a request. Repeating a request changes nothing.
 
     The key of an observation is `source`, `source_id` and `version`; the greatest version is in
-    effect, and `deleted: true` takes one back. With `on_error=refuse` one bad row refuses them all.
+    effect, and `deleted: true` takes one back. With `on_error=refuse` one bad row refuses them all, more than a thousand
+    do so always.
     """
     reader = READERS[upload.media_type]()
     return await ingest(session, caller, sla_id, reader, upload.pieces(), on_error, now)

@@ -26,7 +26,10 @@ from shared.web.authz import Principal, require
 BATCH = 500
 Batch = dict[tuple[str, str], tuple[int, Observation]]
 """Line and content of each row, by source and its id there."""
-MOST_ERRORS = 1000
+MOST_REJECTED = 1000
+"""Of an upload; with more, the body is not what it says it is, and nothing of it is taken."""
+TURN = 250
+"""Rows that are read at a stretch: about ten milliseconds in which nobody else has the event loop."""
 
 _COLUMNS = {
     "source": "text",
@@ -94,8 +97,7 @@ class Tally:
 
     def reject(self, error: RowError) -> None:
         self.rejected += 1
-        if len(self.errors) < MOST_ERRORS:
-            self.errors.append(error)
+        self.errors.append(error)
 
 
 async def ingest(
@@ -107,7 +109,7 @@ async def ingest(
     on_error: OnError,
     now: datetime,
 ) -> Ingested:
-    """Store the rows of a body as it arrives. Refuses all of it when the body itself cannot be read."""
+    """Store the rows of a body. Refuses all of it when it cannot be read, or has more than a thousand bad rows."""
     sla = await load(session, Sla, sla_id)
     require(caller, policy.WRITE_OBSERVATIONS, sla.scope)
     await session.execute(_PLAN_EACH_BATCH)
@@ -115,10 +117,12 @@ async def ingest(
         with checking_input():
             async for chunk in chunks:
                 await intake.take(reader.feed(chunk))
-            await intake.take(reader.finish())
+            # A JSON document is read here as a whole, which takes its time.
+            await intake.take(await asyncio.to_thread(reader.finish))
         await intake.store()
     if intake.tally.rejected and on_error is OnError.refuse:
-        raise _refused(intake.tally)
+        message = f"{intake.tally.rejected} of {intake.tally.received} rows cannot be taken."
+        raise _refused(intake.tally, "rows_rejected", message)
     await intake.audit()
     return Ingested.model_validate(intake.tally)
 
@@ -153,9 +157,11 @@ class Intake:
         """Check rows and store full batches; a batch never holds two versions of one key."""
         for line, row in rows:
             self.tally.received += 1
+            if self.tally.received % TURN == 0:
+                await asyncio.sleep(0)
             seen = row if isinstance(row, RowError) else parse_row(row, line)
             if isinstance(seen, RowError):
-                self.tally.reject(seen)
+                self._reject(seen)
                 continue
             key = (seen.source, seen.source_id)
             if key in self._pending or len(self._pending) == BATCH:
@@ -189,7 +195,14 @@ class Intake:
                 self.tally.duplicates += 1
             else:
                 message = f"Version {seen.version} is known with other content; send a later version."
-                self.tally.reject(RowError(line, "version", "version_conflict", message))
+                self._reject(RowError(line, "version", "version_conflict", message))
+
+    def _reject(self, error: RowError) -> None:
+        self.tally.reject(error)
+        if self.tally.rejected > MOST_REJECTED:
+            raise _refused(
+                self.tally, "too_many_rejected", f"More than {MOST_REJECTED} rows cannot be taken."
+            )
 
     async def audit(self) -> None:
         """Who brought in how many rows; the rows themselves name their batch by time and member."""
@@ -237,7 +250,8 @@ def _cells(seen: Observation) -> dict[str, object]:
     }
 
 
-def _refused(tally: Tally) -> Invalid:
+def _refused(tally: Tally, code: str, message: str) -> Invalid:
     findings = [Finding(e.code, f"Line {e.line}: {e.message}", f"/{e.line}/{e.field}") for e in tally.errors]
-    message = f"{tally.rejected} of {tally.received} rows cannot be taken; nothing was stored."
-    return Invalid("rows_rejected", message, findings=findings)
+    return Invalid(
+        code, f"{message} Nothing was stored; see errors for what is wrong with them.", findings=findings
+    )

@@ -148,8 +148,10 @@ class JsonRows:
         items = document.get("items") if isinstance(document, dict) else document
         if not isinstance(items, list):
             raise Refused("not_a_list", 'Send an array of observations, or {"items": [...]}.')
-        for number, item in enumerate(items, 1):
-            yield number, item if isinstance(item, dict) else _no_object(number)
+        return (
+            (number, item if isinstance(item, dict) else _no_object(number))
+            for number, item in enumerate(items, 1)
+        )
 
 
 READERS: dict[str, type[CsvRows] | type[NdjsonRows] | type[JsonRows]] = {
