@@ -190,7 +190,7 @@ async def test_odd_rows_are_counted_exactly(
 BAD_CELLS: dict[str, tuple[str, ...]] = {
     "kind": ("", "x", "Probe", "9"),
     "occurred_at": ("", "yesterday", "2026-10-01T12:00:00", "2026-02-30T00:00:00Z"),
-    "good": ("", "maybe", "1", "TRUE"),
+    "good": ("", "maybe", "1", "yes"),
     "source_id": ("", " ", "x" * 201, "\x7f"),
 }
 cells = st.sampled_from(sorted(BAD_CELLS)).flatmap(
