@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import api, debezium, deliveries, ingest, kafka, start, webhooks
+from bench import api, debezium, deliveries, ingest, kafka, results, start, webhooks
 from bench.figures import Options, Result, Skipped, Step
 from bench.load import client
 
@@ -26,6 +26,7 @@ MEASURES: dict[Measure, tuple[str, ...]] = {
     kafka.relays: ("relay_vs_perf_test",),
     debezium.relays: ("relay_vs_debezium",),
     ingest.ingests: ("ingest_vs_copy",),
+    results.gaps: ("loop_gap_ms",),
     webhooks.deliveries: ("event_to_webhook_p99_ms", "event_to_webhook_kafka_p99_ms"),
     deliveries.drains: ("deliveries_vs_bare_loop",),
     deliveries.costs: ("event_to_webhook_cpu_ms",),

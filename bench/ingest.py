@@ -29,7 +29,7 @@ def ingests(options: Options, step: Step) -> list[Result]:
     """Send rows as NDJSON, one request after the other; COPY the rows that made into a copy of the table."""
     with stage("sla") as on, ExitStack() as servers:
         ours = servers.enter_context(on.service("sla"))
-        sla_id = _register(on, ours)
+        sla_id = registered(on, ours)
         on.execute("CREATE SCHEMA peer", "CREATE TABLE peer.observation (LIKE sla.observation INCLUDING ALL)")
         rounds = itertools.count()
         step("warming up")
@@ -56,7 +56,7 @@ def ingests(options: Options, step: Step) -> list[Result]:
     ]
 
 
-def _register(on: Stage, ours: Server) -> str:
+def registered(on: Stage, ours: Server) -> str:
     """An SLA to which observations belong."""
     with httpx.Client(base_url=f"http://127.0.0.1:{ours.port}", trust_env=False) as client:
         agreement = agreement_form(on)  # type: ignore[arg-type]

@@ -68,7 +68,7 @@ VECTORS = [
         status="met",
         display="95.24 %",
         without="no_data",
-        method="good checks of all checks in the calendar's open time less approved maintenance",
+        method="Availability: good checks of all checks in the calendar's open time less approved maintenance",
     ),
     Vector(
         name="availability by outages",
@@ -96,7 +96,7 @@ VECTORS = [
         status="missed_expected",
         display="99.95 %",
         without="no_data",
-        method="minutes without outage of all time less approved maintenance",
+        method="Availability: minutes without outage of all time less approved maintenance",
     ),
     Vector(
         name="percentile by nearest rank",
@@ -134,6 +134,6 @@ VECTORS = [
         status="missed_expected",
         display="33.33 %",
         without="not_applicable",
-        method="items finished within 8 business hours",
+        method="Share of items finished within 8 business hours. Open overdue items count as failures.",
     ),
 ]

@@ -1,17 +1,20 @@
 """What holds for every aggregation, by its golden vector; a rule without one fails here."""
 
 import random
-from dataclasses import fields
+from contextlib import nullcontext
+from dataclasses import fields, replace
+from decimal import Decimal
 from typing import get_args, get_type_hints
 
 import pytest
 
 from services.sla.metrics import schemas
 from services.sla.metrics.domain.metric import Metric, check_metric
-from services.sla.metrics.domain.terms import Aggregation
+from services.sla.metrics.domain.terms import Aggregation, Comparator
 from services.sla.metrics.schemas import METRIC, MetricCreate, as_document
 from services.sla.observations.domain.parsing import read_observation
 from services.sla.results.domain.result import Result, compute
+from shared.pure.refusal import Refused
 from tests.support.aggregations import RULES, VECTORS, Vector
 from tests.support.measuring import FEDERAL, LONG_AFTER, month
 
@@ -78,3 +81,14 @@ def test_a_definition_survives_being_stored_and_says_how_it_measures(vector):
     check_metric(metric)
     assert METRIC.validate_python(as_document(metric)) == metric
     assert vector.method in metric.rule.method
+
+
+@each
+def test_shares_are_percentages_and_nothing_else_is(vector):
+    is_share = vector.form.get("unit", "%") == "%"
+    assert defined(vector).rule.is_ratio is is_share
+    above = replace(defined(vector), expected=Decimal(101), minimum=None, comparator=Comparator.gte)
+    other_unit = replace(defined(vector), unit="points")
+    for changed in (above, other_unit):
+        with pytest.raises(Refused) if is_share else nullcontext():
+            check_metric(changed)
