@@ -58,7 +58,13 @@ async def test_a_new_sender_finds_its_work_without_reading_the_backlog(notifier:
     await notifier.pile_up(slowest, BACKLOG, BYSTANDERS)
     database = Database(notifier.setup.database_url, "notifier", pool_size=1)
     now = system_clock()
-    values: dict[str, Any] = {"now": now, "lease_until": now + timedelta(minutes=1), "batch": 64, "tests": 16}
+    values: dict[str, Any] = {
+        "now": now,
+        "real_now": now,
+        "lease_until": now + timedelta(minutes=1),
+        "batch": 64,
+        "tests": 16,
+    }
     values |= {"endpoints": [UUID(slowest.id)], "aheads": [64], "own": [0]}
     async with database.system() as session:
         explained = await session.scalar(text(f"EXPLAIN (FORMAT JSON) {_CLAIM.text}"), values)
