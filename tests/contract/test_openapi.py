@@ -188,12 +188,13 @@ def test_paths_begin_with_the_service_and_its_major_version(service: str) -> Non
 
 
 def test_changes_of_an_existing_resource_take_if_match(service: str) -> None:
-    """What only adds to a collection (201, `create_`), queues work (202) or reads leaves the resource as it is."""
+    """What only adds (201, `create_`, `comment_`: several people may at once), queues work (202) or reads does not."""
     policies = {(route.path, route.method.lower()): route.action for route in routes_of(app_of(service))}
     for path, method, operation in operations(service):
         action = policies[path, method]
         adds = (
-            operation["operationId"].startswith("create_") or {"201", "202"} & operation["responses"].keys()
+            operation["operationId"].startswith(("create_", "comment_"))
+            or {"201", "202"} & operation["responses"].keys()
         )
         if method == "get" or adds or not ON_A_RESOURCE.search(path) or (action and action.reads):
             continue
