@@ -28,11 +28,16 @@ class Client:
         """The JSON of a successful answer."""
         try:
             answer = self._http.request(method, path, **request)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise NotDone(f"{self._url} does not answer ({type(error).__name__}). Is it running?") from None
         if answer.is_error:
             raise NotDone(_said(answer))
-        found: dict[str, Any] = answer.json()
+        try:
+            found = answer.json()
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise NotDone(f"{self._url} answers, but is no Concordat: look at the address.")
         return found
 
 

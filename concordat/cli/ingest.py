@@ -27,13 +27,14 @@ class Summary:
     accepted: int = 0
     duplicates: int = 0
     superseded: int = 0
+    stale: int = 0
     rejected: int = 0
     skipped: int = 0
     errors: list[dict[str, object]] = field(default_factory=list)
 
     def add(self, answer: dict[str, object], lines: list[int]) -> None:
         """Add one batch's answer; its line numbers become those of the file."""
-        for name in ("received", "accepted", "duplicates", "superseded", "rejected"):
+        for name in ("received", "accepted", "duplicates", "superseded", "stale", "rejected"):
             setattr(self, name, getattr(self, name) + int(str(answer[name])))
         errors = answer["errors"]
         assert isinstance(errors, list)
@@ -52,10 +53,10 @@ class Summary:
     def show(self, console: Console) -> None:
         console.print(
             f"{self.received} rows: {self.accepted} accepted, {self.duplicates} already known, "
-            f"{self.superseded} newer versions, {self.rejected} rejected, {self.skipped} skipped"
+            f"{self.superseded} newer versions, {self.stale} older ones, {self.rejected} rejected, {self.skipped} skipped"
         )
         for error in self.errors[:SHOWN_ERRORS]:
-            console.print(f"  line {error['line']}: {error['field']}: {error['message']}")
+            console.print(f"  line {error['line']}: {error['field']}: {error['message']}", markup=False)
         if len(self.errors) > SHOWN_ERRORS:
             console.print(f"  and {len(self.errors) - SHOWN_ERRORS} more; --json prints all")
 
@@ -91,6 +92,8 @@ def _reading(file: Path) -> Iterator[None]:
         raise NotDone(message) from None
     except csv.Error as error:
         raise NotDone(f"{file.name} is no CSV file that can be read: {error}.") from None
+    except OSError as error:
+        raise NotDone(f"{file.name} cannot be read: {error.strerror}.") from None
 
 
 def _mapping(file: Path) -> Mapping:
@@ -109,16 +112,34 @@ def _count(file: Path) -> int:
 
 def _mapped(file: Path, mapping: Mapping, summary: Summary) -> Iterator[tuple[int, dict[str, object]]]:
     """(line of the file, canonical observation) of every row the mapping accepts."""
-    with file.open(encoding="utf-8-sig", newline="") as lines:
+    with _reading(file), file.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines)
+        _check_header(file, list(reader.fieldnames or ()))
         for row in reader:
-            mapped = map_row(mapping, row, reader.line_num)
+            mapped = _read(mapping, row, reader.line_num)
             if mapped is None:
                 summary.skipped += 1
             elif isinstance(mapped, RowError):
                 summary.refuse(mapped)
             else:
                 yield reader.line_num, mapped
+
+
+def _check_header(file: Path, names: list[str]) -> None:
+    if not any(name.strip() for name in names):
+        raise NotDone(f"{file.name} has no header row that names its columns.")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise NotDone(f"{file.name} names a column twice: {', '.join(twice)}.")
+
+
+def _read(mapping: Mapping, row: dict[str, str], line: int) -> dict[str, object] | RowError | None:
+    """The row through the mapping; one with other cells than the header has columns may be shifted, so it is rejected."""
+    if None in row or None in row.values():
+        return RowError(
+            line, "", "cell_count", "The row has more or fewer cells than the header has columns."
+        )
+    return map_row(mapping, row, line)
 
 
 def _send(client: Client, sla_id: str, body: str) -> dict[str, object]:
