@@ -226,6 +226,30 @@ async def test_a_cause_for_a_metric_the_report_does_not_show_is_refused(service,
     assert (answer.status_code, answer.json()["code"]) == (422, "unknown_metric")
 
 
+async def test_too_little_data_need_a_cause_and_are_no_miss(service):
+    rule = {"aggregation": "availability", "basis": "checks", "expects": {"per_day": 144}}
+    sla = await register_sla(service, metrics=[metric_form(rule=rule)], effective_date="2026-10-16")
+    await observe(service, sla["id"], [probe(n) for n in range(15 * 144, 16 * 144)])
+    draft = await drafted(service, await create(service, sla["id"]))
+    [line] = draft["results"]
+    assert (line["status"], line["coverage_exact"]) == ("insufficient_data", "1/16")
+    early = await act(service, "provider.business_owner", draft, "publish", ATTEST)
+    assert (early.status_code, early.json()["code"]) == (409, "cause_missing")
+    explained = (await commented(service, draft, causes={"AV-01": "The probe was off."})).json()
+    done = await act(service, "provider.business_owner", explained, "publish", ATTEST)
+    assert done.status_code == 200, done.text
+    assert [e for e in await service.events(MetricMissed) if str(e.sla_id) == sla["id"]] == []
+    page = await service.get("customer.om_team", f"/sla/v1/reports/{draft['id']}.html")
+    for words in (
+        "Too little data",
+        "insufficient data (6.25 % covered)",
+        "6.25 % of what was due; a verdict needs 90 %",
+        "2026-10, from 2026-10-15 20:00 EDT to 2026-10-31 20:00 EDT, UTC",
+        "The probe was off.",
+    ):
+        assert words in page.text
+
+
 async def test_a_period_still_running_cannot_be_reported(service):
     sla = await register_sla(service)
     running = await create(service, sla["id"], "2026-11")
