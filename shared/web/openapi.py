@@ -30,6 +30,7 @@ IDEMPOTENCY_KEY = {
     "description": "A key of your choice: the same request with the same key has its effect once.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
+FREE_OR_NOT = {"properties", "additionalProperties", "allOf"}
 LOCAL_TIME = r"^([01]\d|2[0-3]):[0-5]\d:[0-5]\d$"
 _TEXTS = {"csv": "text/csv", "html": "text/html"}
 """What an address that ends so answers with."""
@@ -88,6 +89,8 @@ def shape_for_clients(document: dict[str, Any]) -> None:
     _name_constants(document["components"]["schemas"])
     for node in _objects(document):
         _say_default(node)
+        if node.get("type") == "object" and not FREE_OR_NOT & node.keys():
+            node["additionalProperties"] = True  # left out, TypeScript takes it for an object of nothing
 
 
 def _name_constants(schemas: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ TEXT_FORMAT = "Text-Format"
 TEXT: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The stored bytes.",
-        "content": {"application/json": {"schema": {"type": "object"}}},
+        "content": {"application/json": {"schema": {"description": "In the form that `Text-Format` names."}}},
         "headers": {
             CONTENT_HASH: {
                 "description": "SHA-256 of these bytes, as 64 hexadecimal digits.",

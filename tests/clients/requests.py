@@ -26,7 +26,9 @@ class Call:
     media: str
     token: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    """By their names in the document, wherever they are sent."""
+    """By their names in the document."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Where each parameter of the operation is sent, given or not: path, query or header."""
     body: Any = None
 
     def as_json(self) -> dict[str, Any]:
@@ -61,5 +63,6 @@ async def _call(
     if method == "post":
         parameters["Idempotency-Key"] = uuid4().hex
     token = stage.headers(request.member)["Authorization"].removeprefix("Bearer ")
-    filled = {"token": token, "parameters": parameters, "body": request.body}
+    places = {each["name"]: each["in"] for each in operation.get("parameters", ())}
+    filled = {"token": token, "parameters": parameters, "places": places, "body": request.body}
     return Call(**{**asdict(call), **filled})

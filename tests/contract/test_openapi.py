@@ -249,6 +249,12 @@ def test_a_parameter_has_a_plain_default_or_none(service: str) -> None:
             assert "default" not in schema or schema.get("type") in PLAIN, (path, each)
 
 
+def test_an_object_has_fields_or_says_that_any_may_be_there(service: str) -> None:
+    """TypeScript would let nothing be there."""
+    for node in schemas(app_of(service).openapi()):
+        assert node.get("type") != "object" or {"properties", "additionalProperties"} & node.keys(), node
+
+
 def test_every_answer_says_what_it_is(service: str) -> None:
     """Without a schema a client throws the answer away."""
     for path, method, operation in operations(service):
@@ -301,7 +307,11 @@ def test_a_default_moves_into_words(service: str) -> None:
     assert level["x-enum-varnames"] == ["LEVEL_LOW", "LEVEL_VERY_HIGH"]
     assert form["properties"] == {
         "level": {"$ref": "#/components/schemas/Level", "description": 'Left out, it is `"low"`.'},
-        "options": {"type": "object", "description": 'What else. Left out, it is `{"a": []}`.'},
+        "options": {
+            "type": "object",
+            "additionalProperties": True,
+            "description": 'What else. Left out, it is `{"a": []}`.',
+        },
         "kept": {"type": "integer"},
         "default": {"type": "string"},
     }
