@@ -6,9 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.harness import RunningService, running
 from tests.support.postgres import PostgresServer, postgres_server
+
+# A slow machine finds no faults in the code: examples have all the time they need.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 StartService = Callable[..., AbstractAsyncContextManager[RunningService]]
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from services.sla.metrics.domain.agreed_time import AgreedTime, Part
@@ -21,7 +21,6 @@ from tests.support.measuring import FEDERAL, LONG_AFTER, metric
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)  # a Monday, 08:00 in New York
 WINDOW = Window("2026-06", START, START + timedelta(minutes=300))
 SETTING = Setting(WINDOW, FEDERAL, LONG_AFTER, "UTC")
-QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def minute(number: int) -> datetime:
@@ -36,7 +35,7 @@ STRETCHES = st.lists(
 )
 
 
-@settings(QUIET, max_examples=200)
+@settings(max_examples=200)
 @given(STRETCHES, st.none() | st.integers(0, 100))
 def test_agreed_time_adds_up_like_sets_of_minutes(stretches, allowance):
     time = AgreedTime(SETTING, allowance=None if allowance is None else timedelta(minutes=allowance))
@@ -66,7 +65,7 @@ def test_nearest_rank_is_the_least_value_that_covers_the_share(values, per_mille
     assert sum(value < found for value in values) < share
 
 
-@settings(QUIET, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.decimals(-1000, 1000, places=3), max_size=60), st.integers(1, 100))
 def test_a_ranking_is_the_same_however_little_it_may_count_at_once(values, percent):
     class Small(Ranking):
@@ -133,7 +132,7 @@ def computed(rule, seen: list[Observation], now: datetime = LONG_AFTER) -> Resul
     return compute(metric(rule, unit="%" if rule.is_ratio else "ms"), seen, WINDOW, FEDERAL, now)
 
 
-@settings(QUIET, max_examples=200)
+@settings(max_examples=200)
 @given(RULES, st.lists(observations(), max_size=12), st.randoms(), MOMENTS)
 def test_order_never_changes_a_result(rule, seen, random, now):
     shuffled = list(seen)
@@ -141,7 +140,7 @@ def test_order_never_changes_a_result(rule, seen, random, now):
     assert computed(rule, shuffled, now) == computed(rule, seen, now)
 
 
-@settings(QUIET, max_examples=200)
+@settings(max_examples=200)
 @given(RULES, st.lists(observations(), max_size=12), MOMENTS)
 def test_every_share_is_a_share_and_full_only_when_nothing_failed(rule, seen, now):
     result = computed(rule, seen, now)
@@ -153,7 +152,7 @@ def test_every_share_is_a_share_and_full_only_when_nothing_failed(rule, seen, no
     assert result.coverage is None or 0 <= result.coverage <= 1
 
 
-@settings(QUIET, max_examples=150)
+@settings(max_examples=150)
 @given(RULES, st.lists(observations(), max_size=12), MOMENTS)
 def test_one_more_success_never_lowers_a_ratio(rule, seen, moment):
     """A good check, or an item that took no time at all."""
@@ -174,7 +173,7 @@ def test_one_more_success_never_lowers_a_ratio(rule, seen, moment):
         assert after.value >= before.value
 
 
-@settings(QUIET, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(observations(), max_size=12), MOMENTS, st.integers(1, 60))
 def test_one_more_outage_never_raises_availability(seen, start, lasts):
     rule = AvailabilityRule(basis=AvailabilityBasis.outages)
