@@ -44,7 +44,7 @@ def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system
         SERVICE,
         settings,
         routers=(change_requests.router, matters.matters, matters.decisions, matters.escalations),
-        handlers=directory.HANDLERS,
+        projections=directory.PROJECTIONS,
         due=due.KINDS,
         timers=(),
         bus=bus,

@@ -12,10 +12,9 @@ from services.charter.organizations import api as organizations
 from services.charter.reviews import api as reviews
 from services.charter.reviews import due as reviews_due
 from services.charter.settings import Settings
-from shared.contracts.base import Event
 from shared.messaging.bus import Bus
 from shared.runtime.clock import Clock, system_clock
-from shared.runtime.kernel import Handler, ServiceInfo
+from shared.runtime.kernel import ServiceInfo
 from shared.web.app import new_app
 
 SERVICE = ServiceInfo(
@@ -36,10 +35,9 @@ SERVICE = ServiceInfo(
 )
 ROUTERS = (organizations.router, members.router, charters.router, reviews.router)
 # The charter service follows no other service: it is where everything starts.
-HANDLERS: dict[type[Event], Handler] = {}
 DUE = (*charters_due.KINDS, *reviews_due.KINDS)
 
 
 def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system_clock) -> FastAPI:
     """The FastAPI application; `bus` and `clock` are the seams tests use."""
-    return new_app(SERVICE, settings, routers=ROUTERS, handlers=HANDLERS, due=DUE, bus=bus, clock=clock)
+    return new_app(SERVICE, settings, routers=ROUTERS, due=DUE, bus=bus, clock=clock)

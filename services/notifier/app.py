@@ -39,7 +39,7 @@ SERVICE = ServiceInfo(
     ),
 )
 ROUTERS = (alerts.router, endpoints.router, deliveries.router, rules.router, templates.router)
-HANDLERS = {**directory.HANDLERS, **rules_consumers.HANDLERS, **deliveries_consumers.HANDLERS}
+PROJECTIONS = (*directory.PROJECTIONS, rules_consumers.ALERTS, deliveries_consumers.ALERT_CHANGES)
 
 
 def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system_clock) -> FastAPI:
@@ -49,7 +49,7 @@ def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system
         SERVICE,
         settings,
         routers=ROUTERS,
-        handlers=HANDLERS,
+        projections=PROJECTIONS,
         timers=(*deliveries_due.timers(tools.real_time), *endpoints_due.timers(tools.vault)),
         due=alerts_due.KINDS,
         bus=bus,

@@ -56,7 +56,7 @@ def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system
         SERVICE,
         settings,
         routers=ROUTERS,
-        handlers=directory.HANDLERS,
+        projections=directory.PROJECTIONS,
         due=DUE,
         bus=bus,
         clock=clock,

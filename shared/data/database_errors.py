@@ -5,7 +5,7 @@ Both edges ask here: HTTP to choose a status, the consumer to choose between wai
 
 import asyncio
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Final
@@ -35,7 +35,8 @@ class DatabaseError(StrEnum):
 
 # Connection, resources, rollback by concurrency, shutdown, system, lock time-out, read-only standby, idle time-out.
 _UNAVAILABLE: Final = ("08", "53", "57P", "40", "58", "55P03", "25006", "25P03")
-_CLASH: Final = ("23505", "23P01", "23503", "23001")
+_FOREIGN_KEY: Final = "23503"
+_CLASH: Final = ("23505", "23P01", _FOREIGN_KEY, "23001")
 _CANCELLED: Final = ("57014",)
 _UNFIT: Final = ("22",)
 _KINDS: Final = (
@@ -64,12 +65,17 @@ def kind_of(error: BaseException) -> DatabaseError | None:
     # What the driver refuses to encode never reaches the server, so it has no state.
     if any(isinstance(cause, driver.DataError) for cause in causes):
         return DatabaseError.UNFIT
-    state = next((s for cause in causes if isinstance(s := getattr(cause, "sqlstate", None), str)), None)
+    state = _state(causes)
     if state is not None:
         return next((kind for states, kind in _KINDS if state.startswith(states)), DatabaseError.BUG)
     if any(isinstance(cause, asyncpg.InterfaceError) for cause in causes):
         return DatabaseError.UNAVAILABLE  # the connection ended while it was being used
     return DatabaseError.BUG if isinstance(error, DBAPIError | asyncpg.PostgresError) else None
+
+
+def breaks_reference(error: BaseException) -> bool:
+    """Whether a row was refused because what it refers to does not exist."""
+    return _state(list(_causes(error))) == _FOREIGN_KEY
 
 
 @contextmanager
@@ -83,6 +89,10 @@ def refusing(clashes: Mapping[str, Refusal]) -> Iterator[None]:
             if name in clashes:
                 raise clashes[name] from None
         raise
+
+
+def _state(causes: Sequence[BaseException]) -> str | None:
+    return next((s for cause in causes if isinstance(s := getattr(cause, "sqlstate", None), str)), None)
 
 
 def _was_cut(cause: BaseException) -> bool:

@@ -1,23 +1,23 @@
 """Who exists and which charter governs: every service's own copy, kept from the charter service's events.
 
-The charter service writes the same tables directly; elsewhere `HANDLERS` keeps them.
+The charter service writes the same tables directly; elsewhere the `PROJECTIONS` keep them.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.contracts.base import Event, Received, Scope
+from shared.contracts.base import Received, Scope
 from shared.contracts.charter import CharterActivated, CharterDrafted, MemberChanged, OrganizationRegistered
 from shared.contracts.governance import ExecutableCharter
 from shared.data.direct import Direct
 from shared.data.numbering import number_of, year_of
+from shared.messaging.projections import Projection
 from shared.pure.canonical import canonical_json
 from shared.pure.refusal import Missing
 
@@ -285,9 +285,12 @@ async def _on_activated(session: AsyncSession, received: Received[CharterActivat
     await keep_activated(session, received.event)
 
 
-HANDLERS: dict[type[Event], Callable[[AsyncSession, Any, datetime], Awaitable[None]]] = {
-    OrganizationRegistered: _on_organization,
-    MemberChanged: _on_member,
-    CharterDrafted: _on_drafted,
-    CharterActivated: _on_activated,
-}
+PROJECTIONS = (
+    Projection("organizations", {OrganizationRegistered: _on_organization}, tables=("organization",)),
+    Projection("members", {MemberChanged: _on_member}, tables=("member",)),
+    Projection(
+        "charters",
+        {CharterDrafted: _on_drafted, CharterActivated: _on_activated},
+        tables=("charter_party", "governed_charter"),
+    ),
+)

@@ -182,6 +182,8 @@ class Database:
                 "server_settings": {
                     "search_path": schema,
                     "application_name": f"concordat-{schema}",
+                    # Before the driver's own limit, so that a slow statement is told from a server that is silent.
+                    "statement_timeout": "14s",
                     "lock_timeout": "5s",
                     "idle_in_transaction_session_timeout": "60s",
                     "jit": "off",

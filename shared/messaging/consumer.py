@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -12,12 +12,12 @@ from typing import Final
 import structlog
 from opentelemetry.trace import SpanKind
 
-from shared.contracts.base import Event, Registry
 from shared.messaging.bus import Bus, Delivered, RetryLater
 from shared.messaging.failures import Failure, Transient, classify
-from shared.messaging.inbox import Handler, Inbox, Outcome, Rejection, SessionFactory
+from shared.messaging.inbox import Inbox, Outcome, Rejection, SessionFactory
 from shared.messaging.metrics import EVENT_AGE, GAPS, LAG_SECONDS, MESSAGES, RETRIES
 from shared.messaging.pacing import backoff
+from shared.messaging.projections import Projection
 from shared.runtime import failpoints
 from shared.runtime.clock import Clock
 from shared.runtime.telemetry import linked_span
@@ -46,9 +46,9 @@ class RetryPolicy:
     def is_over(self, failure: Failure, tries: int, since: timedelta) -> bool:
         """Whether the message must be set aside now."""
         match failure:
-            case Failure.INFRASTRUCTURE:
+            case Failure.INFRASTRUCTURE | Failure.REPLAYING:
                 return False
-            case Failure.TRANSIENT:
+            case Failure.TRANSIENT | Failure.NOT_YET:
                 return since >= self.transient_limit
             case Failure.BUG:
                 return tries >= self.bug_tries
@@ -59,21 +59,31 @@ class RetryPolicy:
 PATIENT: Final = RetryPolicy()
 
 
+NOT_ITS_FAULT: Final = (Failure.INFRASTRUCTURE, Failure.REPLAYING)
+
+
 @dataclass
 class _Trouble:
-    """The message a partition is stuck on."""
+    """The message a partition is stuck on. `since` is when it first failed after the last outage, if it did."""
 
     offset: int
     first_at: datetime
+    since: datetime | None = None
     tries: int = 0
     waits: int = 0
 
     def count(self, failure: Failure, now: datetime) -> None:
-        """An outage is not held against the message."""
+        """An outage is not held against the message, and neither is its length."""
         self.waits += 1
-        if failure is not Failure.INFRASTRUCTURE:
-            self.first_at = now if self.tries == 0 else self.first_at
-            self.tries += 1
+        if failure in NOT_ITS_FAULT:
+            self.since = None
+            return
+        self.since = self.since or now
+        self.first_at = now if self.tries == 0 else self.first_at
+        self.tries += 1
+
+    def lasted(self, now: datetime) -> timedelta:
+        return now - (self.since or now)
 
 
 @dataclass(frozen=True)
@@ -93,8 +103,7 @@ class ConsumerRunner:
         group: str,
         bus: Bus,
         session_factory: SessionFactory,
-        registry: Registry,
-        handlers: Mapping[type[Event], Handler],
+        projections: Sequence[Projection],
         clock: Clock,
         *,
         topics: Collection[str] | None = None,
@@ -102,8 +111,8 @@ class ConsumerRunner:
     ) -> None:
         """`topics` are those of the handled events unless given."""
         self.service, self.group = service, group
-        self.inbox = Inbox(group, registry, handlers)
-        self.topics = frozenset(topics or {cls.TOPIC for cls in handlers})
+        self.inbox = Inbox(group, projections)
+        self.topics = frozenset(topics or {cls.TOPIC for cls in self.inbox.handled})
         self._sessions, self._clock, self._policy = session_factory, clock, policy
         self._consumer = bus.consumer(group, self.topics, self.handle)
         self._trouble: dict[tuple[str, int], _Trouble] = {}
@@ -179,7 +188,9 @@ class ConsumerRunner:
         if not self.inbox.wants(message):
             return Outcome.IGNORED
         async with _time_limit(self._policy.handler_timeout), self._sessions() as session:
-            outcome = await self.inbox.receive(session, message, self._clock())
+            # The session has had its first answer: from here on, what takes too long is the message's own doing.
+            with _own_time_outs():
+                outcome = await self.inbox.receive(session, message, self._clock())
             failpoints.hit("consumer_before_db_commit")
         failpoints.hit("consumer_after_db_commit")
         if written_at := _written_at(message):
@@ -192,7 +203,7 @@ class ConsumerRunner:
         now = self._clock()
         trouble = self._trouble_with(message, now)
         trouble.count(failure, now)
-        if not self._policy.is_over(failure, trouble.tries, now - trouble.first_at):
+        if not self._policy.is_over(failure, trouble.tries, trouble.lasted(now)):
             self._retry(failure, error, message, trouble)
         log.error("%s sets aside %s/%s@%s", self.group, *_where(message), exc_info=error)
         rejection = Rejection(
@@ -203,7 +214,8 @@ class ConsumerRunner:
     def _retry(self, failure: Failure, error: Exception, message: Delivered, trouble: _Trouble) -> None:
         RETRIES.labels(self.group, failure.value).inc()
         self._database_away = failure is Failure.INFRASTRUCTURE
-        delay = self._policy.delay(trouble.waits)
+        # A replay ends when it ends: look again soon, or events would wait a minute for nothing.
+        delay = self._policy.delay(1 if failure is Failure.REPLAYING else trouble.waits)
         log.warning(
             "%s retries %s/%s@%s in %.1f s: %s: %r", self.group, *_where(message), delay, failure, error
         )
@@ -246,11 +258,23 @@ def _where(message: Delivered) -> tuple[str, int, int]:
 
 @asynccontextmanager
 async def _time_limit(seconds: float) -> AsyncIterator[None]:
-    """A handler that takes too long is in trouble of its own, unlike a database that cannot be reached."""
+    """A handler that takes too long is in trouble of its own, unlike a database that cannot be reached.
+
+    Whatever it raises after that time counts as this too: one that held the loop loses its connection meanwhile.
+    """
+    ends = asyncio.get_running_loop().time() + seconds
     try:
-        async with asyncio.timeout(seconds) as limit:
+        async with asyncio.timeout(seconds):
             yield
-    except TimeoutError as error:
-        if limit.expired():
+    except Exception as error:
+        if asyncio.get_running_loop().time() >= ends:
             raise Transient(f"the handler took more than {seconds:.0f} s") from error
         raise
+
+
+@contextmanager
+def _own_time_outs() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise Transient("the handler waited for something in vain, for as long as it may") from error

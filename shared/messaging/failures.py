@@ -4,16 +4,21 @@ from enum import StrEnum
 from typing import Final
 
 from pydantic import ValidationError
+from sqlalchemy.exc import NoResultFound
 
-from shared.data.database_errors import DatabaseError, kind_of
+from shared.data.database_errors import DatabaseError, breaks_reference, kind_of
 from shared.pure.refusal import Missing, NotYet, Refusal
 
 
 class Failure(StrEnum):
-    """The four answers to an error, plus the place in the queue behind one."""
+    """The answers to an error, plus the place in the queue behind one."""
 
     INFRASTRUCTURE = "infrastructure"
     """Nothing is wrong with the message: try again for ever."""
+    REPLAYING = "replaying"
+    """The projections are being filled from the archives: wait for the end of that."""
+    NOT_YET = "not_yet"
+    """What it refers to has not arrived: wait for that for a while, in order."""
     TRANSIENT = "transient"
     """It may work later: try again for a while."""
     PERMANENT = "permanent"
@@ -24,8 +29,12 @@ class Failure(StrEnum):
     """Behind an earlier event of its aggregate that was set aside."""
 
 
+class Replaying(Exception):
+    """Raised while a replay holds this consumer's events back."""
+
+
 class Transient(Exception):
-    """Raised by a handler whose prerequisite is missing for now, such as an event of another service."""
+    """Raised for what hinders this message for now, such as a handler that took too long."""
 
 
 class Permanent(Exception):
@@ -48,10 +57,16 @@ _BY_DATABASE: Final = {
 def classify(error: Exception) -> Failure:
     """The class of an error: what a rule said, else what the database said, else a bug."""
     match error:
-        case Transient() | Missing() | NotYet():
+        case Replaying():
+            return Failure.REPLAYING
+        case NotYet() | Missing() | NoResultFound():
             # What an event refers to may come with another one, over another partition.
+            return Failure.NOT_YET
+        case Transient():
             return Failure.TRANSIENT
         case Permanent() | Refusal() | ValidationError():
             return Failure.PERMANENT
+    if breaks_reference(error):
+        return Failure.NOT_YET
     kind = kind_of(error)
     return Failure.BUG if kind is None else _BY_DATABASE[kind]

@@ -1,6 +1,6 @@
-"""One message in one transaction: inbox row, version guard, effects and outgoing events, or none of them."""
+"""One message in one transaction: inbox row, version guards, effects and outgoing events, or none of them."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,17 +9,17 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.contracts.base import Envelope, Event, Received, Registry
+from shared.contracts.base import Envelope, Event
 from shared.data.ids import uuid7
 from shared.messaging.bus import Delivered
 from shared.messaging.decoding import decode_envelope, decode_event
-from shared.messaging.failures import Failure, Poison
+from shared.messaging.failures import Failure, Poison, Replaying
 from shared.messaging.metrics import GAPS
+from shared.messaging.projections import Feed, Projection, feeds
 
-Handler = Callable[[AsyncSession, Received[Any]], Awaitable[None]]
 SessionFactory = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 
 
@@ -32,20 +32,45 @@ class Outcome(StrEnum):
     DUPLICATE = "duplicate"
 
 
-CLAIM: Final = text(
-    """
+_CLAIM: Final = """
     INSERT INTO inbox (consumer, event_id, source, aggregate_id, aggregate_version, topic, part, off, outcome)
-    VALUES (:consumer, :event_id, :source, :aggregate_id, :version, :topic, :part, :off, :outcome)
-    ON CONFLICT DO NOTHING RETURNING 1
+    SELECT :consumer, :event_id, :source, :aggregate_id, :version, :topic, :part, :off, :outcome
+"""
+_ADVANCE: Final = """
+    INSERT INTO consumed_version AS seen (consumer, projection, aggregate_id, version)
+    SELECT :consumer, projection, :aggregate_id, :version FROM unnest(CAST(:projections AS text[])) AS projection
+"""
+_UNLESS_OLD: Final = """
+    ON CONFLICT (consumer, aggregate_id, projection) DO UPDATE SET version = EXCLUDED.version
+      WHERE seen.version < EXCLUDED.version
+    RETURNING projection
+"""
+# What the guards said before, for the gap; a statement does not see what it writes itself.
+_BEFORE: Final = """
+    SELECT coalesce(jsonb_object_agg(projection, version), '{}') FROM consumed_version
+     WHERE consumer = :consumer AND aggregate_id = :aggregate_id
+"""
+# All that is asked before a handler runs, in one round trip. A replay of this consumer's projections holds the gate
+# shut; the lock on the parked aggregate makes us wait for letters being replayed, and takes that row away at the end.
+TAKE: Final = text(
+    f"""
+    WITH gate AS MATERIALIZED (
+      SELECT pg_try_advisory_xact_lock_shared(hashtext('concordat.replay'), hashtext(:consumer)) AS open),
+    claimed AS ({_CLAIM} FROM gate WHERE open ON CONFLICT DO NOTHING RETURNING 1),
+    parked AS (
+      SELECT 1 FROM parked_key WHERE consumer = :consumer AND aggregate_id = :aggregate_id FOR SHARE),
+    advanced AS (
+      {_ADVANCE} WHERE EXISTS (SELECT FROM claimed) AND NOT EXISTS (SELECT FROM parked) {_UNLESS_OLD})
+    SELECT (SELECT open FROM gate) AS open, EXISTS (SELECT FROM claimed) AS claimed,
+           EXISTS (SELECT FROM parked) AS parked, ARRAY(SELECT projection FROM advanced) AS advanced,
+           ({_BEFORE}) AS before
     """
 )
+SHUT_GATE: Final = text("SELECT pg_advisory_xact_lock(hashtext('concordat.replay'), hashtext(:consumer))")
+CLAIM: Final = text(f"{_CLAIM} ON CONFLICT DO NOTHING RETURNING 1")
+ADVANCE: Final = text(f"{_ADVANCE} WHERE true {_UNLESS_OLD}")
 RECORD: Final = text(
     "UPDATE inbox SET outcome = :outcome WHERE consumer = :consumer AND event_id = :event_id"
-)
-_UNKNOWN: Final = ""
-# The lock makes us wait for a replay in progress: it takes the row away when nothing is left to replay.
-IS_PARKED: Final = text(
-    "SELECT 1 FROM parked_key WHERE consumer = :consumer AND aggregate_id = :aggregate_id FOR SHARE"
 )
 PARK: Final = text(
     """
@@ -53,15 +78,7 @@ PARK: Final = text(
     ON CONFLICT DO NOTHING
     """
 )
-ADVANCE: Final = text(
-    """
-    WITH before AS (SELECT version FROM consumed_version WHERE consumer = :consumer AND aggregate_id = :aggregate_id)
-    INSERT INTO consumed_version AS seen (consumer, aggregate_id, version)
-    VALUES (:consumer, :aggregate_id, :version)
-    ON CONFLICT (consumer, aggregate_id) DO UPDATE SET version = EXCLUDED.version WHERE seen.version < EXCLUDED.version
-    RETURNING coalesce((SELECT version FROM before), 0)
-    """
-)
+_UNKNOWN: Final = ""
 SET_ASIDE: Final = text(
     """
     INSERT INTO dead_letter (id, consumer, event_id, event_type, aggregate_id, aggregate_version, topic, part, off,
@@ -89,35 +106,40 @@ class Rejection:
 class Inbox:
     """What one consumer has seen, and how it applies what is new. Its methods never commit."""
 
-    def __init__(self, consumer: str, registry: Registry, handlers: Mapping[type[Event], Handler]) -> None:
+    def __init__(self, consumer: str, projections: Sequence[Projection]) -> None:
         self.consumer = consumer
-        self._registry = registry
-        self._handlers = handlers
-        self._types = {_UNKNOWN, *(cls.TYPE for cls in handlers)}
+        self.projections = {projection.name: projection for projection in projections}
+        self._feeds = feeds(projections)
+        self._wanted = {_UNKNOWN, *self._feeds}
 
     @property
     def handled(self) -> frozenset[type[Event]]:
         """The kinds of events this consumer applies; it ignores the others of its topics."""
-        return frozenset(self._handlers)
+        return frozenset(feed.cls for feed in self._feeds.values())
 
     def wants(self, message: Delivered) -> bool:
         """False when the headers name a kind of event nobody here handles: no effect, so nothing to do once."""
-        return message.headers.get("event_type", _UNKNOWN) in self._types
+        return message.headers.get("event_type", _UNKNOWN) in self._wanted
 
     async def receive(self, session: AsyncSession, message: Delivered, now: datetime) -> Outcome:
-        """Apply one delivered message. Raises what the handler raises, and Poison; then roll back."""
+        """Apply one delivered message. Raises what the handler raises, Poison, and Replaying; then roll back."""
         envelope = decode_envelope(message.value)
-        first = Outcome.DONE if self._handler(envelope) else Outcome.IGNORED
-        if not await self._claim(session, envelope, message, first):
+        feed = self._feeds.get(envelope.type)
+        if feed is None:
+            return await self._ignore(session, envelope, message)
+        taken = await self._take(session, envelope, message, feed)
+        if not taken.open:
+            raise Replaying(f"the projections of {self.consumer} are being filled from the archives")
+        if not taken.claimed:
             return Outcome.DUPLICATE
-        if first is Outcome.IGNORED:
-            return first
-        if (await session.execute(IS_PARKED, self._key(envelope))).first():
+        if taken.parked:
             rejection = Rejection(Failure.PARKED, "behind an earlier event that was set aside", now, now, 0)
             await self._set_aside(session, envelope, message, rejection)
             return await self._record(session, envelope, Outcome.PARKED)
-        outcome = await self._apply(session, envelope)
-        return outcome if outcome is Outcome.DONE else await self._record(session, envelope, outcome)
+        self._count_gap(message, taken)
+        if await self._apply(session, feed, taken.advanced, envelope):
+            return Outcome.DONE
+        return await self._record(session, envelope, Outcome.STALE)
 
     async def reject(self, session: AsyncSession, message: Delivered, rejection: Rejection) -> Outcome:
         """Set a message aside and park its aggregate, so that later events of it wait for an operator."""
@@ -137,29 +159,60 @@ class Inbox:
         envelope = decode_envelope(value)
         place = Delivered("", 0, 0, None, value, {})
         await self._claim(session, envelope, place, Outcome.DONE)
-        return await self._record(session, envelope, await self._apply(session, envelope))
+        return await self._record(session, envelope, await self._apply_again(session, envelope))
 
-    def _handler(self, envelope: Envelope) -> tuple[type[Event], Handler] | None:
-        cls = self._registry.get(envelope.type)
-        handler = self._handlers.get(cls) if cls else None
-        return (cls, handler) if cls and handler else None
+    async def fill(self, session: AsyncSession, projection: str, value: bytes) -> None:
+        """Let one projection learn an archived event, whatever the inbox says about it."""
+        envelope = decode_envelope(value)
+        feed = self._feeds[envelope.type]
+        advanced = await self._advance(session, envelope, [projection])
+        await self._apply(session, feed, advanced, envelope)
 
-    async def _apply(self, session: AsyncSession, envelope: Envelope) -> Outcome:
-        """Run the handler, unless there is none or a later version was applied already."""
-        found = self._handler(envelope)
-        if found is None:
-            return Outcome.IGNORED
-        cls, handler = found
-        received = decode_event(envelope, cls)
-        advanced = await session.execute(ADVANCE, self._key(envelope) | {"version": envelope.sequence})
-        before = advanced.scalar_one_or_none()
-        if before is None:
-            return Outcome.STALE
-        if envelope.sequence > before + 1:
-            GAPS.labels(self.consumer).inc()
-        await handler(session, received)
+    async def _ignore(self, session: AsyncSession, envelope: Envelope, message: Delivered) -> Outcome:
+        claimed = await self._claim(session, envelope, message, Outcome.IGNORED)
+        return Outcome.IGNORED if claimed else Outcome.DUPLICATE
+
+    async def _take(
+        self, session: AsyncSession, envelope: Envelope, message: Delivered, feed: Feed
+    ) -> Row[Any]:
+        about = self._claim_of(envelope, message, Outcome.DONE) | {"projections": list(feed.handlers)}
+        return (await session.execute(TAKE, about)).one()
+
+    async def _apply(
+        self, session: AsyncSession, feed: Feed, advanced: Sequence[str], envelope: Envelope
+    ) -> bool:
+        """Run the handlers of the projections that have not seen a later version; False when all have."""
+        received = decode_event(envelope, feed.cls)
+        for name in advanced:
+            await feed.handlers[name](session, received)
         await session.flush()
-        return Outcome.DONE
+        return bool(advanced)
+
+    async def _apply_again(self, session: AsyncSession, envelope: Envelope) -> Outcome:
+        feed = self._feeds.get(envelope.type)
+        if feed is None:
+            return Outcome.IGNORED
+        advanced = await self._advance(session, envelope, list(feed.handlers))
+        return Outcome.DONE if await self._apply(session, feed, advanced, envelope) else Outcome.STALE
+
+    async def _advance(
+        self, session: AsyncSession, envelope: Envelope, projections: Sequence[str]
+    ) -> list[str]:
+        about = self._key(envelope) | {"version": envelope.sequence, "projections": list(projections)}
+        return list((await session.execute(ADVANCE, about)).scalars())
+
+    def _count_gap(self, message: Delivered, taken: Row[Any]) -> None:
+        """Count an event that follows one of a type we handle, and that we never saw.
+
+        An act without an event leaves a version nobody is told of, and types nobody handles leave no mark here: neither
+        is a gap, so the version before proves nothing. The event says itself which one came before.
+        """
+        previous, type_ = message.headers.get("event_previous", ""), message.headers.get("event_previoustype")
+        if not previous.isdecimal():
+            return
+        seen = (taken.before.get(name, 0) for name in taken.advanced if type_ in self.projections[name].types)
+        if any(version < int(previous) for version in seen):
+            GAPS.labels(self.consumer).inc()
 
     def _key(self, envelope: Envelope) -> dict[str, object]:
         return {"consumer": self.consumer, "aggregate_id": envelope.subject}
@@ -168,18 +221,12 @@ class Inbox:
         self, session: AsyncSession, envelope: Envelope, message: Delivered, outcome: Outcome
     ) -> bool:
         """False when the event was seen before. A twin being handled elsewhere makes us wait for its end."""
-        claimed = await session.execute(
-            CLAIM,
-            self._key(envelope)
-            | _place(message)
-            | {
-                "event_id": envelope.id,
-                "source": envelope.source,
-                "version": envelope.sequence,
-                "outcome": outcome.value,
-            },
-        )
+        claimed = await session.execute(CLAIM, self._claim_of(envelope, message, outcome))
         return claimed.first() is not None
+
+    def _claim_of(self, envelope: Envelope, message: Delivered, outcome: Outcome) -> dict[str, object]:
+        event = {"event_id": envelope.id, "source": envelope.source, "version": envelope.sequence}
+        return self._key(envelope) | _place(message) | event | {"outcome": outcome.value}
 
     async def _record(self, session: AsyncSession, envelope: Envelope, outcome: Outcome) -> Outcome:
         await session.execute(

@@ -3,8 +3,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,8 +14,7 @@ from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.audit.sealer import Sealer
-from shared.contracts import registry
-from shared.contracts.base import Event
+from shared.contracts.base import Received
 from shared.data.session import Database
 from shared.messaging import outbox
 from shared.messaging.backlog import EVERY, Backlog, TopicWatch
@@ -25,6 +24,7 @@ from shared.messaging.housekeeping import janitor
 from shared.messaging.metrics import show_connections
 from shared.messaging.open import open_bus
 from shared.messaging.pglog.bus import PgLogBus
+from shared.messaging.projections import Handler, Projection
 from shared.messaging.relay import Relay
 from shared.runtime import telemetry
 from shared.runtime.clock import Clock, ShiftedClock, real_time
@@ -35,7 +35,6 @@ from shared.runtime.timers import Timer, TimerRunner
 from shared.web import idempotency
 from shared.web.tokens import TokenVerifier
 
-Handler = Callable[[AsyncSession, Any, datetime], Awaitable[None]]
 STOP_SECONDS = 25
 logger = structlog.get_logger()
 
@@ -138,7 +137,7 @@ class Kernel:
 def new_kernel(
     info: ServiceInfo,
     settings: KernelSettings,
-    handlers: Mapping[type[Event], Handler],
+    projections: Sequence[Projection],
     due: Sequence[Kind[Any]],
     timers: Sequence[Timer],
     bus: Bus | None,
@@ -152,7 +151,7 @@ def new_kernel(
     bus = bus or open_bus(settings)
     kept = Timer("idempotency_expiry", timedelta(hours=1), idempotency.expire)
     sealer = Sealer(info.name, settings.audit_keys(info.name))
-    consumer = _consumer(info.name, bus, database, handlers, clock)
+    consumer = _consumer(info.name, bus, database, projections, clock)
     measured = Timer("backlog", EVERY, Backlog(info.name, consumer).measure)
     runner = DueRunner(info.name, database, due, clock)
     overdue = Timer("due_backlog", EVERY, runner.measure)
@@ -186,19 +185,22 @@ def _bus_timers(service: str, bus: Bus) -> tuple[Timer, ...]:
 
 
 def _consumer(
-    service: str, bus: Bus, database: Database, handlers: Mapping[type[Event], Handler], clock: Clock
+    service: str, bus: Bus, database: Database, projections: Sequence[Projection], clock: Clock
 ) -> ConsumerRunner | None:
     """The service's one consumer group, or None for a service that listens to nobody."""
-    if not handlers:
+    if not projections:
         return None
-    timed = {event: _timed(handler, clock) for event, handler in handlers.items()}
+    timed = [
+        replace(each, handlers={event: _timed(handler, clock) for event, handler in each.handlers.items()})
+        for each in projections
+    ]
     return ConsumerRunner(
-        service, f"concordat-{service}", bus, database.system, registry(), timed, clock=real_time(clock)
+        service, f"concordat-{service}", bus, database.system, timed, clock=real_time(clock)
     )
 
 
-def _timed(handler: Handler, clock: Clock) -> Callable[[AsyncSession, Any], Awaitable[None]]:
-    async def handle(session: AsyncSession, received: Any) -> None:
+def _timed(handler: Callable[..., Awaitable[None]], clock: Clock) -> Handler:
+    async def handle(session: AsyncSession, received: Received[Any]) -> None:
         await handler(session, received, clock())
 
     return handle

@@ -1,6 +1,6 @@
 """How every service is put together: routes, error handlers, health, and the work in the background."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,14 +9,14 @@ from fastapi import APIRouter, FastAPI
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from shared.audit import api as audit_api
-from shared.contracts.base import Event
 from shared.data import migrations
 from shared.messaging.bus import Bus
 from shared.messaging.connection import connect
+from shared.messaging.projections import Projection
 from shared.runtime import log, telemetry
 from shared.runtime.clock import Clock
 from shared.runtime.due import Kind
-from shared.runtime.kernel import Handler, Kernel, ServiceInfo, Worker, new_kernel
+from shared.runtime.kernel import Kernel, ServiceInfo, Worker, new_kernel
 from shared.runtime.settings import KernelSettings
 from shared.runtime.timers import Timer
 from shared.web import middleware as edge
@@ -37,7 +37,7 @@ def new_app(
     settings: KernelSettings,
     *,
     routers: Sequence[APIRouter],
-    handlers: Mapping[type[Event], Handler],
+    projections: Sequence[Projection] = (),
     due: Sequence[Kind[Any]] = (),
     timers: Sequence[Timer] = (),
     bus: Bus | None,
@@ -49,7 +49,7 @@ def new_app(
     log.configure(settings.log_level, process.removeprefix("concordat-"))
     if settings.tracing:
         telemetry.export_traces(process)
-    kernel = new_kernel(info, settings, handlers, due, timers, bus, clock)
+    kernel = new_kernel(info, settings, projections, due, timers, bus, clock)
     kernel.workers.extend(workers(kernel))
     app = FastAPI(
         title=info.title,

@@ -41,7 +41,14 @@ _STORED = text(_STORED_SQL.format(":org", ":subject", ":route", ":key"))
 _STORED_DIRECT = _STORED_SQL.format("$1", "$2", "$3", "$4")
 _FINISH = text(_FINISH_SQL.format(":status", ":headers", ":body", ":org", ":subject", ":route", ":key"))
 _FINISH_DIRECT = _FINISH_SQL.format("$2", "$3", "$4", "$5", "$6", "$7", "$8")
-_EXPIRE = text("DELETE FROM idempotency WHERE created_at < :before")
+_EXPIRE = text(
+    """
+    DELETE FROM idempotency WHERE (org_id, subject, route, key) IN (
+      SELECT org_id, subject, route, key FROM idempotency WHERE created_at < :before LIMIT :batch FOR UPDATE SKIP LOCKED)
+    RETURNING 1
+    """
+)
+EXPIRE_BATCH = 5000
 
 
 @dataclass(frozen=True)
@@ -108,9 +115,9 @@ async def remember_refusal(session: AsyncSession, claim: Claim, now: datetime, r
 
 
 async def expire(session: AsyncSession, now: datetime) -> int:
-    """Forget keys after 48 hours."""
-    await session.execute(_EXPIRE, {"before": now - KEEP})
-    return 0
+    """Forget keys after 48 hours, a batch at a time; how many."""
+    expired = await session.execute(_EXPIRE, {"before": now - KEEP, "batch": EXPIRE_BATCH})
+    return len(expired.all())
 
 
 async def _finish(session: AsyncSession, parameters: dict[str, object], response: Response) -> None:

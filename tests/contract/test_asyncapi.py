@@ -19,6 +19,7 @@ from services.registry import SERVICES, modules
 from shared.contracts import registry
 from shared.contracts.base import schema_name
 from shared.data import directory
+from shared.messaging.projections import Projection
 from shared.messaging.relay import CONTENT_TYPE
 from tests.support.patience import PATIENCE
 
@@ -130,9 +131,11 @@ def test_topics_that_no_service_owns_are_published_by_all() -> None:
 
 @pytest.mark.parametrize("service", installed())
 def test_each_service_receives_what_its_handlers_take(service: str) -> None:
-    own = {event for module in modules(service, "consumers") for event in module.HANDLERS}
+    made = [found for module in modules(service, "consumers") for found in vars(module).values()]
+    own = {event for found in made if isinstance(found, Projection) for event in found.handlers}
+    common = {event for projection in directory.PROJECTIONS for event in projection.handlers}
     heard = set(heard_by(service))
-    assert own <= heard <= own | directory.HANDLERS.keys()
+    assert own <= heard <= own | common
     assert _operations("receive", f"{service}_follows_") == {cls.__name__ for cls in heard}
 
 

@@ -16,7 +16,8 @@ from shared.messaging.bus import Outgoing
 from shared.messaging.dead_letters import Decision, Replay, Replayed, replay_dead_letters
 from shared.messaging.inbox import Inbox
 from shared.messaging.pglog.bus import PgLogBus
-from tests.support.faults.service import NoteChanged, events, writes_effects
+from shared.messaging.projections import Projection
+from tests.support.faults.service import NoteChanged, writes_effects
 from tests.support.faults.stage import Stage
 from tests.support.patience import until
 
@@ -155,7 +156,7 @@ async def _outcomes(stage: Stage, group: str, note: str) -> list[str]:
 
 async def _replay(stage: Stage, group: str, note: UUID) -> list[Replayed]:
     database = Database(stage.setup.database_url, "changes", pool_size=1)
-    inbox = Inbox(group, events(), {NoteChanged: writes_effects(group)})
+    inbox = Inbox(group, [Projection("effects", {NoteChanged: writes_effects(group)})])
     decision = Decision("an operator", datetime.now(UTC), "the obstacle is gone")
     async with database.system() as session:
         results = await replay_dead_letters(session, inbox, decision, aggregate_id=note)

@@ -75,7 +75,7 @@ async def stage(request: pytest.FixtureRequest, stage_of: StageOf) -> Stage:
 LEFT_BEHIND: tuple[str, ...] = (
     "INSERT INTO inbox (consumer, event_id, source, aggregate_id, aggregate_version, outcome)"
     " VALUES ('c', :id, 's', :id, 1, 'done')",
-    "INSERT INTO consumed_version VALUES ('c', :id, 1)",
+    "INSERT INTO consumed_version VALUES ('c', :id, 'p', 1)",
     "INSERT INTO parked_key VALUES ('c', :id, now())",
     "INSERT INTO number_series VALUES (:id, 'XX', 2027, 1)",
     "INSERT INTO due (id, kind, subject_type, subject_id, charter_id, customer_org_id, provider_org_id, visibility,"

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, NoResultFound
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contracts.base import Received
@@ -26,11 +26,13 @@ from shared.messaging.dead_letters import (
     list_dead_letters,
     replay_dead_letters,
 )
-from shared.messaging.failures import Failure, Permanent, Transient, classify
+from shared.messaging.failures import Failure, Permanent, classify
 from shared.messaging.pglog.bus import PgLogBus
+from shared.messaging.projections import Projection
 from shared.messaging.relay import Relay
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Missing, NotYet, Refusal
 from shared.runtime.clock import MovableClock
+from tests.conftest import StartService
 from tests.integration.messaging_support import (
     NOW,
     TOPIC,
@@ -40,7 +42,6 @@ from tests.integration.messaging_support import (
     Service,
     apply_deposit,
     new_service,
-    registry,
     running,
 )
 from tests.support.patience import until
@@ -74,6 +75,7 @@ class Desk:
     refuses: set[int] = field(default_factory=set)
     clock: MovableClock = field(default_factory=lambda: MovableClock(NOW))
     offset: int = 0
+    more: Sequence[Projection] = ()
 
     def __post_init__(self) -> None:
         self.bus = OneByOne()
@@ -82,8 +84,7 @@ class Desk:
             "test-group",
             self.bus,
             self.service.sessions,
-            registry(),
-            {Deposited: self._apply},
+            [Projection("effects", {Deposited: self._apply}), *self.more],
             self.clock,
             policy=IMPATIENT,
         )
@@ -95,10 +96,11 @@ class Desk:
         if self.errors:
             raise self.errors.pop(0)
 
-    async def deliver(self, value: bytes | None, *, key: bytes = b"k") -> None:
+    async def deliver(self, value: bytes | None, *, key: bytes = b"k", **headers: str) -> None:
         """Deliver once."""
         self.offset += 1
-        await self.bus.deliver(Delivered(TOPIC, 0, self.offset, key, value, {"event_time": NOW.isoformat()}))
+        told = {"event_time": NOW.isoformat()} | headers
+        await self.bus.deliver(Delivered(TOPIC, 0, self.offset, key, value, told))
 
     async def deliver_until_done(self, value: bytes | None, *, tries: int = 50) -> int:
         """Deliver as a bus does: again and again until it is done. Returns the number of deliveries."""
@@ -177,15 +179,32 @@ async def test_a_version_that_was_overtaken_is_stale(desk: Desk) -> None:
     assert await desk.outcomes() == ["done", "stale", "done"]
 
 
-async def test_a_skipped_version_is_applied_and_counted(desk: Desk) -> None:
-    def gaps() -> float:
-        return REGISTRY.get_sample_value("concordat_consumer_gaps_total", {"consumer": "test-group"}) or 0.0
+def gaps() -> float:
+    return REGISTRY.get_sample_value("concordat_consumer_gaps_total", {"consumer": "test-group"}) or 0.0
 
+
+async def test_a_skipped_version_is_applied_and_counted(desk: Desk) -> None:
     account, before = uuid4(), gaps()
-    for version in (1, 2, 5):
-        await desk.deliver(event(account, version))
+    for version, previous in ((1, ""), (2, "1"), (5, "4")):
+        told = {"event_previous": previous, "event_previoustype": Deposited.TYPE}
+        await desk.deliver(event(account, version), **told)
     assert gaps() - before == 1
     assert len(await desk.service.effects()) == 3
+
+
+NO_GAPS = {
+    "a version without an event: an act that concerns nobody else": ("1", Deposited.TYPE),
+    "an event before it that nobody here handles": ("2", Closed.TYPE),
+    "an event that does not say what came before it": ("", ""),
+}
+
+
+@pytest.mark.parametrize("before", NO_GAPS.values(), ids=NO_GAPS.keys())
+async def test_what_looks_like_a_gap_and_is_none_is_not_counted(desk: Desk, before: tuple[str, str]) -> None:
+    account, counted = uuid4(), gaps()
+    await desk.deliver(event(account, 1))
+    await desk.deliver(event(account, 3), event_previous=before[0], event_previoustype=before[1])
+    assert (gaps(), len(await desk.service.effects())) == (counted, 2)
 
 
 @pytest.mark.parametrize("type_", ["org.concordat.test.account.renamed.v9", Closed.TYPE])
@@ -295,7 +314,7 @@ async def test_a_bug_that_goes_away_leaves_no_trace(desk: Desk) -> None:
 
 async def test_what_is_missing_for_now_is_awaited_a_quarter_of_an_hour(desk: Desk) -> None:
     account = uuid4()
-    desk.errors = [Transient("the agreement has not arrived")] * 1000
+    desk.errors = [NotYet("no_agreement", "the agreement has not arrived")] * 1000
     message = event(account, 1)
     with pytest.raises(AssertionError, match="not done"):
         await desk.deliver_until_done(message)
@@ -303,15 +322,81 @@ async def test_what_is_missing_for_now_is_awaited_a_quarter_of_an_hour(desk: Des
     desk.offset -= 1
     assert await desk.deliver_until_done(message) == 1
     assert await desk.parked() == {account}
+    [letter] = await desk.letters()
+    assert letter.error_class == Failure.NOT_YET
+    assert "the agreement has not arrived" in letter.error
+
+
+async def test_the_length_of_an_outage_is_not_held_against_a_message(desk: Desk) -> None:
+    desk.errors = [NotYet("no", "no"), ConnectionRefusedError(), NotYet("no", "no")]
+    message = event(uuid4(), 1, 7)
+    for _ in range(3):
+        with pytest.raises(RetryLater):
+            await desk.deliver(message)
+        desk.offset -= 1
+        desk.clock.advance(timedelta(hours=1))
+    await desk.deliver(message)
+    assert await desk.service.effects() == [7]
+    assert await desk.letters() == []
 
 
 def lost(kind: type[Exception], message: str = "gone") -> Exception:
     return DBAPIError("SELECT 1", {}, kind(message))
 
 
+MISSING = {
+    "what a rule needs": Missing("charter in force"),
+    "a row a query wants": NoResultFound(),
+    "a row another refers to": lost(asyncpg.ForeignKeyViolationError),
+}
+
+
+@pytest.mark.parametrize("error", MISSING.values(), ids=MISSING.keys())
+async def test_an_event_before_its_prerequisite_is_applied_once_that_has_come(
+    desk: Desk, error: Exception
+) -> None:
+    account = uuid4()
+    desk.errors = [error] * 30
+    assert await desk.deliver_until_done(event(account, 1, 1)) == 31
+    await desk.deliver(event(account, 2, 2))
+    assert await desk.service.effects() == [1, 2]
+    assert await desk.letters() == []
+
+
+async def test_a_handler_added_later_learns_what_comes_from_then_on(service: Service) -> None:
+    account = uuid4()
+    await Desk(service).deliver(event(account, 5, 5))
+    closed: list[int] = []
+
+    async def close(session: AsyncSession, received: Received[Closed]) -> None:
+        closed.append(received.envelope.sequence)
+
+    later = Desk(service, more=[Projection("closings", {Closed: close})])
+    await later.deliver(event(account, 3, type=Closed.TYPE))
+    await later.deliver(event(account, 2, type=Closed.TYPE))
+    await later.deliver(event(account, 4, 4))
+    assert closed == [3], "another projection's guard says nothing about this one; its own does"
+    assert await service.effects() == [5]
+
+
+async def test_an_event_that_feeds_two_projections_is_applied_to_both(service: Service) -> None:
+    counted: list[int] = []
+
+    async def count(session: AsyncSession, received: Received[Deposited]) -> None:
+        counted.append(received.event.amount)
+
+    desk = Desk(service, more=[Projection("counts", {Deposited: count})])
+    await desk.deliver(event(uuid4(), 1, 9))
+    assert (counted, await service.effects()) == ([9], [9])
+
+
+def test_two_projections_of_one_name_are_refused(service: Service) -> None:
+    with pytest.raises(ValueError, match="names of their own"):
+        Desk(service, more=[Projection("effects", {})])
+
+
 OUTAGES = {
     "refused": ConnectionRefusedError(),
-    "timeout": TimeoutError(),
     "starting_up": lost(asyncpg.CannotConnectNowError),
     "shut_down": lost(asyncpg.AdminShutdownError),
     "connection_gone": asyncpg.ConnectionDoesNotExistError("gone"),
@@ -351,6 +436,8 @@ async def test_during_an_outage_the_consumer_is_not_healthy(desk: Desk) -> None:
         (lost(asyncpg.NumericValueOutOfRangeError), Failure.PERMANENT),
         (lost(asyncpg.UntranslatableCharacterError), Failure.PERMANENT),
         (lost(asyncpg.QueryCanceledError), Failure.TRANSIENT),
+        (lost(asyncpg.ForeignKeyViolationError), Failure.NOT_YET),
+        (Missing("charter"), Failure.NOT_YET),
         (lost(asyncpg.UniqueViolationError), Failure.BUG),
         (lost(asyncpg.UndefinedTableError), Failure.BUG),
         (FileNotFoundError("template"), Failure.BUG),
@@ -368,12 +455,47 @@ async def test_a_handler_that_hangs_is_in_trouble_of_its_own(service: Service) -
     bus = OneByOne()
     policy = RetryPolicy(first=0.01, longest=0.01, transient_limit=timedelta(0), handler_timeout=0.2)
     ConsumerRunner(
-        "t", "g", bus, service.sessions, registry(), {Deposited: hang}, MovableClock(NOW), policy=policy
+        "t",
+        "g",
+        bus,
+        service.sessions,
+        [Projection("effects", {Deposited: hang})],
+        MovableClock(NOW),
+        policy=policy,
     )
     await bus.deliver(Delivered(TOPIC, 0, 1, b"k", event(uuid4(), 1), {}))
     [row] = await service.fetch("SELECT error_class, error FROM dead_letter")
     assert row["error_class"] == Failure.TRANSIENT
     assert "took more than" in row["error"]
+
+
+async def test_a_handler_that_waits_in_vain_is_set_aside_in_the_end(desk: Desk) -> None:
+    """As long as it takes each time: the database answered when the message was taken up, so this is no outage."""
+    desk.errors = [TimeoutError()] * 1000
+    message = event(uuid4(), 1)
+    with pytest.raises(RetryLater):
+        await desk.deliver(message)
+    assert desk.runner.healthy
+    desk.clock.advance(timedelta(minutes=15))
+    desk.offset -= 1
+    await desk.deliver(message)
+    assert [letter.error_class for letter in await desk.letters()] == [Failure.TRANSIENT]
+
+
+async def test_a_slow_statement_is_cancelled_by_the_server_before_the_driver_gives_up(
+    start_service: StartService,
+) -> None:
+    async with start_service("sla") as started, started.kernel.database.system() as session:
+        seconds = await session.scalar(
+            text("SELECT setting::int / 1000 FROM pg_settings WHERE name = 'statement_timeout'")
+        )
+        raw = await (await session.connection()).get_raw_connection()
+        assert 0 < seconds < raw.driver_connection._config.command_timeout
+        await session.execute(text("SET LOCAL statement_timeout = '50ms'"))
+        with pytest.raises(DBAPIError) as slow:
+            await session.execute(text("SELECT pg_sleep(60)"))
+        await session.rollback()
+    assert classify(slow.value) is Failure.TRANSIENT
 
 
 async def park_three(desk: Desk, account: UUID) -> list[UUID]:
@@ -489,8 +611,7 @@ async def test_from_the_transaction_of_one_service_to_the_effect_in_another(serv
         "e2e",
         bus,
         service.sessions,
-        registry(),
-        {Deposited: stumble},
+        [Projection("effects", {Deposited: stumble})],
         MovableClock(NOW),
         policy=IMPATIENT,
     )

@@ -159,4 +159,4 @@ def create_app(
     routers: Sequence[APIRouter] = (),
 ) -> FastAPI:
     assert clock is not None
-    return new_app(SERVICE, settings, routers=(router, *routers), handlers={}, bus=bus, clock=clock)
+    return new_app(SERVICE, settings, routers=(router, *routers), bus=bus, clock=clock)

@@ -4,7 +4,6 @@ The notifier receives its own events for that, so that whoever acknowledges an a
 written nor fails with them.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -15,8 +14,9 @@ from services.notifier.alerts.domain import Change, Resolution
 from services.notifier.alerts.models import Alert
 from services.notifier.alerts.service import Touched
 from services.notifier.deliveries.service.fanout import fan_out, message
-from shared.contracts.base import Event, Received
+from shared.contracts.base import Received
 from shared.contracts.notifier import AlertAcknowledged, AlertResolved, AlertSnoozed, AlertWoken
+from shared.messaging.projections import Projection
 
 
 async def pass_on(session: AsyncSession, received: Received[Any], now: datetime, change: Change) -> None:
@@ -31,9 +31,12 @@ async def pass_on_resolution(session: AsyncSession, received: Received[AlertReso
         await pass_on(session, received, now, Change.resolved)
 
 
-HANDLERS: Mapping[type[Event], Callable[..., Awaitable[None]]] = {
-    AlertAcknowledged: partial(pass_on, change=Change.acknowledged),
-    AlertSnoozed: partial(pass_on, change=Change.snoozed),
-    AlertWoken: partial(pass_on, change=Change.reopened),
-    AlertResolved: pass_on_resolution,
-}
+ALERT_CHANGES = Projection(
+    "alert_changes",
+    {
+        AlertAcknowledged: partial(pass_on, change=Change.acknowledged),
+        AlertSnoozed: partial(pass_on, change=Change.snoozed),
+        AlertWoken: partial(pass_on, change=Change.reopened),
+        AlertResolved: pass_on_resolution,
+    },
+)

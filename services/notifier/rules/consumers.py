@@ -1,6 +1,5 @@
 """Applies the rule of every event that has one."""
 
-from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -12,6 +11,7 @@ from services.notifier.rules.domain import RULES, Rule, audience_orgs, filled, r
 from shared.contracts import registry
 from shared.contracts.audit import AuditCheckpointed
 from shared.contracts.base import Event, Received
+from shared.messaging.projections import Projection
 
 
 async def apply_rule(session: AsyncSession, received: Received[Event], now: datetime) -> None:
@@ -59,6 +59,4 @@ def _cause(received: Received[Event]) -> Cause:
     )
 
 
-HANDLERS: Mapping[type[Event], Callable[..., Awaitable[None]]] = {
-    event: apply_rule for event in registry() if event.TYPE in RULES
-}
+ALERTS = Projection("alerts", {event: apply_rule for event in registry() if event.TYPE in RULES})

@@ -103,6 +103,7 @@ def _inbox(metadata: MetaData) -> None:
         metadata,
         Column("consumer", Text, primary_key=True),
         Column("aggregate_id", UUID, primary_key=True),
+        Column("projection", Text, primary_key=True),
         Column("version", BigInteger, nullable=False),
     )
 

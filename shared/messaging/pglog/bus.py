@@ -75,10 +75,19 @@ AT_REST: Final = """
 REWIND: Final = (
     "UPDATE bus.bus_group SET seq = $4 WHERE grp = $1 AND topic = $2 AND ($3::int IS NULL OR shard = $3)"
 )
+# One window of the log at a time, oldest first: after a long lag there are millions to delete, and no statement may
+# take that long. What a group has still to read stays, and is stepped over.
 PRUNE: Final = """
-    DELETE FROM bus.bus_event e WHERE at < clock_timestamp() - $1::interval AND NOT EXISTS (
-      SELECT FROM bus.bus_group g WHERE g.topic = e.topic AND g.shard = e.shard AND g.seq < e.seq)
+    WITH looked AS (
+      SELECT seq, topic, shard, at < clock_timestamp() - $1::interval AS old FROM bus.bus_event
+       WHERE seq > $2 ORDER BY seq LIMIT $3),
+    gone AS (
+      DELETE FROM bus.bus_event e USING looked WHERE e.seq = looked.seq AND looked.old AND NOT EXISTS (
+        SELECT FROM bus.bus_group g WHERE g.topic = e.topic AND g.shard = e.shard AND g.seq < e.seq)
+      RETURNING 1)
+    SELECT max(seq) AS last, (SELECT count(*) FROM gone) AS gone, count(*) = $3 AND bool_and(old) AS more FROM looked
 """
+PRUNE_BATCH: Final = 5000
 
 
 class PgLogBus:
@@ -125,13 +134,17 @@ class PgLogBus:
         row = await connection.fetchrow(AT_REST)
         return row["head"], row["unread"]
 
-    async def prune(self, older_than: timedelta = timedelta(days=14)) -> int:
-        """Delete old messages that every known group has read; returns how many."""
+    async def prune(self, older_than: timedelta = timedelta(days=14), batch: int = PRUNE_BATCH) -> int:
+        """Delete old messages that every known group has read, in transactions of at most `batch`; how many."""
         connection = await self.connect("prune")
+        deleted, last, more = 0, 0, True
         try:
-            return int((await connection.execute(PRUNE, older_than)).split()[-1])
+            while more:
+                window = await connection.fetchrow(PRUNE, older_than, last, batch)
+                deleted, last, more = deleted + window["gone"], window["last"], window["more"]
         finally:
             await connection.close(timeout=5)
+        return deleted
 
     async def connect(self, role: str) -> Connection:
         # A handler works while its lane is locked, so the server must be more patient than the handler's limit.

@@ -18,7 +18,7 @@ from shared.data.session import Database, Session, load_for_update
 from shared.messaging.bus import Bus
 from shared.messaging.consumer import ConsumerRunner, RetryPolicy
 from shared.messaging.failures import Permanent
-from shared.messaging.inbox import Handler
+from shared.messaging.projections import Handler, Projection
 from shared.runtime.clock import Now, system_clock
 from shared.runtime.kernel import Kernel
 from shared.runtime.settings import KernelSettings
@@ -139,10 +139,8 @@ def events() -> Registry:
 
 def consumer(group: str, bus: Bus, database: Database) -> ConsumerRunner:
     """A member of `group` that applies every note event."""
-    handlers: dict[type[Event], Handler] = {NoteChanged: writes_effects(group)}
-    return ConsumerRunner(
-        "changes", group, bus, database.system, events(), handlers, system_clock, policy=IMPATIENT
-    )
+    effects = Projection("effects", {NoteChanged: writes_effects(group)})
+    return ConsumerRunner("changes", group, bus, database.system, [effects], system_clock, policy=IMPATIENT)
 
 
 @dataclass
@@ -171,7 +169,6 @@ def create_app(settings: KernelSettings, bus: Bus, group: str | None) -> FastAPI
         SERVICE,
         settings,
         routers=(entries(),),
-        handlers={},
         bus=bus,
         clock=system_clock,
         workers=workers,
