@@ -34,7 +34,13 @@ async def _span(
     return Span(from_, to, since)
 
 
-AfterId = Annotated[UUID | SkipJsonSchema[None], BeforeValidator(lambda given: given or None), Query()]
+_OPTIONAL_ID = "^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})?$"
+AfterId = Annotated[
+    UUID | SkipJsonSchema[None],
+    BeforeValidator(lambda given: given or None),
+    WithJsonSchema({"type": "string", "pattern": _OPTIONAL_ID}),
+    Query(),
+]
 """A cursor that is an id; an empty one is the beginning, as in every list."""
 
 During = Annotated[Span, Depends(_span)]
