@@ -22,9 +22,9 @@ from shared.web.problems import STATUS, refusal_response
 
 KINDS = {
     Refused: (409, Failure.PERMANENT),
-    NotYet: (409, Failure.TRANSIENT),
+    NotYet: (409, Failure.NOT_YET),
     Stale: (412, Failure.PERMANENT),
-    Missing: (404, Failure.TRANSIENT),
+    Missing: (404, Failure.NOT_YET),
     Forbidden: (403, Failure.PERMANENT),
     Invalid: (422, Failure.PERMANENT),
 }
