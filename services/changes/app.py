@@ -9,6 +9,7 @@ from services.changes.change_requests import api as change_requests
 from services.changes.change_requests.service import SUBJECT as CHANGE_REQUEST
 from services.changes.matters import api as matters
 from services.changes.matters import due
+from services.changes.matters.consumers import BY_EVENT as MATTERS_BY_EVENT
 from services.changes.matters.domain.kinds import MatterKind
 from services.changes.matters.service.subjects import IN_PROCESS
 from services.changes.settings import Settings
@@ -44,7 +45,7 @@ def create_app(settings: Settings, bus: Bus | None = None, clock: Clock = system
         SERVICE,
         settings,
         routers=(change_requests.router, matters.matters, matters.decisions, matters.escalations),
-        projections=directory.PROJECTIONS,
+        projections=(*directory.PROJECTIONS, MATTERS_BY_EVENT),
         due=due.KINDS,
         timers=(),
         bus=bus,

@@ -4,10 +4,17 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from shared.contracts.governance import Party, Role
 
@@ -17,6 +24,22 @@ SHARDS = 16
 
 Visibility = Literal["shared", "customer", "provider"]
 E = TypeVar("E", bound="Event")
+V = TypeVar("V")
+
+
+def _keep_unknown(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return read(value)
+    except ValidationError:
+        if isinstance(value, str):
+            return value
+        raise
+
+
+Open = Annotated[V, WrapValidator(_keep_unknown)]
+"""An enumeration that a later publisher may add to. A reader keeps a word it does not know as plain text, so whoever
+acts on the field asks first whether it is known; the schema we publish by stays closed.
+"""
 
 
 class Event(BaseModel):
@@ -60,8 +83,8 @@ class Ask(BaseModel):
     ask_id: UUID
     act: str
     seats: tuple[str, ...] = ()
-    party: Party | None = None
-    roles: tuple[Role, ...] = ()
+    party: Open[Party] | None = None
+    roles: tuple[Open[Role], ...] = ()
     due_at: datetime | None
     why: str
     link: str

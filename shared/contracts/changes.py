@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
-from shared.contracts.base import TYPE_PREFIX, Ask, Event
+from shared.contracts.base import TYPE_PREFIX, Ask, Event, Open
 from shared.contracts.governance import Party, Role, Severity
 
 TOPIC = "concordat.changes"
@@ -23,8 +23,8 @@ class ChangeSubmitted(Event):
     change_id: UUID
     number: str
     title: str
-    origin: Party
-    severity: Severity
+    origin: Open[Party]
+    severity: Open[Severity]
 
 
 class ChangeAssessed(Event):
@@ -135,7 +135,7 @@ class MatterOpened(MatterFact):
     charter_version: int
     body: str
     tier: int
-    severity: Severity
+    severity: Open[Severity]
     rules: dict[str, str]
     clock_ends_at: datetime | None
 
@@ -160,8 +160,8 @@ class MatterPositionTaken(MatterFact):
 
     body: str
     seat: str
-    party: Party
-    role: Role
+    party: Open[Party]
+    role: Open[Role]
     vote: str
 
 
@@ -169,7 +169,7 @@ class MatterClockFact(MatterFact):
     """What the clock of a body says about a matter that it holds."""
 
     body: str
-    severity: Severity
+    severity: Open[Severity]
     clock_ends_at: datetime
 
 
@@ -205,7 +205,7 @@ class MatterEscalated(MatterFact):
     tier: int
     cause: str
     reason_code: str
-    severity: Severity
+    severity: Open[Severity]
     rules: dict[str, str]
     clock_ends_at: datetime | None
 
@@ -219,7 +219,7 @@ class MatterReassigned(MatterFact):
     subject_hash: str
     body: str
     tier: int
-    severity: Severity
+    severity: Open[Severity]
     rules: dict[str, str]
     clock_ends_at: datetime | None
 
@@ -279,9 +279,9 @@ class EscalationRaised(Event):
     title: str
     from_body: str
     to_body: str
-    cause: Literal["member", "clock", "deadlock"]
+    cause: Open[Literal["member", "clock", "deadlock"]]
     reason_code: str
-    severity: Severity
+    severity: Open[Severity]
     clock_ends_at: datetime | None
 
 
@@ -299,9 +299,9 @@ class EscalationElevated(Event):
     title: str
     from_body: str
     to_body: str
-    cause: Literal["member", "clock", "deadlock"]
+    cause: Open[Literal["member", "clock", "deadlock"]]
     reason_code: str
-    severity: Severity
+    severity: Open[Severity]
     clock_ends_at: datetime | None
 
 
@@ -334,7 +334,7 @@ class ChangeRouted(Event):
     title: str
     body: str
     tier: int
-    severity: Severity
+    severity: Open[Severity]
     rules: dict[str, str]
     clock_ends_at: datetime | None
 
@@ -349,8 +349,8 @@ class BallotCast(Event):
     change_id: UUID
     number: str
     body: str
-    party: Party
-    vote: Literal["approve", "reject", "defer"]
+    party: Open[Party]
+    vote: Open[Literal["approve", "reject", "defer"]]
 
 
 class ChangeClockWarned(Event):

@@ -7,7 +7,7 @@ A matter is what a body decides. The service of its subject makes the matter's i
 from typing import ClassVar, Literal
 from uuid import UUID
 
-from shared.contracts.base import TYPE_PREFIX, Event
+from shared.contracts.base import TYPE_PREFIX, Event, Open
 from shared.contracts.changes import MATTER
 from shared.contracts.governance import Party, Severity
 
@@ -30,7 +30,7 @@ class SubjectFact(Event):
     title: str
     subject_hash: str
     impact: dict[str, str]
-    severity: Severity
+    severity: Open[Severity]
 
 
 class MatterPut(SubjectFact):
@@ -44,7 +44,7 @@ class MatterPut(SubjectFact):
 
     decision_class: str
     question: str
-    origin: Party
+    origin: Open[Party]
     requester_id: UUID | None
     requester_name: str
     charter_version: int | None
@@ -82,7 +82,7 @@ class MatterOutcomeNotApplied(SubjectFact):
     TYPE: ClassVar[str] = TYPE_PREFIX + "matter.outcome_not_applied.v1"
 
     decision_id: UUID
-    reason: Literal["subject_changed", "no_longer_waiting"]
+    reason: Open[Literal["subject_changed", "no_longer_waiting"]]
     waits: bool
 
 

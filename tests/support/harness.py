@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -115,8 +116,10 @@ class RunningService:
         version: int = 1,
         scope: Scope | None = None,
         event_id: UUID | None = None,
+        at: datetime | None = None,
+        **attributes: str,
     ) -> None:
-        """Let the service's consumer receive an event, through its inbox."""
+        """Let the service's consumer receive an event, through its inbox; `attributes` are more of its envelope."""
         scope = scope or self.world.scope
         envelope = {
             "specversion": "1.0",
@@ -124,7 +127,7 @@ class RunningService:
             "source": "/services/test",
             "type": event.TYPE,
             "subject": str(aggregate_id),
-            "time": rfc3339(self.clock()),
+            "time": rfc3339(at or self.clock()),
             "datacontenttype": "application/json",
             "dataschema": "https://concordat.invalid/schemas/test.json",
             "sequence": version,
@@ -132,7 +135,8 @@ class RunningService:
             "customerorgid": str(scope.customer_org_id) if scope.customer_org_id else None,
             "providerorgid": str(scope.provider_org_id) if scope.provider_org_id else None,
             "visibility": scope.visibility,
-            "data": event.model_dump(mode="json"),
+            "data": event.model_dump(mode="json", warnings=False),
+            **attributes,
         }
         message = Delivered(
             event.TOPIC, 0, version, str(aggregate_id).encode(), json.dumps(envelope).encode(), {}

@@ -44,12 +44,13 @@ class Matter(Governed, Base):
     title: Mapped[str]
     decision_class: Mapped[str]
     question: Mapped[str]
-    origin: Mapped[Party] = mapped_column(EnumText(Party))
+    # Null, like the severity, for a refused put whose word we do not know; what a body has, has both.
+    origin: Mapped[Party] = mapped_column(EnumText(Party), nullable=True)
     requester_id: Mapped[UUID | None]
     requester_name: Mapped[str]
     charter_version: Mapped[int]
     impact: Mapped[dict[str, str]] = mapped_column(JSONB)
-    severity: Mapped[Severity] = mapped_column(EnumText(Severity))
+    severity: Mapped[Severity] = mapped_column(EnumText(Severity), nullable=True)
     requested_body: Mapped[str | None]
     reason_code: Mapped[RequestReason | None] = mapped_column(EnumText(RequestReason))
     state: Mapped[MatterState] = mapped_column(EnumText(MatterState))

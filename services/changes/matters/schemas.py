@@ -14,6 +14,8 @@ from shared.contracts.governance import ClockUnit, Party, Role, Severity
 from shared.web.pages import Page
 from shared.web.schemas import In, LongText, Needed, Out
 
+UNKNOWN_WORD = "null only in a refused matter that was put with a word unknown here"
+
 
 class ChangeDecide(In):
     """The vote of the caller's party."""
@@ -94,11 +96,11 @@ class Matter(Out):
     title: str
     decision_class: str
     question: str
-    origin: Party
+    origin: Annotated[Party | None, Field(description=UNKNOWN_WORD)]
     requester_id: UUID | None
     requester_name: str
     impact: dict[str, str]
-    severity: Severity
+    severity: Annotated[Severity | None, Field(description=UNKNOWN_WORD)]
     requested_body: str | None
     reason_code: RequestReason | None
     state: MatterState

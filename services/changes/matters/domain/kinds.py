@@ -1,12 +1,13 @@
 """The kinds of matters as a table: what must be known, who may put one, how it may end."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from services.changes.matters.domain.routing import RequestReason
 from services.changes.matters.domain.voting import Vote
-from shared.contracts.governance import ExecutableCharter, Party, Role
-from shared.pure.refusal import Forbidden, Refused
+from shared.contracts.governance import ExecutableCharter, Party, Role, Severity
+from shared.pure.refusal import Forbidden, Refused, pointer
 
 BOTH = frozenset(Party)
 WORKING = frozenset({Role.om_team, Role.business_owner})
@@ -91,6 +92,8 @@ KINDS: dict[MatterKind, Kind] = {
         classes=frozenset({"emergency_ratification"}), dimensions=None, outcomes=YES_OR_NO
     ),
 }
+WORDS: dict[str, type[StrEnum]] = {"severity": Severity, "origin": Party, "reason_code": RequestReason}
+"""The fields of what is put that take a word of a list. A later program may know more of them."""
 EMERGENCY = "change.emergency"
 """The one class that the emergency authority may decide."""
 
@@ -117,6 +120,21 @@ def check_putter(kind: Kind, party: Party, roles: Collection[Role] | None) -> No
     if party not in kind.parties or (roles is not None and not kind.roles & set(roles)):
         parties, named = " or ".join(sorted(kind.parties)), ", ".join(sorted(kind.roles))
         raise Forbidden("may_not_put", f"Only the {parties} may put this, and only as {named}.")
+
+
+def check_words(put: Mapping[str, object]) -> None:
+    """Refuses `unknown_severity`, `unknown_origin` and `unknown_reason_code`: words of a later program than this."""
+    for name in unknown_words(put):
+        known = ", ".join(WORDS[name])
+        raise Refused(
+            f"unknown_{name}", f"The {name} {put[name]} is unknown here; it is one of {known}.", pointer(name)
+        )
+
+
+def unknown_words(put: Mapping[str, object]) -> list[str]:
+    """The fields whose word this program does not know."""
+    given = ((name, put.get(name)) for name in WORDS)
+    return [name for name, word in given if word is not None and word not in list(WORDS[name])]
 
 
 def required_dimensions(kind: Kind, content: ExecutableCharter) -> tuple[str, ...]:

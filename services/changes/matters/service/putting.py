@@ -12,8 +12,10 @@ from services.changes.matters.domain.kinds import (
     EMERGENCY,
     check_class,
     check_putter,
+    check_words,
     kind_of,
     required_dimensions,
+    unknown_words,
 )
 from services.changes.matters.domain.routing import RequestReason, Route, covers, route
 from services.changes.matters.domain.states import MATTER, MatterAction, MatterState
@@ -35,6 +37,9 @@ from shared.data.directory import Governance, governance
 from shared.data.history import Act, Entry, record
 from shared.pure.refusal import Refusal, Refused, checking_input
 from shared.web.authz import SYSTEM, Actor
+
+TAKEN_OVER = ("subject_number", "title", "subject_hash", "impact", "severity")
+"""What a matter knows of its subject that may change while it waits."""
 
 
 def find_route(
@@ -79,11 +84,7 @@ async def put(
     """
     check_form(form, roles)
     found = found or _route(charter.content, form)
-    if await queries.open_matter(session, form.subject_id, form.decision_class):
-        raise Refused(
-            "already_open",
-            f"{form.subject_number} waits for a decision of that class already; withdraw it first.",
-        )
+    await _check_free(session, form)
     return await open_new(session, form, charter, found, by=by, starts_at=starts_at, now=now)
 
 
@@ -111,7 +112,8 @@ async def open_new(
 
 
 def check_form(form: MatterPut, roles: Collection[Role] | None) -> None:
-    """Refuses what the kinds table does not allow."""
+    """Refuses what the kinds table does not allow, and words that it does not know."""
+    check_words(vars(form))
     kind = kind_of(form.subject_kind)
     check_class(kind, form.decision_class)
     check_putter(kind, form.origin, roles)
@@ -121,7 +123,8 @@ async def refuse_put(
     session: AsyncSession, form: MatterPut, charter: Governance, refusal: Refusal, now: datetime
 ) -> None:
     """Keep what cannot be decided under its id, so that the same put stays the same, and say why."""
-    matter = _new(form, charter, MatterState.put)
+    known = form.model_copy(update=dict.fromkeys(unknown_words(vars(form))))
+    matter = _new(known, charter, MatterState.put)
     session.add(matter)
     await record(session, matter, _refused(matter, refusal), by=SYSTEM, now=now)
 
@@ -144,6 +147,11 @@ async def refuse_withdrawal(session: AsyncSession, matter: Matter, now: datetime
     code = f"already_{matter.state}"
     event = MatterWithdrawRefused(**about(matter), code=code, decision_id=matter.decision_id)
     await record(session, matter, step(matter, event, "matter.refuse_withdrawal", code), by=SYSTEM, now=now)
+
+
+def says_nothing_new(matter: Matter, fact: SubjectFact) -> bool:
+    """Said twice, a change changes nothing: votes on the same text stand."""
+    return all(getattr(matter, name) == getattr(fact, name) for name in TAKEN_OVER)
 
 
 async def change_subject(
@@ -180,8 +188,10 @@ async def _reassign(
     """Let a body have it anew over the text of `fact`; what cannot be routed any more is refused."""
     await void_positions(session, matter)
     severity = matter.severity
-    _take_over(matter, fact)
     try:
+        if matter.state is not MatterState.open:
+            await _check_free(session, matter)
+        _take_over(matter, fact)
         found = _route(content, matter)
     except Refusal as refusal:
         await stop_clock(session, matter)
@@ -218,9 +228,18 @@ async def _assign(
         await place(session, matter, content, content.body(found.body), now, found.explanation)
 
 
+async def _check_free(session: AsyncSession, asked: MatterPut | Matter) -> None:
+    if await queries.open_matter(session, asked.subject_id, asked.decision_class):
+        raise Refused(
+            "already_open",
+            f"{asked.subject_number} waits for a decision of that class already; withdraw it first.",
+        )
+
+
 def _take_over(matter: Matter, fact: SubjectFact) -> None:
-    matter.subject_number, matter.title = fact.subject_number, fact.title
-    matter.subject_hash, matter.impact, matter.severity = fact.subject_hash, fact.impact, fact.severity
+    check_words(vars(fact))
+    for name in TAKEN_OVER:
+        setattr(matter, name, getattr(fact, name))
 
 
 def _route(content: ExecutableCharter, asked: MatterPut | Matter) -> Route:
@@ -244,7 +263,7 @@ def _start(
 
 
 def _new(form: MatterPut, charter: Governance, state: MatterState) -> Matter:
-    shared = form.model_dump(exclude={"matter_id", "charter_version"})
+    shared = {name: value for name, value in form if name not in ("matter_id", "charter_version")}
     return Matter(
         **charter.scope.model_dump(),
         **shared,

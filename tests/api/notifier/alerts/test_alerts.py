@@ -57,9 +57,12 @@ async def clock(
     matter_id: UUID,
     version: int,
     event_id: UUID | None = None,
+    severity: str = Severity.moderate,
 ) -> None:
     """The clock of a matter says how far it is."""
-    fact = kind(**about(matter_id), body="smb", severity=Severity.moderate, clock_ends_at=s.clock())
+    fact = kind.model_validate(
+        about(matter_id) | {"body": "smb", "severity": severity, "clock_ends_at": s.clock()}
+    )
     await s.publish(fact, aggregate_id=matter_id, version=version, event_id=event_id)
 
 
@@ -82,6 +85,11 @@ async def test_an_escalation_alerts_both_parties_each_with_its_own_alert(s: Runn
     assert (mine[0]["priority"], mine[0]["state"]) == ("urgent", "open")
     assert mine[0]["title"] == "CR-FY27-0001 escalated from jowg to smb: Replace the gateway"
     assert len(await s.events(AlertOpened)) == 2
+
+
+async def test_a_severity_that_a_later_program_knows_is_alerted_as_usual(s: RunningService) -> None:
+    await clock(s, MatterClockEnded, uuid7(), 1, severity="dire")
+    assert [(a["rule"], a["priority"]) for a in await alerts_of(s, TEAM)] == [("matter_clock_ended", "high")]
 
 
 async def test_a_stranger_and_an_observer_see_no_alert(s: RunningService) -> None:
