@@ -14,6 +14,7 @@ from rich.console import Console
 
 from concordat.cli import clock as moving
 from concordat.cli import operations as operator
+from concordat.cli.replay import replay_events
 from concordat.cli.serving import refuse_taken_port, serve
 from services.registry import SERVICES, create_app, settings_of, upgrade
 from shared.contracts import TOPICS
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Operations-and-maintenance governance between a customer agency and its shared-service provider.",
 )
+operator.bus.command("replay")(replay_events)
 app.add_typer(operator.dead_letters, name="dead-letters")
 app.add_typer(operator.due, name="due")
 app.add_typer(operator.bus, name="bus")

@@ -18,7 +18,10 @@ dead_letters = typer.Typer(
 due = typer.Typer(
     no_args_is_help=True, help="Deadlines and reminders that failed when they were due: list, retry."
 )
-bus = typer.Typer(no_args_is_help=True, help="The bus: let a stopped service read a topic again.")
+bus = typer.Typer(
+    no_args_is_help=True,
+    help="What a service hears from others: read a topic again, or learn anew from the archives.",
+)
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 

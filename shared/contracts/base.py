@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import (
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -101,7 +102,7 @@ class Envelope(BaseModel):
     source: str = Field(min_length=1)
     type: str = Field(min_length=1)
     subject: UUID
-    time: datetime
+    time: AwareDatetime
     datacontenttype: Literal["application/json"]
     dataschema: str
     sequence: int = Field(ge=1, description="version of the aggregate this event left behind")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +38,14 @@ from shared.pure.refusal import Forbidden, Missing, Stale
 from shared.web.authz import NOBODY, Principal
 
 FIRST_ANSWER_SECONDS = 5.0
+COMMAND_SECONDS = 15
+"""How long the driver waits for an answer before it takes the server for dead."""
+TIME_LIMITS: Mapping[str, str] = {
+    # Before the driver's own limit, so that a slow statement is told from a server that is silent.
+    "statement_timeout": "14s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "60s",
+}
 _WAKE_UPS = "wake_ups"
 _SERVICE = "service"
 _AS_SYSTEM = text("SELECT set_config('app.scope', 'system', true)")
@@ -166,7 +174,16 @@ class Identity:
 class Database:
     """The runtime role's connections of one service. Never hand out a session without a scope."""
 
-    def __init__(self, url: str, schema: str, *, pool_size: int = 10) -> None:
+    def __init__(
+        self,
+        url: str,
+        schema: str,
+        *,
+        pool_size: int = 10,
+        time_limits: Mapping[str, str] = TIME_LIMITS,
+        command_seconds: float | None = COMMAND_SECONDS,
+    ) -> None:
+        """`time_limits` are server settings; without `command_seconds` a statement may take as long as it takes."""
         self.schema = schema
         self.engine: AsyncEngine = create_async_engine(
             url.replace("postgresql://", "postgresql+asyncpg://", 1),
@@ -178,15 +195,12 @@ class Database:
             json_deserializer=orjson.loads,
             connect_args={
                 "timeout": 5,
-                "command_timeout": 15,
+                "command_timeout": command_seconds,
                 "server_settings": {
                     "search_path": schema,
                     "application_name": f"concordat-{schema}",
-                    # Before the driver's own limit, so that a slow statement is told from a server that is silent.
-                    "statement_timeout": "14s",
-                    "lock_timeout": "5s",
-                    "idle_in_transaction_session_timeout": "60s",
                     "jit": "off",
+                    **time_limits,
                 },
             },
         )

@@ -215,9 +215,16 @@ class ConsumerRunner:
         RETRIES.labels(self.group, failure.value).inc()
         self._database_away = failure is Failure.INFRASTRUCTURE
         # A replay ends when it ends: look again soon, or events would wait a minute for nothing.
-        delay = self._policy.delay(1 if failure is Failure.REPLAYING else trouble.waits)
-        log.warning(
-            "%s retries %s/%s@%s in %.1f s: %s: %r", self.group, *_where(message), delay, failure, error
+        replaying = failure is Failure.REPLAYING
+        delay = self._policy.delay(1 if replaying else trouble.waits)
+        log.log(
+            logging.INFO if replaying else logging.WARNING,
+            "%s retries %s/%s@%s in %.1f s: %s: %r",
+            self.group,
+            *_where(message),
+            delay,
+            failure,
+            error,
         )
         raise RetryLater(delay) from error
 

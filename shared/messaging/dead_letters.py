@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.messaging.failures import Failure, classify
 from shared.messaging.inbox import Inbox, storable
-from shared.pure.refusal import Refused
+from shared.pure.refusal import NotYet, Refused
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,13 @@ async def replay_dead_letters(
     """Apply letters of one consumer again, each aggregate in the order of its versions, in this transaction.
 
     Stops at an aggregate's first failure. An aggregate whose last letter is gone takes new events again.
-    Call it again with the same letters: those already replayed are not touched.
+    Call it again with the same letters: those already replayed are not touched. `NotYet` (`replaying`) while the
+    projections are being filled from the archives.
     """
+    if not await inbox.passes_gate(session):
+        raise NotYet(
+            "replaying", "This consumer is being replayed from the archives. Repeat it when that is done."
+        )
     keys, letters = await _take(session, inbox.consumer, ids, aggregate_id)
     wanted = set(ids)
     results: list[Replayed] = []

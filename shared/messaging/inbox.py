@@ -50,12 +50,16 @@ _BEFORE: Final = """
     SELECT coalesce(jsonb_object_agg(projection, version), '{}') FROM consumed_version
      WHERE consumer = :consumer AND aggregate_id = :aggregate_id
 """
-# All that is asked before a handler runs, in one round trip. A replay of this consumer's projections holds the gate
-# shut; the lock on the parked aggregate makes us wait for letters being replayed, and takes that row away at the end.
+# A replay of this consumer's projections holds the gate shut; whoever passed it is waited for.
+_GATE: Final = "hashtext('concordat.replay'), hashtext(:consumer)"
+_PASS_GATE: Final = f"SELECT pg_try_advisory_xact_lock_shared({_GATE}) AS open"
+PASS_GATE: Final = text(_PASS_GATE)
+SHUT_GATE: Final = text(f"SELECT pg_advisory_xact_lock({_GATE})")
+# All that is asked before a handler runs, in one round trip. The lock on the parked aggregate makes us wait for letters
+# being replayed, and takes that row away at the end.
 TAKE: Final = text(
     f"""
-    WITH gate AS MATERIALIZED (
-      SELECT pg_try_advisory_xact_lock_shared(hashtext('concordat.replay'), hashtext(:consumer)) AS open),
+    WITH gate AS MATERIALIZED ({_PASS_GATE}),
     claimed AS ({_CLAIM} FROM gate WHERE open ON CONFLICT DO NOTHING RETURNING 1),
     parked AS (
       SELECT 1 FROM parked_key WHERE consumer = :consumer AND aggregate_id = :aggregate_id FOR SHARE),
@@ -66,7 +70,6 @@ TAKE: Final = text(
            ({_BEFORE}) AS before
     """
 )
-SHUT_GATE: Final = text("SELECT pg_advisory_xact_lock(hashtext('concordat.replay'), hashtext(:consumer))")
 CLAIM: Final = text(f"{_CLAIM} ON CONFLICT DO NOTHING RETURNING 1")
 ADVANCE: Final = text(f"{_ADVANCE} WHERE true {_UNLESS_OLD}")
 RECORD: Final = text(
@@ -161,12 +164,19 @@ class Inbox:
         await self._claim(session, envelope, place, Outcome.DONE)
         return await self._record(session, envelope, await self._apply_again(session, envelope))
 
-    async def fill(self, session: AsyncSession, projection: str, value: bytes) -> None:
-        """Let one projection learn an archived event, whatever the inbox says about it."""
+    async def passes_gate(self, session: AsyncSession) -> bool:
+        """Whether no replay from the archives runs; until this transaction ends, none begins."""
+        return bool(await session.scalar(PASS_GATE, {"consumer": self.consumer}))
+
+    async def shut_gate(self, session: AsyncSession) -> None:
+        """Let every other event of this consumer wait until this transaction ends."""
+        await session.execute(SHUT_GATE, {"consumer": self.consumer})
+
+    async def fill(self, session: AsyncSession, projections: Sequence[str], value: bytes) -> bool:
+        """Let projections learn an archived event, whatever the inbox says about it; False when all know a later one."""
         envelope = decode_envelope(value)
-        feed = self._feeds[envelope.type]
-        advanced = await self._advance(session, envelope, [projection])
-        await self._apply(session, feed, advanced, envelope)
+        advanced = await self._advance(session, envelope, projections)
+        return await self._apply(session, self._feeds[envelope.type], advanced, envelope)
 
     async def _ignore(self, session: AsyncSession, envelope: Envelope, message: Delivered) -> Outcome:
         claimed = await self._claim(session, envelope, message, Outcome.IGNORED)

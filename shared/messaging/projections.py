@@ -15,8 +15,9 @@ Handler = Callable[[AsyncSession, Received[Any]], Awaitable[None]]
 class Projection:
     """Handlers that write the same tables, so they share one guard against old events.
 
-    `tables` is all that the handlers write: `bus replay` empties these and fills them from the archives. A projection
-    without tables reacts (it alerts, it answers with events) and is not replayed: what was done would be done again.
+    `tables` is all that the handlers write: `bus replay` empties these and fills them from the archives. The moment such
+    handlers are given is the event's. A projection without tables reacts (it alerts, it answers with events) and is not
+    replayed: what was done would be done again.
     """
 
     name: str
@@ -38,12 +39,20 @@ class Feed:
 
 
 def feeds(projections: Sequence[Projection]) -> dict[str, Feed]:
-    """What becomes of each event type. `ValueError` for two projections of one name: their guards would be one."""
-    names = [projection.name for projection in projections]
-    if len(set(names)) < len(names):
-        raise ValueError(f"projections need names of their own: {', '.join(sorted(names))}")
+    """What becomes of each event type.
+
+    `ValueError` for two projections of one name, whose guards would be one, or of one table: a replay of either would
+    empty the other's.
+    """
+    _refuse_repeated("names", [projection.name for projection in projections])
+    _refuse_repeated("tables", [table for projection in projections for table in projection.tables])
     classes = {cls for projection in projections for cls in projection.handlers}
     return {
         cls.TYPE: Feed(cls, {p.name: p.handlers[cls] for p in projections if cls in p.handlers})
         for cls in classes
     }
+
+
+def _refuse_repeated(what: str, names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        raise ValueError(f"projections need {what} of their own: {', '.join(sorted(names))}")

@@ -15,6 +15,7 @@ Point = Literal[
     "consumer_before_db_commit",
     "consumer_after_db_commit",
     "delivery_after_send",
+    "replay_after_event",
 ]
 POINTS: Final[tuple[Point, ...]] = get_args(Point)
 
