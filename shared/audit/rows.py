@@ -66,20 +66,20 @@ async def write_audit(
             "at": now,
             "action": action,
             **{f"object_{name}": value for name, value in about.items()},
-            "canonical": canonical(by, action, about, chain, now, detail),
+            "canonical": canonical(actor(by), action, about, chain, now, detail),
         },
     )
 
 
 def canonical(
-    by: Actor,
+    who: Mapping[str, object],
     action: str,
     about: Mapping[str, object],
     chain: UUID,
     now: datetime,
     detail: Mapping[str, object],
 ) -> str:
-    """The text of one row, which is what gets hashed; `about` is the object's type, id and version.
+    """The text of one row, which is what gets hashed; `who` is `actor`'s, `about` the object's type, id and version.
 
     Acts are chained per charter, acts under none per organization that owns the object, the platform's own
     (`NOBODY`) apart.
@@ -87,10 +87,10 @@ def canonical(
     return canonical_json(
         {
             "action": action,
-            "actor": actor(by),
+            "actor": who,
             "at": rfc3339(now),
             "chain": chain,
-            "detail": dict(detail),
+            "detail": detail,
             "object": about,
         }
     )

@@ -2,9 +2,9 @@
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -56,18 +56,21 @@ class Event(BaseModel):
     AGGREGATE: ClassVar[str]
 
 
-class Scope(BaseModel):
-    """Whom an event concerns. Consumers copy it onto the rows they write.
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whom a row or an event concerns. Consumers copy it onto the rows they write.
 
     Events about the platform itself (an organization, a member) name no charter.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     charter_id: UUID | None = None
     customer_org_id: UUID | None = None
     provider_org_id: UUID | None = None
     visibility: Visibility = "shared"
+
+    def columns(self) -> dict[str, Any]:
+        """The columns of every governed row that say so."""
+        return asdict(self)
 
 
 class Ask(BaseModel):

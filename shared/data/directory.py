@@ -18,7 +18,7 @@ from shared.contracts.governance import ExecutableCharter
 from shared.data.direct import Direct
 from shared.data.numbering import number_of, year_of
 from shared.messaging.projections import Projection
-from shared.pure.canonical import canonical_json
+from shared.pure.canonical import canonical_bytes
 from shared.pure.refusal import Missing
 
 CONTENT: TypeAdapter[ExecutableCharter] = TypeAdapter(ExecutableCharter)
@@ -254,7 +254,7 @@ async def keep_charter(session: AsyncSession, event: CharterActivated) -> None:
             "provider": event.provider_org_id,
             "effective": event.effective_date,
             # RFC 8785 gives one text per object, so these are the bytes that were signed; the table checks it.
-            "text": canonical_json(event.content).encode(),
+            "text": canonical_bytes(event.content),
             "format": event.text_format,
         },
     )

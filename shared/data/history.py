@@ -115,26 +115,17 @@ def _gather(
     now: datetime,
 ) -> None:
     """The row, its audit rows and its events, for the one statement of a direct transaction."""
-    trace = current_traceparent()
-    origin = _origin(transaction.service, by) | {"traceparent": trace}
-    scope = row.scope
-    concerns = {
-        "customer_org_id": scope.customer_org_id,
-        "provider_org_id": scope.provider_org_id,
-        "visibility": scope.visibility,
-        "at": now,
-    }
     transaction.add_new(row)
+    left = _Left(transaction.service, row, by, now)
+    of_audit = {"chain": left.chain, "object_type": left.aggregate, "object_id": row.id} | left.concerns
+    of_event = {"aggregate_id": row.id, "charter_id": left.scope.charter_id, "traceparent": left.trace}
     for act, version in zip(acts, versions, strict=True):
-        line = _line(row, act, version, by, now, origin)
-        about = {"object_type": row.aggregate, "object_id": row.id, "object_version": version}
-        written = {"chain": _chain(row), "action": act.action, "canonical": line["canonical"]}
-        transaction.add("audit", concerns | about | written)
+        line = left.line(act, version)
+        written = {"object_version": version, "action": act.action, "canonical": line["canonical"]}
+        transaction.add("audit", of_audit | written)
         if act.event is not None:
             event = {name: line[name] for name in _EVENT_COLUMNS}
-            about = {"aggregate_id": row.id, "aggregate_version": version}
-            own = about | {"charter_id": scope.charter_id, "traceparent": trace}
-            transaction.add("event", concerns | event | own)
+            transaction.add("event", left.concerns | of_event | event | {"aggregate_version": version})
             transaction.add("outbox", {"event_id": line["event_id"], "shard": shard_of(row.id)})
             transaction.wake_ups.add(outbox.WAKE_UP)
 
@@ -142,27 +133,36 @@ def _gather(
 def _parameters(
     service: str, row: Versioned, acts: Sequence[Act], versions: Sequence[int], by: Actor, now: datetime
 ) -> dict[str, object]:
-    trace = current_traceparent()
-    origin = _origin(service, by) | {"traceparent": trace}
-    lines = [_line(row, act, version, by, now, origin) for act, version in zip(acts, versions, strict=True)]
-    about = {"chain": _chain(row), "aggregate": row.aggregate}
-    return outbox.arrays(lines, _COLUMNS) | outbox.shared(row.id, row.scope, now, trace) | about
+    left = _Left(service, row, by, now)
+    lines = [left.line(act, version) for act, version in zip(acts, versions, strict=True)]
+    about = {"chain": left.chain, "aggregate": left.aggregate}
+    return outbox.arrays(lines, _COLUMNS) | outbox.shared(row.id, left.scope, now, left.trace) | about
 
 
-def _line(
-    row: Versioned, act: Act, version: int, by: Actor, now: datetime, origin: Mapping[str, str | None]
-) -> dict[str, object]:
-    """What one act writes: the text of its audit row, and its event if it has one."""
-    about = {"type": row.aggregate, "id": row.id, "version": version}
-    canonical = audit.canonical(by, act.action, about, _chain(row), now, act.detail)
-    line = {"version": version, "action": act.action, "canonical": canonical}
-    if act.event is None:
-        return line
-    return line | outbox.event_row(act.event, row.id, version, row.scope, now, origin)
+class _Left:
+    """What one request or message leaves behind of a row: all that its acts have in common."""
 
+    def __init__(self, service: str, row: Versioned, by: Actor, now: datetime) -> None:
+        self.row_id, self.aggregate, self.scope, self.now = row.id, row.aggregate, row.scope, now
+        self.chain = self.scope.charter_id or row.owner
+        self.trace = current_traceparent()
+        self.actor = audit.actor(by)
+        self.origin = _origin(service, by) | {"traceparent": self.trace}
+        self.concerns = {
+            "customer_org_id": self.scope.customer_org_id,
+            "provider_org_id": self.scope.provider_org_id,
+            "visibility": self.scope.visibility,
+            "at": now,
+        }
 
-def _chain(row: Versioned) -> UUID:
-    return row.scope.charter_id or row.owner
+    def line(self, act: Act, version: int) -> dict[str, object]:
+        """What one act writes: the text of its audit row, and its event if it has one."""
+        about = {"type": self.aggregate, "id": self.row_id, "version": version}
+        canonical = audit.canonical(self.actor, act.action, about, self.chain, self.now, act.detail)
+        line = {"version": version, "action": act.action, "canonical": canonical}
+        if act.event is None:
+            return line
+        return line | outbox.event_row(act.event, self.row_id, version, self.scope, self.now, self.origin)
 
 
 def _origin(service: str, by: Actor) -> dict[str, str | None]:

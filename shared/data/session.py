@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
 from uuid import UUID
 
@@ -80,6 +81,11 @@ class EnumText(TypeDecorator[Any]):
         return None if value is None else self.kind(value)
 
 
+@cache
+def _table_name(model: type[Any]) -> str:
+    return str(inspect(model).local_table.name)
+
+
 class Versioned:
     """A row with an identity and a version (its ETag). New rows start at 0; `record` makes them 1.
 
@@ -95,7 +101,9 @@ class Versioned:
     updated_at: Mapped[datetime]
 
     def __init__(self, **values: Any) -> None:
-        super().__init__(**{"id": uuid7(), "version": 0} | values)
+        if "id" not in values:
+            values["id"] = uuid7()
+        super().__init__(**{"version": 0} | values)
 
     @property
     def timeline(self) -> Sequence[Entry]:
@@ -110,7 +118,7 @@ class Versioned:
     @property
     def aggregate(self) -> str:
         """What the audit trail and the events call such a row: its table, unless the class says otherwise."""
-        return str(inspect(type(self)).local_table.name)
+        return _table_name(type(self))  # type: ignore[arg-type] # a class is hashable
 
     @property
     def scope(self) -> Scope:
@@ -135,7 +143,7 @@ class Governed(Versioned):
 
     @property
     def scope(self) -> Scope:
-        return Scope.model_construct(
+        return Scope(
             charter_id=self.charter_id,
             customer_org_id=self.customer_org_id,
             provider_org_id=self.provider_org_id,
@@ -145,7 +153,7 @@ class Governed(Versioned):
 
 def inherited(parent: Governed, now: datetime) -> dict[str, Any]:
     """The columns a row written under another takes from it: whom it concerns, and when it began."""
-    return parent.scope.model_dump() | {"created_at": now, "updated_at": now}
+    return parent.scope.columns() | {"created_at": now, "updated_at": now}
 
 
 class OrgOwned(Versioned):

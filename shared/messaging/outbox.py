@@ -160,7 +160,8 @@ def _context(event: Event, aggregate_id: UUID, version: int, scope: Scope) -> di
 
 
 def _serialise(context: dict[str, Any], event: Event) -> bytes:
-    payload = orjson.dumps(context | {"data": event.model_dump(mode="json")}, default=str)
+    data = orjson.Fragment(event.__pydantic_serializer__.to_json(event))
+    payload = orjson.dumps(context | {"data": data}, default=str)
     if len(payload) > LARGEST_EVENT:
         raise Refused(
             "event_too_large", f"the event is {len(payload)} bytes long; at most {LARGEST_EVENT} fit"

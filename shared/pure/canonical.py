@@ -1,6 +1,5 @@
 """One text, and so one hash, per content: JSON by RFC 8785, with our value kinds written as strings."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time
@@ -12,9 +11,10 @@ from types import NoneType
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 _LARGEST_EXACT = 2**53 - 1
 _MOST_DIGITS = 1000
-_write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def canonical_json(value: object) -> str:
@@ -26,12 +26,17 @@ def canonical_json(value: object) -> str:
     for what JSON readers would not agree on (naive datetimes, NaN, lone surrogates, integers
     past 2**53 - 1, decimals of more than a thousand digits).
     """
-    return _write(_plain(value))
+    return canonical_bytes(value).decode()
+
+
+def canonical_bytes(value: object) -> bytes:
+    """The same text in UTF-8, which is what gets hashed and signed."""
+    return orjson.dumps(_plain(value))
 
 
 def content_hash(value: object) -> str:
     """SHA-256 of the canonical text in UTF-8, as 64 hexadecimal digits."""
-    return sha256(canonical_json(value).encode()).hexdigest()
+    return sha256(canonical_bytes(value)).hexdigest()
 
 
 def _plain(value: object) -> object:
@@ -41,7 +46,7 @@ def _plain(value: object) -> object:
 def _form(kind: type) -> Callable[[Any], object]:
     render = next((render for kinds, render in _FORMS if issubclass(kind, kinds)), None)
     if render is None and is_dataclass(kind):
-        render = partial(_fields, sorted((field.name for field in fields(kind)), key=_utf16))
+        render = partial(_fields, _in_order([field.name for field in fields(kind)]))
     if render is None:
         raise TypeError(f"{kind.__name__} has no canonical form")
     _known[kind] = render
@@ -57,8 +62,12 @@ def _fields(names: Sequence[str], value: object) -> dict[str, object]:
 
 
 def _object(members: Mapping[object, object]) -> dict[str, object]:
-    keys = [_key(key) for key in members]
-    return {key: _plain(members[key]) for key in (sorted(keys, key=_utf16) if len(keys) > 1 else keys)}
+    return {key: _plain(members[key]) for key in _in_order([_key(key) for key in members])}
+
+
+def _in_order(keys: list[str]) -> list[str]:
+    """In the order of their UTF-16 code units, which is that of the letters themselves where all are ASCII."""
+    return sorted(keys, key=None if "".join(keys).isascii() else _utf16)
 
 
 def _key(key: object) -> str:

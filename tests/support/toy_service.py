@@ -89,7 +89,7 @@ async def create_note(
 ) -> Note:
     charter = await governance(session, form.charter_id)
     require(caller, WRITE, charter.scope)
-    note = Note(**charter.scope.model_dump() | {"visibility": form.visibility}, title=form.title)
+    note = Note(**charter.scope.columns() | {"visibility": form.visibility}, title=form.title)
     session.add(note)
     submitted = ChangeSubmitted(
         change_id=note.id, number="N", title=form.title, origin=Party.customer, severity=Severity.low

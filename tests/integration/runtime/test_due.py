@@ -93,7 +93,7 @@ class Stage:
         """A note with a deadline; `customer_org_id` makes it another organization's."""
         async with self.toy.kernel.database.system() as session:
             note = Note(
-                **self.toy.world.scope.model_dump() | scope,
+                **self.toy.world.scope.columns() | scope,
                 title=title,
                 version=1,
                 created_at=self.now,
@@ -182,7 +182,7 @@ async def test_a_deadline_may_move_and_may_be_settled(s: Stage) -> None:
 
 async def test_what_is_rolled_back_is_never_due(s: Stage) -> None:
     async with s.toy.kernel.database.system() as session:
-        await schedule(session, KIND, Note(**s.toy.world.scope.model_dump(), title="a"), s.now)
+        await schedule(session, KIND, Note(**s.toy.world.scope.columns(), title="a"), s.now)
         await session.rollback()
     assert await s.runner.run_once() == 0
 

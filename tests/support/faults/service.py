@@ -76,7 +76,7 @@ def entries() -> APIRouter:
     ) -> Note:
         charter = await governance(session, form.charter_id)
         require(caller, WRITE, charter.scope)
-        note = Note(**charter.scope.model_dump(), title=form.title)
+        note = Note(**charter.scope.columns(), title=form.title)
         session.add(note)
         await _change(session, note, form.title, caller, now)
         return tagged(response, note)

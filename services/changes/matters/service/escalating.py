@@ -211,7 +211,7 @@ async def _raised(
     session: AsyncSession, matter: Matter, from_body: str, ascent: Ascent, now: datetime
 ) -> Escalation:
     return Escalation(
-        **matter.scope.model_dump(),
+        **matter.scope.columns(),
         number=await next_number(session, "ESC", matter.charter_id, now),
         matter_id=matter.id,
         subject_kind=matter.subject_kind,

@@ -265,7 +265,7 @@ def _start(
 def _new(form: MatterPut, charter: Governance, state: MatterState) -> Matter:
     shared = {name: value for name, value in form if name not in ("matter_id", "charter_version")}
     return Matter(
-        **charter.scope.model_dump(),
+        **charter.scope.columns(),
         **shared,
         id=form.matter_id,
         charter_version=charter.charter_version,

@@ -6,7 +6,7 @@ from unicodedata import normalize
 
 from services.charter.charters.domain.findings import Finding, pointer
 from shared.contracts.governance import ExecutableCharter
-from shared.pure.canonical import canonical_json
+from shared.pure.canonical import canonical_bytes
 
 LARGEST_TEXT: Final = 240 * 1024
 """In bytes. The text travels whole in an event, which has at most 256 KiB and needs some of them for itself."""
@@ -14,7 +14,7 @@ LARGEST_TEXT: Final = 240 * 1024
 
 def written(content: ExecutableCharter) -> bytes:
     """The text in `TEXT_FORMAT`: RFC 8785 JSON in UTF-8. Written once, when it is drafted; signed and kept as it is."""
-    return canonical_json(content).encode()
+    return canonical_bytes(content)
 
 
 def comparable(service: str) -> str:

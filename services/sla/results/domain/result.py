@@ -14,7 +14,7 @@ from services.sla.observations.domain.observation import Observation, fingerprin
 from services.sla.results.domain.display import display, rounds_to_met, shown_share, stored
 from services.sla.results.domain.verdict import ResultStatus, judge, reaches
 from shared.calendars.business_time import BusinessCalendar
-from shared.pure.canonical import canonical_json
+from shared.pure.canonical import canonical_bytes
 
 LOW_VOLUME = "low_volume"
 ROUNDS_TO_MET = "rounds_to_met"
@@ -128,7 +128,7 @@ def result_text(results: Sequence[Result]) -> bytes:
 
     It holds everything as it was then: the definition too, whatever its class may grow into.
     """
-    return canonical_json({"results": [_written(result) for result in results]}).encode()
+    return canonical_bytes({"results": [_written(result) for result in results]})
 
 
 def _written(result: Result) -> dict[str, object]:
