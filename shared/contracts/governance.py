@@ -237,10 +237,18 @@ class ExecutableCharter:
     termination_notice_days: int = 180
 
     @cached_property
-    def rights_of_bodies(self) -> dict[str, tuple[DecisionRight, ...]]:
-        """The decision rights of each body that has any, in the charter's order."""
-        bodies = dict.fromkeys(right.body for right in self.decision_rights)
-        return {key: tuple(r for r in self.decision_rights if r.body == key) for key in bodies}
+    def rights_of_bodies(self) -> dict[str, dict[str, list[DecisionRight]]]:
+        """The decision rights of each body that has any, by dimension, in the charter's order."""
+        rights: dict[str, dict[str, list[DecisionRight]]] = {}
+        for right in self.decision_rights:
+            rights.setdefault(right.body, {}).setdefault(right.dimension, []).append(right)
+        return rights
+
+    @cached_property
+    def routing_dimensions(self) -> tuple[str, ...]:
+        """Every dimension that routes: there is a rule or a requirement for it; in the charter's order."""
+        named = (right.dimension for right in self.decision_rights)
+        return tuple(d for d in dict.fromkeys((*self.required_dimensions, *named)) if d not in SAVINGS)
 
     @cached_property
     def levels_of_dimensions(self) -> dict[str, tuple[str, ...]]:

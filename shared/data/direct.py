@@ -79,9 +79,9 @@ class Direct:
 
     def add_new(self, row: Versioned) -> None:
         """Gather a row that was just made; what was not set has its default."""
-        self.add(
-            row.aggregate, {name: getattr(row, key) for key, name in _columns(type(row)) if key in vars(row)}
-        )
+        values = vars(row)
+        columns = _columns(type(row))
+        self.add(row.aggregate, {name: values[key] for key, name in columns if key in values})
 
     async def write(self, last: Statement = NOTHING_MORE) -> None:
         """Send what was gathered, and `last`, in one statement. Foreign keys among the rows are checked at its end."""

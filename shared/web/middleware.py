@@ -7,7 +7,6 @@ from typing import Any
 
 import structlog
 from opentelemetry.trace import INVALID_SPAN, Span, Status, StatusCode
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,13 +25,14 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 _GIVEN_ID = re.compile(r"^[A-Za-z0-9._\-]{8,64}$")
 _HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Strict-Transport-Security": "max-age=31536000",
+    b"x-content-type-options": b"nosniff",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"referrer-policy": b"no-referrer",
+    b"cache-control": b"no-store",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"strict-transport-security": b"max-age=31536000",
 }
+"""Every answer's, unless its handler set them itself."""
 
 
 class Edge:
@@ -101,11 +101,11 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = self.scope["request_id"]
-            self.is_replay = "idempotency-replayed" in headers
-            for name, value in _HEADERS.items():
-                headers.setdefault(name, value)
+            given = dict(message["headers"])
+            self.is_replay = b"idempotency-replayed" in given
+            own = {b"x-request-id": self.scope["request_id"].encode()}
+            added = [item for item in (_HEADERS | own).items() if item[0] not in given]
+            message = {**message, "headers": [*message["headers"], *added]}
         elif self.is_head:
             message = {**message, "body": b""}
         await self._send(message)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def sample(kind: type[Event]) -> Event | None:
 
 
 def scope(stage: Stage, of: Parties, visibility: Visibility) -> Scope:
-    return stage.scope(of).model_copy(update={"visibility": visibility})
+    return replace(stage.scope(of), visibility=visibility)
 
 
 async def reached(stage: Stage) -> dict[str, set[str]]:

@@ -1,6 +1,7 @@
 """Audit checkpoints reach both parties as webhooks: neither has to trust the other's database."""
 
 import json
+from dataclasses import replace
 from typing import Literal
 from uuid import UUID
 
@@ -32,7 +33,7 @@ async def checkpoint(s: RunningService, visibility: Visibility = "shared", owner
         signature="AA==",
         key_id="k",
     )
-    scope = Scope() if owner else s.world.scope.model_copy(update={"visibility": visibility})
+    scope = Scope() if owner else replace(s.world.scope, visibility=visibility)
     await s.publish(event, aggregate_id=event.checkpoint_id, scope=scope)
 
 

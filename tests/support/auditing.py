@@ -3,6 +3,7 @@
 import json
 from base64 import b64decode
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -33,9 +34,7 @@ def scope_of(
     service: RunningService, visibility: Visibility = "shared", charter: UUID | None = None
 ) -> Scope:
     known = service.world.scope
-    return known.model_copy(
-        update={"visibility": visibility, "charter_id": charter or service.world.charter_id}
-    )
+    return replace(known, visibility=visibility, charter_id=charter or service.world.charter_id)
 
 
 async def act(

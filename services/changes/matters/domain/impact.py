@@ -23,15 +23,9 @@ _UNITS = (
 )
 
 
-def known_dimensions(content: ExecutableCharter) -> tuple[str, ...]:
-    """Every dimension that routes: the charter has a rule or a requirement for it; in the charter's order."""
-    named = (right.dimension for right in content.decision_rights)
-    return tuple(d for d in dict.fromkeys((*content.required_dimensions, *named)) if d not in SAVINGS)
-
-
 def check_impact(content: ExecutableCharter, impact: Impact) -> None:
     """Refuses `unknown_dimension`, `unknown_level` and what `as_number` refuses, with a pointer to the value."""
-    known = (*known_dimensions(content), *SAVINGS)
+    known = (*content.routing_dimensions, *SAVINGS)
     for dimension, value in impact.items():
         if dimension not in known:
             raise Refused(

@@ -11,7 +11,6 @@ from services.changes.matters.domain.impact import (
     ImpactValue,
     check_impact,
     is_within,
-    known_dimensions,
     limit_in_words,
     pointer,
     routing_part,
@@ -120,7 +119,7 @@ def explain(
             lowest_body=_lowest(content, candidates, {dimension: impact[dimension]}).key,
             text=_in_words(content, body, dimension, impact[dimension]),
         )
-        for dimension in known_dimensions(content)
+        for dimension in content.routing_dimensions
         if dimension in impact
         and (rule := granting_rule(content, body, dimension, impact[dimension])) is not None
     )
@@ -148,18 +147,14 @@ def covers(content: ExecutableCharter, body: Body, impact: Impact) -> bool:
     return not _uncovered(content, body, impact)
 
 
-def _rights_of(content: ExecutableCharter, body: Body) -> tuple[DecisionRight, ...]:
-    return content.rights_of_bodies.get(body.key, ())
-
-
 def _decides_by_kind(content: ExecutableCharter, body: Body) -> bool:
-    return body.kind is BodyKind.emergency and not _rights_of(content, body)
+    return body.kind is BodyKind.emergency and body.key not in content.rights_of_bodies
 
 
 def _granting_right(
     content: ExecutableCharter, body: Body, dimension: str, value: ImpactValue
 ) -> DecisionRight | None:
-    rights = (right for right in _rights_of(content, body) if right.dimension == dimension)
+    rights = content.rights_of_bodies.get(body.key, {}).get(dimension, ())
     return next((right for right in rights if is_within(content, right, value)), None)
 
 

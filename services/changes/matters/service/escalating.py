@@ -11,6 +11,7 @@ from services.changes.matters.domain.escalation import (
     Cause,
     EscalationState,
     body_after_expiry,
+    clock_of,
     elevated_at,
     next_body,
 )
@@ -97,7 +98,8 @@ async def elevate(
     from_body = matter.body or ""
     matter.state = MATTER.next(matter.state, MatterAction.elevate)
     await void_positions(session, matter)
-    await place(session, matter, content, to, ascent.accepted_at)
+    clock = clock_of(content, to.key, matter.severity, ascent.accepted_at)
+    await place(session, matter, content, to, clock)
     escalation = await queries.open_escalation(session, matter.id) or await _raised(
         session, matter, from_body, ascent, now
     )

@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.changes.matters.domain.escalation import RungClock, clock_of
+from services.changes.matters.domain.escalation import RungClock
 from services.changes.matters.domain.routing import Explanation, explain
 from services.changes.matters.domain.voting import Outcome, outcome, voting_seats
 from services.changes.matters.models import Matter, Position
@@ -63,12 +63,12 @@ async def place(
     matter: Matter,
     content: ExecutableCharter,
     body: Body,
-    starts_at: datetime,
+    clock: RungClock | None,
     lines: Sequence[Explanation] | None = None,
 ) -> None:
     """The body receives the matter: a new stay, a new clock, and the rules it decides by (`lines`, if known)."""
     enter(matter, content, body, lines)
-    await _start_clock(transaction, matter, clock_of(content, body.key, matter.severity, starts_at))
+    await _start_clock(transaction, matter, clock)
 
 
 def enter(

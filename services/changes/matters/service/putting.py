@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.changes.matters import queries
-from services.changes.matters.domain.escalation import clock_of
+from services.changes.matters.domain.escalation import RungClock, clock_of
 from services.changes.matters.domain.impact import Impact, check_impact, routing_part
 from services.changes.matters.domain.kinds import (
     EMERGENCY,
@@ -30,7 +30,7 @@ from shared.contracts.changes import (
     MatterWithdrawn,
     MatterWithdrawRefused,
 )
-from shared.contracts.governance import ExecutableCharter, Role
+from shared.contracts.governance import Body, ExecutableCharter, Role
 from shared.contracts.matters import MatterOutcomeNotApplied, MatterPut, MatterSubjectChanged, SubjectFact
 from shared.data.direct import Direct
 from shared.data.directory import Governance, governance
@@ -104,8 +104,8 @@ async def open_new(
     matter.computed_body = found.computed_body
     content = charter.content
     body = content.body(found.body)
-    since = _start(content, found.body, matter, starts_at, now)
-    await place(transaction, matter, content, body, since, found.explanation)
+    clock = _first_clock(content, body, matter, starts_at, now)
+    await place(transaction, matter, content, body, clock, found.explanation)
     if not isinstance(transaction, Direct):
         transaction.add(matter)
     return matter, await record(transaction, matter, _opened(matter, charter), by=by, now=now)
@@ -225,7 +225,9 @@ async def _assign(
     if stays and covers(content, body, routing_part(matter.impact)):
         enter(matter, content, body)
     else:
-        await place(session, matter, content, content.body(found.body), now, found.explanation)
+        body = content.body(found.body)
+        clock = clock_of(content, body.key, matter.severity, now)
+        await place(session, matter, content, body, clock, found.explanation)
 
 
 async def _check_free(session: AsyncSession, asked: MatterPut | Matter) -> None:
@@ -254,12 +256,13 @@ def _route(content: ExecutableCharter, asked: MatterPut | Matter) -> Route:
     )
 
 
-def _start(
-    content: ExecutableCharter, body: str, matter: Matter, starts_at: datetime, now: datetime
-) -> datetime:
+def _first_clock(
+    content: ExecutableCharter, body: Body, matter: Matter, starts_at: datetime, now: datetime
+) -> RungClock | None:
     """Since it was put, unless its time would be over by now: no body gets a matter without time to act."""
-    clock = clock_of(content, body, matter.severity, starts_at)
-    return now if clock is not None and clock.ends_at <= now else starts_at
+    clock = clock_of(content, body.key, matter.severity, starts_at)
+    is_over = clock is not None and clock.ends_at <= now
+    return clock_of(content, body.key, matter.severity, now) if is_over else clock
 
 
 def _new(form: MatterPut, charter: Governance, state: MatterState) -> Matter:

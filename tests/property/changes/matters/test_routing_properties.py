@@ -6,7 +6,7 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.changes.matters.domain.impact import ImpactValue, known_dimensions
+from services.changes.matters.domain.impact import ImpactValue
 from services.changes.matters.domain.routing import RequestReason, competent_order, covers, route
 from services.charter.charters.domain.model_charter import model_charter
 from shared.contracts.governance import BodyKind
@@ -104,7 +104,7 @@ def test_an_ordinary_change_never_reaches_an_emergency_body(impact: dict[str, Im
 
 
 def test_the_strategies_speak_of_dimensions_the_charter_knows() -> None:
-    assert set(values) <= set(known_dimensions(CHARTER))
+    assert set(values) <= set(CHARTER.routing_dimensions)
 
 
 def _at_least(dimension: str, value: ImpactValue) -> st.SearchStrategy[ImpactValue]:

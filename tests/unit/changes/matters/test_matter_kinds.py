@@ -6,7 +6,6 @@ from decimal import Decimal
 
 import pytest
 
-from services.changes.matters.domain.impact import known_dimensions
 from services.changes.matters.domain.kinds import (
     KINDS,
     MatterKind,
@@ -53,7 +52,7 @@ def test_every_kind_asks_for_dimensions_that_the_model_charter_decides(
     charter: ExecutableCharter, kind: MatterKind
 ) -> None:
     required = required_dimensions(KINDS[kind], charter)
-    assert set(required) <= set(known_dimensions(charter))
+    assert set(required) <= set(charter.routing_dimensions)
     with pytest.raises(Refusal) if required else nullcontext() as refused:
         route(charter, {}, required=required)
     assert not required or refused.value.code == "assess_first"
