@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
 from enum import StrEnum
+from fractions import Fraction
 from functools import cached_property
 from typing import Final
 
@@ -243,6 +244,17 @@ class ExecutableCharter:
         for right in self.decision_rights:
             rights.setdefault(right.body, {}).setdefault(right.dimension, []).append(right)
         return rights
+
+    @cached_property
+    def bounds(self) -> dict[str, Fraction]:
+        """The amount of each right that has one, by the right's id, in its dimension's unit; a percentage is taken of
+        its reference amount, exactly, and left out where the charter does not state that amount."""
+        references = {None: Decimal(100)} | (self.reference_amounts or {})
+        return {
+            right.id: Fraction(right.amount) * Fraction(references[right.percent_of]) / 100
+            for right in self.decision_rights
+            if right.amount is not None and right.percent_of in references
+        }
 
     @cached_property
     def routing_dimensions(self) -> tuple[str, ...]:

@@ -86,6 +86,11 @@ def _table_name(model: type[Any]) -> str:
     return str(inspect(model).local_table.name)
 
 
+@cache
+def _column_attributes(model: type[Any]) -> frozenset[str]:
+    return frozenset(inspect(model).columns.keys())
+
+
 class Versioned:
     """A row with an identity and a version (its ETag). New rows start at 0; `record` makes them 1.
 
@@ -101,9 +106,13 @@ class Versioned:
     updated_at: Mapped[datetime]
 
     def __init__(self, **values: Any) -> None:
-        if "id" not in values:
-            values["id"] = uuid7()
-        super().__init__(**{"version": 0} | values)
+        # A new row has no former values to remember, so its columns are set without asking the mapper one by one.
+        columns = values.keys() & _column_attributes(type(self))  # type: ignore[arg-type] # a class is hashable
+        super().__init__(**{name: value for name, value in values.items() if name not in columns})
+        given = {name: values[name] for name in columns}
+        if "id" not in given:
+            given["id"] = uuid7()
+        vars(self).update({"version": 0}, **given)
 
     @property
     def timeline(self) -> Sequence[Entry]:

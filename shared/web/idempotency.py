@@ -69,7 +69,7 @@ def read_claim(request: StrictRequest, claimant: Claimant, route: str) -> Claim 
         raise BadRequest(
             "malformed_idempotency_key", "Idempotency-Key takes 1 to 255 visible ASCII characters."
         )
-    digest = hashlib.sha256(str(request.url.path).encode() + b"\0" + request.url.query.encode() + b"\0")
+    digest = hashlib.sha256(request.scope["path"].encode() + b"\0" + request.scope["query_string"] + b"\0")
     digest.update(request.headers.get("if-match", "").encode() + b"\0" + request.digest.digest())
     return Claim(str(claimant.org_id), claimant.subject, route, key, digest.hexdigest())
 

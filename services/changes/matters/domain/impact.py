@@ -75,18 +75,15 @@ def as_number(dimension: str, value: ImpactValue) -> Fraction:
 
 
 def bound(content: ExecutableCharter, right: DecisionRight) -> Fraction:
-    """The row's amount in the dimension's unit; a percentage is taken of its reference amount, exactly."""
+    """The row's amount in the dimension's unit; refuses rows of a draft that do not say it."""
     if right.amount is None:
         raise Refused("limit_without_amount", f"Rule {right.id} of the charter has no amount.")
-    if right.percent_of is None:
-        return Fraction(right.amount)
-    reference = (content.reference_amounts or {}).get(right.percent_of)
-    if reference is None:
+    if right.id not in content.bounds:
         raise Refused(
             "reference_amount_missing",
             f"Rule {right.id} is a percentage of {right.percent_of}, which the charter does not state.",
         )
-    return Fraction(right.amount) * Fraction(reference) / 100
+    return content.bounds[right.id]
 
 
 def is_within(content: ExecutableCharter, right: DecisionRight, value: ImpactValue) -> bool:
