@@ -48,17 +48,17 @@ def main(
     wanted = set(names or NAMES)
     if unknown := wanted - set(NAMES):
         raise typer.BadParameter(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    found = _measure([m for m, yields in MEASURES.items() if wanted & set(yields)], Options(runs, seconds))
-    kept = _merge(output, [result.as_json() for result in found])
+    results = _measure([m for m, yields in MEASURES.items() if wanted & set(yields)], Options(runs, seconds))
+    kept = _merge(output, [result.as_json() for result in results])
     output.write_text(json.dumps(kept, indent=2) + "\n")
-    fresh = {result.name for result in found}
+    fresh = {result.name for result in results}
     _show([figure for figure in kept["figures"] if figure["name"] in fresh])
     console.print(f"Raw runs, and the figures measured before: {output}")
 
 
 def _measure(measures: Sequence[Measure], options: Options) -> list[Result]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    found: list[Result] = []
+    results: list[Result] = []
     with Progress(*columns, console=console, transient=True) as progress:
         for measure in measures:
             label = ", ".join(MEASURES[measure])
@@ -68,11 +68,11 @@ def _measure(measures: Sequence[Measure], options: Options) -> list[Result]:
                 progress.update(task, description=f"{label}: {doing}")
 
             try:
-                found += measure(options, step)
+                results += measure(options, step)
             except (RuntimeError, subprocess.CalledProcessError, httpx.HTTPError) as error:
-                found += [Skipped(name, name, f"not measured: {error}") for name in MEASURES[measure]]
+                results += [Skipped(name, name, f"not measured: {error}") for name in MEASURES[measure]]
             progress.update(task, description=f"{label}: done", completed=100)
-    return found
+    return results
 
 
 def _merge(file: Path, fresh: list[dict[str, object]]) -> dict[str, Any]:

@@ -203,14 +203,14 @@ def pgbench_script(on: Stage) -> str:
     async def rows() -> peers.Rows:
         connection = await asyncpg.connect(on.admin_url)
         await peers.with_json(connection)
-        found = await peers.latest_rows(connection)
+        latest = await peers.latest_rows(connection)
         await connection.close()
-        return found
+        return latest
 
-    found = asyncio.run(rows())
-    request, matter = peers.ids_of(found)
+    latest = asyncio.run(rows())
+    request, matter = peers.ids_of(latest)
     renamed = {request: _random_id("0"), matter: _random_id("1")}
-    statements = [_literal_insert(table, row, renamed) for table, row in found]
+    statements = [_literal_insert(table, row, renamed) for table, row in latest]
     return "\n".join(["\\set n random(1, 9000000000000000000)", "BEGIN;", *statements, "COMMIT;", ""])
 
 
@@ -241,9 +241,9 @@ def _literal(value: object) -> str:
         return f"'\\x{value.hex()}'::bytea"
     if isinstance(value, list) and not any(isinstance(item, dict) for item in value):
         return "ARRAY[" + ", ".join(map(_literal, value)) + "]::text[]"
-    spoken = orjson.dumps(value).decode() if isinstance(value, dict | list) else str(value)
+    written = orjson.dumps(value).decode() if isinstance(value, dict | list) else str(value)
     # pgbench takes a colon for one of its variables, even inside quotes.
-    return "E'" + spoken.replace("\\", "\\\\").replace("'", "''").replace(":", "\\x3a") + "'"
+    return "E'" + written.replace("\\", "\\\\").replace("'", "''").replace(":", "\\x3a") + "'"
 
 
 def pgbench(on: Stage, script: str, seconds: float) -> Sample:

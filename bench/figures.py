@@ -109,12 +109,12 @@ def interleave(
     candidates: Mapping[str, Callable[[], Sample]], options: Options, step: Step
 ) -> dict[str, list[Sample]]:
     """Run the candidates in turn (A-B-A-B), so that what else the machine does hits all of them."""
-    found: dict[str, list[Sample]] = {name: [] for name in candidates}
+    samples: dict[str, list[Sample]] = {name: [] for name in candidates}
     for number in range(1, options.runs + 1):
         for name, measure in candidates.items():
             step(f"{name}, run {number} of {options.runs}")
-            found[name].append(measure())
-    return found
+            samples[name].append(measure())
+    return samples
 
 
 def _rounded(detail: Mapping[str, float]) -> dict[str, float]:

@@ -62,8 +62,8 @@ def registered(on: Stage, ours: Server) -> str:
         agreement = agreement_form(on)  # type: ignore[arg-type]
         made = client.post("/sla/v1/agreements", json=agreement, headers=on.headers("customer.om_team"))
         form = sla_form(made.raise_for_status().json()["id"])
-        found = client.post("/sla/v1/slas", json=form, headers=on.headers("provider.om_team"))
-    return str(found.raise_for_status().json()["id"])
+        answer = client.post("/sla/v1/slas", json=form, headers=on.headers("provider.om_team"))
+    return str(answer.raise_for_status().json()["id"])
 
 
 def _body(first: int) -> bytes:

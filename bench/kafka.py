@@ -121,8 +121,8 @@ def _perf_test(bootstrap: str, size: int) -> Sample:
     what = ["--topic", PEER_TOPIC, "--num-records", str(RECORDS), "--record-size", str(size)]
     how = ["--throughput", "-1", "--producer-props", f"bootstrap.servers={bootstrap}", "acks=all"]
     done = subprocess.run([*tool, *what, *how], capture_output=True, text=True, check=True)  # noqa: S603
-    found = re.findall(r"([\d.]+) records/sec", done.stdout)
-    return Sample(float(found[-1]))
+    rates = re.findall(r"([\d.]+) records/sec", done.stdout)
+    return Sample(float(rates[-1]))
 
 
 def jars() -> Path:

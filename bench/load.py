@@ -47,12 +47,12 @@ def client() -> str:
 def apply(load: Load, seconds: float) -> Sample:
     """Requests per second for `seconds`, with percentiles. Any failed request fails the measurement."""
     before = _cpu_seconds(load.pid)
-    found = _run(load, seconds)
-    if found["errors"] or not found["requests"]:
-        raise RuntimeError(f"{load.method} {load.path}: {found['errors']} of {found['requests']} failed")
-    cpu_ms = (_cpu_seconds(load.pid) - before) / found["requests"] * 1000
-    detail = {"p50_ms": found["p50_ms"], "p99_ms": found["p99_ms"], "server_cpu_ms": cpu_ms}
-    return Sample(found["requests"] / found["seconds"], detail)
+    run = _run(load, seconds)
+    if run["errors"] or not run["requests"]:
+        raise RuntimeError(f"{load.method} {load.path}: {run['errors']} of {run['requests']} failed")
+    cpu_ms = (_cpu_seconds(load.pid) - before) / run["requests"] * 1000
+    detail = {"p50_ms": run["p50_ms"], "p99_ms": run["p99_ms"], "server_cpu_ms": cpu_ms}
+    return Sample(run["requests"] / run["seconds"], detail)
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -86,8 +86,8 @@ def _wrk(load: Load, seconds: float, key: str) -> dict[str, float]:
 def _output(command: list[str], given: str) -> dict[str, float]:
     root = Path(__file__).resolve().parent.parent
     done = subprocess.run(command, input=given, capture_output=True, text=True, check=True, cwd=root)  # noqa: S603
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    output: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return output
 
 
 _SCRIPT = """

@@ -79,8 +79,8 @@ async def latest_rows(connection: Any) -> Rows:
     ids = "(SELECT unnest(ARRAY[id, matter_id]) FROM changes.change_request ORDER BY id DESC LIMIT 2)"
     rows: Rows = []
     for table, where in TABLES.items():
-        for found in await connection.fetch(f"SELECT * FROM changes.{table} {where.format(ids)}"):
-            rows.append((table, {k: v for k, v in found.items() if k not in GENERATED.get(table, ())}))
+        for record in await connection.fetch(f"SELECT * FROM changes.{table} {where.format(ids)}"):
+            rows.append((table, {k: v for k, v in record.items() if k not in GENERATED.get(table, ())}))
     return rows
 
 
@@ -102,8 +102,8 @@ def fresh(rows: Rows, form: Form) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def ids_of(rows: Rows) -> tuple[UUID, UUID]:
     """The ids of the request and of its matter, which other rows refer to."""
-    found = {table: row["id"] for table, row in rows if table in ("change_request", "matter")}
-    return found["change_request"], found["matter"]
+    ids = {table: row["id"] for table, row in rows if table in ("change_request", "matter")}
+    return ids["change_request"], ids["matter"]
 
 
 def insert(table: str, row: Mapping[str, Any]) -> str:

@@ -185,8 +185,8 @@ async def _ok(client: httpx.AsyncClient, url: str, body: object, headers: dict[s
     answer = await client.post(url, json=body, headers=headers)
     if answer.is_error:
         raise RuntimeError(f"{url}: {answer.text}")
-    found: dict[str, str] = answer.json()
-    return found
+    document: dict[str, str] = answer.json()
+    return document
 
 
 async def _sent(admin_url: str, changes: list[UUID]) -> dict[UUID, float]:

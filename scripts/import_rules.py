@@ -43,8 +43,8 @@ class Rule:
                 return "stdlib" in self.allowed
             case (_, package) if package not in ours:
                 return "libraries" in self.allowed or self._names(imported, {})
-            case (found, _):
-                return self._names(imported, found.groupdict() if found else {})
+            case (matched, _):
+                return self._names(imported, matched.groupdict() if matched else {})
 
     def _names(self, imported: str, bound: dict[str, str]) -> bool:
         entries = [
@@ -66,8 +66,8 @@ class AllowedImports(Contract):
     rules = fields.ListField(subfield=fields.StringField())
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
-        found = list(self._violations(graph))
-        return ContractCheck(kept=not found, metadata={"violations": found})
+        violations = list(self._violations(graph))
+        return ContractCheck(kept=not violations, metadata={"violations": violations})
 
     def render_broken_contract(self, check: ContractCheck) -> None:
         for line in check.metadata["violations"]:

@@ -19,8 +19,8 @@ SERVICES = ("charter", "sla", "changes", "notifier")
 
 def settings_of(service: str) -> type[KernelSettings]:
     """The settings class of a service."""
-    found: type[KernelSettings] = import_module(f"services.{service}.settings").Settings
-    return found
+    settings: type[KernelSettings] = import_module(f"services.{service}.settings").Settings
+    return settings
 
 
 def create_app(service: str, settings: KernelSettings, *seams: Any) -> FastAPI:
@@ -32,8 +32,8 @@ def create_app(service: str, settings: KernelSettings, *seams: Any) -> FastAPI:
 def metadata_of(service: str) -> MetaData:
     """The tables of a service, those of all its features among them."""
     list(modules(service, "models"))
-    found: MetaData = import_module(f"services.{service}.base").Base.metadata
-    return found
+    metadata: MetaData = import_module(f"services.{service}.base").Base.metadata
+    return metadata
 
 
 def versions_of(service: str) -> Path:
@@ -54,6 +54,6 @@ def upgrade(service: str, url: str) -> None:
 def modules(service: str, part: str) -> Iterator[ModuleType]:
     """Every module of the service that is called `part` (`policy`, `models`, `domain`...) or lies in a package so called."""
     package = import_module(f"services.{service}")
-    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        if part in found.name.split(".")[2:] and "migrations" not in found.name:
-            yield import_module(found.name)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if part in module.name.split(".")[2:] and "migrations" not in module.name:
+            yield import_module(module.name)

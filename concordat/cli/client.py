@@ -31,14 +31,14 @@ class Client:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise NotDone(f"{self._url} does not answer ({type(error).__name__}). Is it running?") from None
         if answer.is_error:
-            raise NotDone(_said(answer))
+            raise NotDone(_explained(answer))
         try:
-            found = answer.json()
+            document = answer.json()
         except ValueError:
-            found = None
-        if not isinstance(found, dict):
+            document = None
+        if not isinstance(document, dict):
             raise NotDone(f"{self._url} answers, but is no Concordat: look at the address.")
-        return found
+        return document
 
 
 def _address(url: str) -> str:
@@ -58,7 +58,7 @@ def _authorization(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def _said(answer: httpx.Response) -> str:
+def _explained(answer: httpx.Response) -> str:
     """The detail of a problem document with its findings, else how the answer begins."""
     if "json" not in answer.headers.get("content-type", ""):
         return f"{answer.status_code}: {answer.text[:200]}"

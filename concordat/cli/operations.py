@@ -78,16 +78,16 @@ def list_letters(
 ) -> None:
     """What waits, in the order it was set aside."""
     query = {"state": state, "limit": 1000} | ({"aggregate_id": aggregate} if aggregate else {})
-    found = call(url, token, "GET", f"/{service}/v1/dead_letters", params=query)
+    page = call(url, token, "GET", f"/{service}/v1/dead_letters", params=query)
     if as_json:
-        out.print_json(json.dumps(found))
+        out.print_json(json.dumps(page))
         return
     table = Table("id", "event", "aggregate", "version", "class", "tries", "error")
-    for letter in found["items"]:
+    for letter in page["items"]:
         columns = ("id", "event_type", "aggregate_id", "aggregate_version", "error_class", "tries", "error")
         table.add_row(*(str(letter[column] or "")[:80] for column in columns))
     out.print(table)
-    out.print(f"{len(found['items'])} letters" + (", and more" if found["next_cursor"] else ""))
+    out.print(f"{len(page['items'])} letters" + (", and more" if page["next_cursor"] else ""))
 
 
 @dead_letters.command("show")
@@ -107,10 +107,10 @@ def replay_letters(
 ) -> None:
     """Apply letters again, each aggregate in order. Exits 1 when any failed or is blocked."""
     body = _selection(ids, aggregate) | {"dry_run": dry_run}
-    found = call(url, token, "POST", f"/{service}/v1/dead_letters/replay", json=body)
-    for item in found["items"]:
+    answer = call(url, token, "POST", f"/{service}/v1/dead_letters/replay", json=body)
+    for item in answer["items"]:
         out.print(f"{item['id']}  {item['result']}  {item['error'] or ''}", soft_wrap=True)
-    if any(item["result"] in ("failed", "blocked") for item in found["items"]):
+    if any(item["result"] in ("failed", "blocked") for item in answer["items"]):
         raise typer.Exit(1)
 
 
@@ -125,8 +125,8 @@ def discard_letters(
 ) -> None:
     """Give letters up for good; the reason is audited."""
     body = _selection(ids, aggregate) | {"reason": reason}
-    found = call(url, token, "POST", f"/{service}/v1/dead_letters/discard", json=body)
-    out.print(f"{len(found['ids'])} discarded")
+    answer = call(url, token, "POST", f"/{service}/v1/dead_letters/discard", json=body)
+    out.print(f"{len(answer['ids'])} discarded")
 
 
 @due.command("list")
@@ -142,17 +142,17 @@ def list_due(
 ) -> None:
     """What failed when it was due, why, and when it is tried again."""
     query = {"state": state, "limit": 1000} | ({"kind": kind} if kind else {})
-    found = call(url, token, "GET", f"/{service}/v1/due", params=query)
+    page = call(url, token, "GET", f"/{service}/v1/due", params=query)
     if as_json:
-        out.print_json(json.dumps(found))
+        out.print_json(json.dumps(page))
         return
-    for row in found["items"]:
+    for row in page["items"]:
         out.print(f"{row['id']}  {row['kind']} of {row['subject_type']} {row['subject_id']}", soft_wrap=True)
         out.print(
             f"    due {row['due_at']}, tried {row['attempts']} times, again {row['wakes_at']}", soft_wrap=True
         )
         out.print(f"    {row['last_error'] or 'waits for its moment'}", soft_wrap=True, markup=False)
-    out.print(f"{len(found['items'])} {state}" + (", and more" if found["next_cursor"] else ""))
+    out.print(f"{len(page['items'])} {state}" + (", and more" if page["next_cursor"] else ""))
 
 
 @due.command("retry")
@@ -167,8 +167,8 @@ def retry_due(
     if not ids and not kind:
         raise typer.BadParameter("name ids, or --kind")
     body = {"ids": ids or []} | ({"kind": kind} if kind else {})
-    found = call(url, token, "POST", f"/{service}/v1/due/retry", json=body)
-    out.print(f"{len(found['ids'])} are tried now")
+    answer = call(url, token, "POST", f"/{service}/v1/due/retry", json=body)
+    out.print(f"{len(answer['ids'])} are tried now")
 
 
 @bus.command("rewind")

@@ -59,14 +59,14 @@ class Findings:
         chain, report = self.chain, self.report
         console.print(f"{chain.service}, chain {chain.id}, {chain.visibility}: {report.rows} rows")
         for name, verdict in (("integrity", report.integrity), ("completeness", report.completeness)):
-            console.print(f"{name}: {_said(verdict)}", markup=False)
+            console.print(f"{name}: {_line(verdict)}", markup=False)
         if report.last > report.anchored:
             console.print(f"no checkpoint covers rows {report.anchored + 1} to {report.last} yet")
         if not self.pinned:
             console.print("keys: taken from the file itself; give the ones you noted with --key")
 
 
-def _said(verdict: Verdict) -> str:
+def _line(verdict: Verdict) -> str:
     if verdict.fault is None:
         return str(verdict.state)
     return f"{verdict.state} at row {verdict.fault.seq}: {verdict.fault.message} [{verdict.fault.code}]"
@@ -211,10 +211,10 @@ def _signature(document: Document) -> bytes:
 
 def _held(file: Path, chain: Chain) -> list[Document]:
     """The checkpoints of `chain` that somebody else kept: exports, events or webhook bodies, one JSON value a line."""
-    found = [d for d in _documents(file.read_bytes()) if _chain_of(d) == chain]
-    if not found:
+    documents = [d for d in _documents(file.read_bytes()) if _chain_of(d) == chain]
+    if not documents:
         raise Unreadable(f"{file.name} holds no checkpoint of this chain")
-    return found
+    return documents
 
 
 def _documents(content: bytes) -> Iterator[Document]:

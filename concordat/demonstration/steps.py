@@ -138,13 +138,13 @@ class Story:
         """Ask until there is an answer: services learn of each other by events."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                while (found := await ask()) is None:
+                while (answer := await ask()) is None:
                     await asyncio.sleep(0.1)
-                return found
+                return answer
         except TimeoutError:
             raise NotInTime(f"{what} did not happen within {PATIENCE_SECONDS:.0f} s") from None
 
-    async def found_organizations(self) -> None:
+    async def register_organizations(self) -> None:
         """A platform administrator registers three organizations and their people."""
         for key, organization in ORGANIZATIONS.items():
             made = await self.call("sysadmin", "POST", "/charter/v1/organizations", organization)
@@ -285,8 +285,8 @@ class Story:
 
     async def alerts(self, who: str, rule: str | None = None) -> list[dict[str, Any]]:
         """The caller's alerts, newest first."""
-        found = await self.call(who, "GET", "/notifier/v1/alerts")
-        return [alert for alert in found["items"] if rule in (None, alert["rule"])]
+        page = await self.call(who, "GET", "/notifier/v1/alerts")
+        return [alert for alert in page["items"] if rule in (None, alert["rule"])]
 
     async def _once_known(self, who: str, path: str, form: Mapping[str, Any]) -> dict[str, Any]:
         """POST until the service has heard of the caller and the charter."""

@@ -43,8 +43,8 @@ class Demonstration:
     ids: dict[str, str] = field(default_factory=dict)
 
 
-async def _found(demo: Demonstration) -> None:
-    await demo.story.found_organizations()
+async def _register(demo: Demonstration) -> None:
+    await demo.story.register_organizations()
     await demo.story.draft_charter()
     demo.ids["charter_id"] = demo.story.charter_id
 
@@ -84,7 +84,7 @@ async def _decide(demo: Demonstration) -> None:
 
 
 CHAPTERS: tuple[tuple[datetime, str, Callable[[Demonstration], Awaitable[None]]], ...] = (
-    (at(10, 1), "two organizations, an observer, their people, and the draft of a charter", _found),
+    (at(10, 1), "two organizations, an observer, their people, and the draft of a charter", _register),
     (at(10, 15), "the charter is ratified by both parties; agreement, SLA, ticketing system", _ratify),
     (at(10, 20), "a change request that nobody decides moves up when its clock runs out", _leave_undecided),
     (at(11, 6), "October is measured", _measure),
@@ -141,8 +141,8 @@ def webhook_secret(folder: Path) -> str | None:
 def state(folder: Path) -> dict[str, Any]:
     """The ids the demonstration left, by name."""
     kept = folder / STATE_FILE
-    found: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
-    return found
+    ids: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+    return ids
 
 
 def write_tokens(ready: embedded.Platform) -> Path:

@@ -188,14 +188,14 @@ def _secrets(path: Path) -> dict[str, Any]:
     """Passwords and keys of this installation, each made when it is first needed and readable by its owner only."""
     kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     new = {role: secrets.token_urlsafe(24) for role in migrations.role_names(SERVICES)}
-    found = {
+    current = {
         "passwords": new | kept.get("passwords", {}),
         "notifier_key": kept.get("notifier_key") or base64.b64encode(secrets.token_bytes(32)).decode(),
     }
-    if found != kept:
+    if current != kept:
         path.touch(mode=0o600)
-        path.write_text(json.dumps(found))
-    return found
+        path.write_text(json.dumps(current))
+    return current
 
 
 STYLE = "body{font-family:system-ui,sans-serif;margin:2rem;max-width:60rem}th,td{text-align:left;padding:.3rem 1rem .3rem 0}"

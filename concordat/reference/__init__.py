@@ -33,12 +33,12 @@ def documents() -> dict[Path, str]:
 
 
 def _api_documents() -> dict[Path, str]:
-    found = {}
+    documents = {}
     for service in installed():
         document = app_of(service).openapi()
-        found[API / f"{service}.openapi.json"] = _json(document, in_order=True)
-        found[API / f"{service}.openapi-3.0.json"] = _json(to_openapi_30(document), in_order=True)
-    return found
+        documents[API / f"{service}.openapi.json"] = _json(document, in_order=True)
+        documents[API / f"{service}.openapi-3.0.json"] = _json(to_openapi_30(document), in_order=True)
+    return documents
 
 
 def _json(document: object, *, in_order: bool = False) -> str:

@@ -9,7 +9,7 @@ from concordat.reference.sources import (
     channels,
     events_on,
     first_sentence,
-    heard_by,
+    handled_by,
     installed,
     publishers,
 )
@@ -74,9 +74,9 @@ def _operations() -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{service}_publishes_{channel}", _send(service, channel)
     for service in installed():
         for channel in channels():
-            heard = [cls for cls in heard_by(service) if channel_of(cls) == channel]
-            if heard:
-                yield f"{service}_follows_{channel}", _receive(service, channel, heard)
+            handled = [cls for cls in handled_by(service) if channel_of(cls) == channel]
+            if handled:
+                yield f"{service}_follows_{channel}", _receive(service, channel, handled)
 
 
 def _channel(name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from concordat.reference.sources import (
     channels,
     events_on,
     first_sentence,
-    heard_by,
+    handled_by,
     installed,
     publishers,
     routes_of,
@@ -48,7 +48,7 @@ def _summary(name: str) -> Sequence[str]:
     kernel: Kernel = app_of(name).state.kernel
     owned = ", ".join(tag.replace("_", " ") for tag, _ in kernel.info.tags)
     written = (f"`concordat.{each}`" for each in channels() if name in publishers(each))
-    read = sorted({f"`{cls.TOPIC}`" for cls in heard_by(name)})
+    read = sorted({f"`{cls.TOPIC}`" for cls in handled_by(name)})
     return f"[{name}](#{name})", owned, ", ".join(written), ", ".join(read) or "nobody"
 
 
@@ -56,9 +56,9 @@ def _edges() -> Iterator[str]:
     yield from (f"    {name}" for name in SERVICES)
     for name in installed():
         for channel in channels():
-            heard = [short(cls) for cls in heard_by(name) if channel_of(cls) == channel]
-            if heard:
-                yield f'    {channel} -- "{"<br/>".join(heard)}" --> {name}'
+            handled = [short(cls) for cls in handled_by(name) if channel_of(cls) == channel]
+            if handled:
+                yield f'    {channel} -- "{"<br/>".join(handled)}" --> {name}'
 
 
 def short(cls: type[Event]) -> str:
@@ -81,7 +81,7 @@ def _shared_channel(channel: str) -> Iterator[str]:
 
 
 def _event(cls: type[Event]) -> Sequence[str]:
-    listeners = [name for name in installed() if cls in heard_by(name)]
+    listeners = [name for name in installed() if cls in handled_by(name)]
     return f"`{short(cls)}`", first_sentence(cls), ", ".join(listeners)
 
 

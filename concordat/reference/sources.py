@@ -53,10 +53,10 @@ def app_of(service: str) -> FastAPI:
 def routes_of(app: FastAPI) -> list[Route]:
     """Every operation in order of declaration, those of nested routers too."""
     return [
-        Route(method, str(found.path), str(found.name), next(_policies(found.dependant), None))
-        for found in iter_route_contexts(app.routes)
-        if isinstance(found.original_route, APIRoute)
-        for method in sorted(found.methods or ())
+        Route(method, str(context.path), str(context.name), next(_policies(context.dependant), None))
+        for context in iter_route_contexts(app.routes)
+        if isinstance(context.original_route, APIRoute)
+        for method in sorted(context.methods or ())
     ]
 
 
@@ -85,7 +85,7 @@ def publishers(channel: str) -> tuple[str, ...]:
     return (channel,) if channel in SERVICES else SERVICES
 
 
-def heard_by(service: str) -> list[type[Event]]:
+def handled_by(service: str) -> list[type[Event]]:
     """The events the running service applies, in the order of the registry; the rest of a topic it ignores."""
     kernel: Kernel = app_of(service).state.kernel
     handled = kernel.consumer.inbox.handled if kernel.consumer else frozenset()

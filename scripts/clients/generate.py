@@ -120,11 +120,11 @@ def main(languages: Iterable[str]) -> int:
         began = time.monotonic()
         for service in SERVICES:
             try:
-                said = make(language, service)
+                outcome = make(language, service)
             except Broken as broken:
                 failed += 1
-                said = f"DOES NOT COMPILE\n{broken}"
-            print(f"{language:<17}{service:<9}{said}", flush=True)
+                outcome = f"DOES NOT COMPILE\n{broken}"
+            print(f"{language:<17}{service:<9}{outcome}", flush=True)
         print(f"{language:<17}took {time.monotonic() - began:.0f} s", flush=True)
     return 1 if failed else 0
 

@@ -155,11 +155,11 @@ async def _page(session: AsyncSession, wanted: Select[Any], page: PageRequest) -
         last = read_cursor(page.cursor, page.fingerprint()).int
         wanted = wanted.where(AUDIT.c.id < last if page.descending else AUDIT.c.id > last)
     order = AUDIT.c.id.desc() if page.descending else AUDIT.c.id.asc()
-    found = (await session.execute(wanted.order_by(order).limit(page.limit + 1))).all()
-    items = [_entry(row) for row in found[: page.limit]]
-    if len(found) <= page.limit:
+    rows = (await session.execute(wanted.order_by(order).limit(page.limit + 1))).all()
+    items = [_entry(row) for row in rows[: page.limit]]
+    if len(rows) <= page.limit:
         return AuditEntryPage(items=items, next_cursor=None)
-    cursor = write_cursor(UUID(int=found[page.limit - 1].id), page.fingerprint())
+    cursor = write_cursor(UUID(int=rows[page.limit - 1].id), page.fingerprint())
     page.link_next(cursor)
     return AuditEntryPage(items=items, next_cursor=cursor)
 
@@ -227,7 +227,7 @@ def _key_lines(ring: KeyRing) -> list[dict[str, object]]:
 
 
 async def _checkpoint_lines(session: AsyncSession, chain: UUID, visibility: str) -> list[dict[str, object]]:
-    found = await session.execute(
+    rows = await session.execute(
         select(CHECKPOINT)
         .where(CHECKPOINT.c.chain == chain, CHECKPOINT.c.visibility == visibility)
         .order_by(CHECKPOINT.c.seq)
@@ -239,7 +239,7 @@ async def _checkpoint_lines(session: AsyncSession, chain: UUID, visibility: str)
             "signature": b64encode(row.signature).decode(),
             "key_id": row.key_id,
         }
-        for row in found
+        for row in rows
     ]
 
 
@@ -261,10 +261,10 @@ async def _export(
     while seq < last:
         async with database.acting_as(who) as (session, _):
             batch = rows.where(AUDIT.c.seq > seq, AUDIT.c.seq <= last).order_by(AUDIT.c.seq).limit(BATCH)
-            found = (await session.execute(batch)).all()
-        for row in found:
+            page = (await session.execute(batch)).all()
+        for row in page:
             yield _line({"kind": "row", "seq": row.seq, "hash": row.hash.hex(), "canonical": row.canonical})
-        seq = found[-1].seq if found else last
+        seq = page[-1].seq if page else last
     yield _line({"kind": "end", "last_seq": last})
 
 

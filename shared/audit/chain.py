@@ -60,13 +60,13 @@ class MerkleTree:
 
     def path(self, index: int) -> tuple[bytes, ...]:
         """The neighbours on the way from a leaf to the root."""
-        found = []
+        siblings = []
         for level in self._levels[:-1]:
             neighbour = index ^ 1
             if neighbour < len(level):
-                found.append(level[neighbour])
+                siblings.append(level[neighbour])
             index >>= 1
-        return tuple(found)
+        return tuple(siblings)
 
 
 def _paired(level: Sequence[bytes]) -> Iterator[bytes]:
@@ -183,7 +183,7 @@ def checkpoints(heads: Sequence[Head], chosen: Iterable[int], *, at: str, key_id
 
 def digest(text: str) -> bytes:
     """The 32 bytes of a SHA-256 hash written as 64 hexadecimal digits; `ValueError` otherwise."""
-    found = bytes.fromhex(text)
-    if len(found) != 32 or len(text) != 64:
+    value = bytes.fromhex(text)
+    if len(value) != 32 or len(text) != 64:
         raise ValueError("not a SHA-256 hash in hexadecimal digits")
-    return found
+    return value

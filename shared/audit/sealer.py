@@ -21,7 +21,7 @@ from shared.data.ids import uuid7
 from shared.messaging.outbox import publish
 from shared.runtime.timers import Timer
 
-_Lane = tuple[UUID, str]
+_ChainKey = tuple[UUID, str]
 BATCH = 1000
 CHECKPOINT_ROWS = 1000
 CHECKPOINT_AGE = timedelta(minutes=5)
@@ -169,14 +169,14 @@ class Sealer:
         )
 
 
-async def _last_sealed(session: AsyncSession, rows: Sequence[Row[Any]]) -> dict[_Lane, tuple[int, bytes]]:
-    lanes = sorted({(row.chain, row.visibility) for row in rows})
-    wanted = {"chains": [chain for chain, _ in lanes], "visibilities": [side for _, side in lanes]}
-    found = await session.execute(_LAST_SEALED, wanted)
-    return {(row.chain, row.visibility): (row.seq, row.hash) for row in found}
+async def _last_sealed(session: AsyncSession, rows: Sequence[Row[Any]]) -> dict[_ChainKey, tuple[int, bytes]]:
+    keys = sorted({(row.chain, row.visibility) for row in rows})
+    wanted = {"chains": [chain for chain, _ in keys], "visibilities": [side for _, side in keys]}
+    heads = await session.execute(_LAST_SEALED, wanted)
+    return {(row.chain, row.visibility): (row.seq, row.hash) for row in heads}
 
 
-def _links(rows: Sequence[Row[Any]], last: dict[_Lane, tuple[int, bytes]]) -> dict[str, list[object]]:
+def _links(rows: Sequence[Row[Any]], last: dict[_ChainKey, tuple[int, bytes]]) -> dict[str, list[object]]:
     """The seal of each row: its place in its chain, and the hash over its text and the row before."""
     links: dict[str, list[object]] = {"ids": [], "seqs": [], "hashes": []}
     for row in rows:

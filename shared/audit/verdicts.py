@@ -172,8 +172,8 @@ class _Walk:
 
 
 def _trusted(given: Iterable[Signed]) -> dict[int, list[Checkpoint]]:
-    found: dict[int, list[Checkpoint]] = {}
+    by_seq: dict[int, list[Checkpoint]] = {}
     for signed in given:
         if signed.fault is None:
-            found.setdefault(signed.seq, []).append(signed.checkpoint)
-    return found
+            by_seq.setdefault(signed.seq, []).append(signed.checkpoint)
+    return by_seq

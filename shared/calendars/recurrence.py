@@ -26,15 +26,15 @@ def _within(least: int, most: int, *, signed: bool = False) -> Callable[[str], b
     """Whether a number is one of the RFC's; a signed one may count from the end."""
 
     def fits(text: str) -> bool:
-        found = _NUMBER.fullmatch(text)
-        return found is not None and (signed or not found[1]) and least <= int(found[2]) <= most
+        match = _NUMBER.fullmatch(text)
+        return match is not None and (signed or not match[1]) and least <= int(match[2]) <= most
 
     return fits
 
 
 def _is_weekday(text: str) -> bool:
-    found = _WEEKDAY.fullmatch(text)
-    return found is not None and (found[1] is None or 1 <= abs(int(found[1])) <= 53)
+    match = _WEEKDAY.fullmatch(text)
+    return match is not None and (match[1] is None or 1 <= abs(int(match[1])) <= 53)
 
 
 _ONE: Final[Mapping[str, Callable[[str], bool]]] = {

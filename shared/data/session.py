@@ -117,8 +117,8 @@ class Versioned:
     @property
     def timeline(self) -> Sequence[Entry]:
         """What happened to it, oldest first; empty until somebody read it (`shared.data.history.timeline`)."""
-        found: Sequence[Entry] = self.__dict__.get("_timeline", ())
-        return found
+        entries: Sequence[Entry] = self.__dict__.get("_timeline", ())
+        return entries
 
     @timeline.setter
     def timeline(self, entries: Sequence[Entry]) -> None:
@@ -317,24 +317,24 @@ async def load(session: AsyncSession, model: type[R], row_id: UUID) -> R:
     """The row, or `Missing`: a foreign row looks like a missing one."""
     row = await session.get(model, row_id)
     if row is None:
-        raise Missing(_spoken(model))
+        raise Missing(_readable_name(model))
     return row
 
 
 async def load_for_update(session: AsyncSession, model: type[R], row_id: UUID, expected: int | None) -> R:
     """The locked row; `Stale` when its version is not the one the caller read."""
-    found = await session.execute(
+    result = await session.execute(
         select(model).where(model.id == row_id).with_for_update().execution_options(populate_existing=True)
     )
-    row = found.scalar_one_or_none()
+    row = result.scalar_one_or_none()
     if row is None:
-        raise Missing(_spoken(model))
+        raise Missing(_readable_name(model))
     if expected is not None and row.version != expected:
         raise Stale
     return row
 
 
-def _spoken(model: type[Versioned]) -> str:
+def _readable_name(model: type[Versioned]) -> str:
     return str(getattr(model, "__tablename__", model.__name__)).replace("_", " ")
 
 

@@ -118,9 +118,9 @@ class ConsumerRunner:
         self._trouble: dict[tuple[str, int], _Trouble] = {}
         self._in_hand: dict[tuple[str, int], _InHand] = {}
         self._database_away = False
-        self._announce()
+        self._register_series()
 
-    def _announce(self) -> None:
+    def _register_series(self) -> None:
         """Let every series exist before the first message: a counter that appears with a 1 shows no increase."""
         LAG_SECONDS.labels(self.group).set_function(self.lag_seconds)
         EVENT_AGE.labels(self.group)

@@ -107,7 +107,7 @@ DECIDE: Final = text(
     UPDATE dead_letter SET state = :state, decided_by = :by, decided_at = :at, reason = :reason WHERE id = :id
     """
 )
-NOTE_FAILURE: Final = text(
+RECORD_FAILURE: Final = text(
     "UPDATE dead_letter SET tries = tries + 1, last_at = :at, error_class = :failure, error = :error WHERE id = :id"
 )
 UNPARK: Final = text(
@@ -235,7 +235,7 @@ async def _replay_one(
             raise
         await attempt.rollback()
         if not dry_run:
-            await _note_failure(session, letter.id, decision.at, failure, error)
+            await _record_failure(session, letter.id, decision.at, failure, error)
         return Replayed(letter.id, Replay.FAILED, f"{type(error).__name__}: {error}")
     if dry_run:
         await attempt.rollback()
@@ -252,12 +252,12 @@ async def _decide(session: AsyncSession, letter_id: UUID, state: str, decision: 
     )
 
 
-async def _note_failure(
+async def _record_failure(
     session: AsyncSession, letter_id: UUID, at: datetime, failure: Failure, error: Exception
 ) -> None:
     reason = storable(f"{type(error).__name__}: {error}")[:2000]
     await session.execute(
-        NOTE_FAILURE, {"id": letter_id, "at": at, "failure": failure.value, "error": reason}
+        RECORD_FAILURE, {"id": letter_id, "at": at, "failure": failure.value, "error": reason}
     )
 
 

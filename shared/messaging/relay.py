@@ -42,7 +42,7 @@ READY_ROWS: Final = """
      ORDER BY position
 """
 DONE: Final = "DELETE FROM outbox WHERE shard = $1 AND position = ANY($2)"
-NOTE_FAILURE: Final = """
+RECORD_FAILURE: Final = """
     UPDATE outbox SET attempts = attempts + 1, last_error = $2
     WHERE shard = $1 AND position = (SELECT min(position) FROM outbox WHERE shard = $1)
 """
@@ -60,12 +60,12 @@ class RelayTiming:
     longest_backoff: float = 30.0
 
 
-LANES: Final = 2
+WORKERS: Final = 2
 """Shards in flight at a time: while the bus answers for one, the next is read."""
 
 
 @dataclass(frozen=True)
-class _Lane:
+class _Worker:
     connection: Connection
     producer: Producer
 
@@ -124,35 +124,35 @@ class Relay:
 
     async def _generation(self) -> None:
         """Connections and producers, used until one fails."""
-        async with AsyncExitStack() as lanes:
-            await self._work([await lanes.enter_async_context(self._lane()) for _ in range(LANES)])
+        async with AsyncExitStack() as stack:
+            await self._work([await stack.enter_async_context(self._worker()) for _ in range(WORKERS)])
 
     @asynccontextmanager
-    async def _lane(self) -> AsyncIterator[_Lane]:
+    async def _worker(self) -> AsyncIterator[_Worker]:
         connection = await connect(self._url, f"relay-{self._service}", self._schema)
         try:
             async with asyncio.timeout(self._timing.publish):
                 producer = await self._bus.producer()
             try:
-                yield _Lane(connection, producer)
+                yield _Worker(connection, producer)
             finally:
                 await _bounded(producer.close(), self._timing.close)
         finally:
             await _bounded(connection.close(), self._timing.close)
 
-    async def _work(self, lanes: Sequence[_Lane]) -> None:
+    async def _work(self, workers: Sequence[_Worker]) -> None:
         while not self._stop.is_set():
             self._wakeup.clear()
-            published = await self._sweep(lanes)
+            published = await self._sweep(workers)
             self._failures, self.healthy = 0, True
             if not published:
                 await wait(self._wakeup, self._timing.poll)
 
-    async def _sweep(self, lanes: Sequence[_Lane]) -> int:
-        """Publish a batch of every shard that has one; while one lane waits for the bus, the other reads."""
-        ready = [row["shard"] for row in await lanes[0].connection.fetch(READY_SHARDS, self._shards)]
+    async def _sweep(self, workers: Sequence[_Worker]) -> int:
+        """Publish a batch of every shard that has one; while one worker waits for the bus, the other reads."""
+        ready = [row["shard"] for row in await workers[0].connection.fetch(READY_SHARDS, self._shards)]
         waiting = iter([shard for shard in ready if not self._is_held(shard)])
-        sweeps = [self._publish_shards(lane, waiting) for lane in lanes[: len(ready)]]
+        sweeps = [self._publish_shards(worker, waiting) for worker in workers[: len(ready)]]
         published = 0
         for count in await asyncio.gather(*sweeps, return_exceptions=True):
             if isinstance(count, BaseException):
@@ -160,12 +160,12 @@ class Relay:
             published += count
         return published
 
-    async def _publish_shards(self, lane: _Lane, waiting: Iterator[int]) -> int:
+    async def _publish_shards(self, worker: _Worker, waiting: Iterator[int]) -> int:
         published = 0
         for shard in waiting:
             if self._stop.is_set():
                 break
-            published += await self._publish_shard(lane.connection, lane.producer, shard)
+            published += await self._publish_shard(worker.connection, worker.producer, shard)
         return published
 
     async def _publish_shard(self, connection: Connection, producer: Producer, shard: int) -> int:
@@ -204,7 +204,7 @@ class Relay:
         failures = self._held.get(shard, (0, 0.0))[0] + 1
         self._held[shard] = (failures, time.monotonic() + self._backoff(failures))
         reason = f"{type(error).__name__}: {error}"[:1000]
-        await connection.execute(NOTE_FAILURE, shard, reason)
+        await connection.execute(RECORD_FAILURE, shard, reason)
         raise ShardFailed(f"shard {shard} was not published: {reason}") from error
 
     def _is_held(self, shard: int) -> bool:

@@ -35,12 +35,12 @@ def written(text: str) -> str:
 def needed(text: str) -> str:
     """A written text in which there is something to read; `ValueError` for a blank one."""
     text = written(text)
-    if not says_something(text):
+    if not is_readable(text):
         raise ValueError("write something: there is nothing to read in it")
     return text
 
 
-def says_something(text: str) -> bool:
+def is_readable(text: str) -> bool:
     """Whether there is anything to read in the text."""
     return any(unicodedata.category(sign)[0] in _SEEN and sign != _BLANK_BRAILLE for sign in text)
 

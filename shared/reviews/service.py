@@ -129,7 +129,9 @@ class Reviews(Generic[R]):
         detail = {"outcome": form.outcome, "rationale": form.rationale}
         await record(session, review, Act(self.policy.name, detail=detail), by=caller, now=now)
         await session.refresh(review, ["statements"])
-        if {said.party for said in review.statements} >= {party for party, _ in required_signers(kind)}:
+        if {statement.party for statement in review.statements} >= {
+            party for party, _ in required_signers(kind)
+        }:
             review.state, review.outcome, review.determined_at = closed, form.outcome, now
             await self._conclude(session, caller, review, form.outcome, now)
         return review
@@ -144,10 +146,10 @@ class Reviews(Generic[R]):
             review.raised = [*review.raised, step.name]
         review.version += 1
         review.updated_at = now
-        event = self._told(subject, row, review, step.name, now)
+        event = self._event(subject, row, review, step.name, now)
         await record(session, row, Act(f"{self.name}.{step.name}", event), by=SYSTEM, now=now)
 
-    def _told(self, subject: Subject[S], row: S, review: R, step: str, now: datetime) -> Event:
+    def _event(self, subject: Subject[S], row: S, review: R, step: str, now: datetime) -> Event:
         if step == ENDED:
             assert subject.cancelled is not None  # only what has a last day is given this step
             return subject.cancelled(row, review.due)
@@ -173,15 +175,15 @@ class Reviews(Generic[R]):
     ) -> None:
         party = caller.party(review.scope)
         assert party is not None  # the policy lets parties through, and nobody else
-        stated = {said.party: said for said in review.statements}
+        stated = {statement.party: statement for statement in review.statements}
         _require_agreement(stated.get(party.other), form.outcome)
-        said = stated.get(party) or self._statement(
+        statement = stated.get(party) or self._statement(
             **inherited(review, now), version=1, review_id=review.id, party=party
         )
-        said.outcome, said.rationale = form.outcome, form.rationale
-        said.member_id, said.display_name = caller.member_id, caller.display_name
-        said.updated_at = now
-        session.add(said)
+        statement.outcome, statement.rationale = form.outcome, form.rationale
+        statement.member_id, statement.display_name = caller.member_id, caller.display_name
+        statement.updated_at = now
+        session.add(statement)
 
     async def _conclude(
         self, session: AsyncSession, by: Actor, review: R, outcome: Determination, now: datetime

@@ -3,7 +3,7 @@
 A feature schedules a row in the transaction of the act that makes something due, and clears it in the one that
 settles it. Its `due.py` says what happens when the moment comes:
 
-    KINDS = (Kind("report.publication", Report, service.say_overdue),)
+    KINDS = (Kind("report.publication", Report, service.mark_overdue),)
 
     await schedule(session, "charter.activation", charter, begins)                 # one step, at that moment
     await schedule(session, "report.publication", report, due_at, just_after(due_at))

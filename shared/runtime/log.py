@@ -109,8 +109,10 @@ def bounded_traceback(exc_info: ExcInfo) -> str:
 
     The end is kept: it names the error that was raised last.
     """
-    told = traceback.TracebackException(*exc_info, limit=-LAST_FRAMES, max_group_width=3, max_group_depth=2)
-    parts = [_text(part, LONGEST_CAUSE) for part in told.format()]
+    summary = traceback.TracebackException(
+        *exc_info, limit=-LAST_FRAMES, max_group_width=3, max_group_depth=2
+    )
+    parts = [_text(part, LONGEST_CAUSE) for part in summary.format()]
     text = "".join(part if part.endswith("\n") else f"{part}\n" for part in parts).rstrip("\n")
     return text if len(text) <= LONGEST_TRACEBACK else "[...]" + text[5 - LONGEST_TRACEBACK :]
 

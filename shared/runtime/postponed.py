@@ -42,5 +42,5 @@ async def retry_due(
     session: AsyncSession, now: datetime, *, ids: Collection[UUID] = (), kind: str | None = None
 ) -> list[UUID]:
     """Let postponed rows be tried at once: some by id, or all of a kind. Returns those that were postponed."""
-    found = await session.scalars(_RETRY, {"now": now, "ids": list(ids), "kind": kind})
-    return sorted(found)
+    retried = await session.scalars(_RETRY, {"now": now, "ids": list(ids), "kind": kind})
+    return sorted(retried)

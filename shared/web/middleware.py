@@ -69,7 +69,7 @@ class Edge:
                 raise  # half an answer is out; only the server can cut it off
             await answer(exchange.scope, receive, exchange.send)
         finally:
-            exchange.tell(span)
+            exchange.annotate(span)
             self._account(exchange)
 
     def _account(self, exchange: "_Exchange") -> None:
@@ -122,7 +122,7 @@ class _Exchange:
     def problem(self) -> str | None:
         return self.scope.get(PROBLEM)
 
-    def tell(self, span: Span) -> None:
+    def annotate(self, span: Span) -> None:
         span.update_name(f"{self.method} {self.route}")
         span.set_attribute("http.route", self.route)
         span.set_attribute("http.response.status_code", self.status)

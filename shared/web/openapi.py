@@ -88,7 +88,7 @@ def shape_for_clients(document: dict[str, Any]) -> None:
     """Names and defaults that clients compile with, whatever language they are generated in by default options."""
     _name_constants(document["components"]["schemas"])
     for node in _objects(document):
-        _say_default(node)
+        _describe_default(node)
         if node.get("type") == "object" and not FREE_OR_NOT & node.keys():
             node["additionalProperties"] = True  # left out, TypeScript takes it for an object of nothing
 
@@ -114,7 +114,7 @@ def _objects(node: Any) -> Iterator[dict[str, Any]]:
         yield from _objects(inner)
 
 
-def _say_default(node: dict[str, Any]) -> None:
+def _describe_default(node: dict[str, Any]) -> None:
     """In words. As a keyword, a default makes a field required in TypeScript; one that is an object or a constant of
     an enum becomes Go and Java that do not compile. Parameters keep theirs where it is a plain value."""
     for name, field in node.get("properties", {}).items():
@@ -126,8 +126,8 @@ def _say_default(node: dict[str, Any]) -> None:
 def _in_words(schema: dict[str, Any], is_always_there: bool = False) -> None:
     default = schema.pop("default", None)
     if default is not None and not is_always_there:
-        said = f"Left out, it is `{json.dumps(default)}`."
-        schema["description"] = f"{schema.get('description', '')} {said}".lstrip()
+        sentence = f"Left out, it is `{json.dumps(default)}`."
+        schema["description"] = f"{schema.get('description', '')} {sentence}".lstrip()
 
 
 def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

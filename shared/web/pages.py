@@ -93,11 +93,11 @@ async def paginate(
     session: AsyncSession, wanted: Listing[R], page: PageRequest, item: Callable[..., object] | None = None
 ) -> Rows[Any]:
     """One page, in order of creation (ids are UUIDv7); `item` makes an item of a row that is more than its model."""
-    found = (await session.execute(_one_more(wanted, page))).all()
-    cursor = _next_cursor([row[0].id for row in found], page)
+    rows = (await session.execute(_one_more(wanted, page))).all()
+    cursor = _next_cursor([row[0].id for row in rows], page)
     if cursor:
         page.link_next(cursor)
-    return Rows([row[0] if item is None else item(*row) for row in found[: page.limit]], cursor)
+    return Rows([row[0] if item is None else item(*row) for row in rows[: page.limit]], cursor)
 
 
 async def paginate_built(
@@ -106,11 +106,11 @@ async def paginate_built(
     """The same page for a list that is read all the time; its weak ETag is of the versions of its items."""
     after = None if page.cursor is None else read_cursor(page.cursor, page.fingerprint())
     question = wanted.page(filters, page.span, after, page.limit + 1, descending=page.descending)
-    found = await transaction.all(question[0], *question[1])
-    cursor = _next_cursor([row[0] for row in found], page)
+    rows = await transaction.all(question[0], *question[1])
+    cursor = _next_cursor([row[0] for row in rows], page)
     if cursor:
         page.link_next(cursor)
-    shown = found[: page.limit]
+    shown = rows[: page.limit]
     seen = hashlib.blake2b(cursor.encode() if cursor else b"", digest_size=9)
     for row in shown:
         seen.update(row[0].bytes + row[1].to_bytes(4))

@@ -75,9 +75,9 @@ class StrictRequest(Request):
         form = self._form
         if form is None:
             return None
-        found = form.get(name)
+        value = form.get(name)
         self._form = FormData([item for item in form.multi_items() if item[0] != name])
-        return found if isinstance(found, str) else None
+        return value if isinstance(value, str) else None
 
 
 def _declared(length: str) -> int:
@@ -117,10 +117,10 @@ def _no_constant(name: str) -> object:
 
 
 def _unique_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
         raise BadRequest("duplicate_name", "A JSON object names a field twice.")
-    return found
+    return unique
 
 
 def tagged(response: Response, row: R) -> R:

@@ -68,11 +68,11 @@ NO_VALUE: Final = "none_required"
 def findings_of(error: RequestValidationError) -> list[Finding]:
     """One finding per place, in the order of the input's definition."""
     faults = [fault for fault in error.errors() if fault["type"] != NO_VALUE] or error.errors()
-    found: dict[str, Finding] = {}
+    findings: dict[str, Finding] = {}
     for fault in faults[: MOST_FINDINGS * 2]:
         where = pointer(*_places(fault, error.body))
-        found.setdefault(where, Finding(str(fault["type"]), _sentence(fault), where))
-    return list(found.values())[:MOST_FINDINGS]
+        findings.setdefault(where, Finding(str(fault["type"]), _sentence(fault), where))
+    return list(findings.values())[:MOST_FINDINGS]
 
 
 def _sentence(fault: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from jsonschema import Draft7Validator
 
 from concordat.reference.asyncapi import asyncapi_document
 from concordat.reference.golden import ROOT
-from concordat.reference.sources import heard_by, installed
+from concordat.reference.sources import handled_by, installed
 from services.registry import SERVICES, modules
 from shared.contracts import registry
 from shared.contracts.base import schema_name
@@ -134,9 +134,9 @@ def test_each_service_receives_what_its_handlers_take(service: str) -> None:
     made = [found for module in modules(service, "consumers") for found in vars(module).values()]
     own = {event for found in made if isinstance(found, Projection) for event in found.handlers}
     common = {event for projection in directory.PROJECTIONS for event in projection.handlers}
-    heard = set(heard_by(service))
-    assert own <= heard <= own | common
-    assert _operations("receive", f"{service}_follows_") == {cls.__name__ for cls in heard}
+    handled = set(handled_by(service))
+    assert own <= handled <= own | common
+    assert _operations("receive", f"{service}_follows_") == {cls.__name__ for cls in handled}
 
 
 def test_every_operation_uses_messages_of_its_own_channel() -> None:

@@ -12,7 +12,7 @@ import pytest
 from concordat.reference import check, documents, write
 from concordat.reference.golden import ROOT
 from concordat.reference.pages import machines, short
-from concordat.reference.sources import app_of, channel_of, heard_by, installed, routes_of
+from concordat.reference.sources import app_of, channel_of, handled_by, installed, routes_of
 from shared.contracts import registry
 
 MAP = documents()[Path("docs/map.md")]
@@ -91,7 +91,7 @@ def test_the_map_names_every_route(service: str) -> None:
 @pytest.mark.parametrize("service", installed())
 def test_the_map_draws_an_arrow_for_everything_a_service_follows(service: str) -> None:
     drawn = [line.strip() for line in MAP.splitlines() if line.endswith(f"--> {service}")]
-    for cls in heard_by(service):
+    for cls in handled_by(service):
         [arrow] = [line for line in drawn if line.startswith(f'{channel_of(cls)} -- "')]
         assert short(cls) in arrow
 

@@ -47,7 +47,7 @@ async def test_four_processes_tell_the_story(postgres: PostgresServer, tmp_path:
             return tokens.setdefault(subject, stack.token(subject))
 
         story = Story(client, token, stack.issuer)
-        await story.found_organizations()
+        await story.register_organizations()
         await story.draft_charter()
         await story.ratify_charter()
         agreement = await story.register_agreement()

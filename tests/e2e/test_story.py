@@ -58,7 +58,7 @@ def response_time(service: str) -> dict[str, Any]:
 async def govern(platform: WholePlatform) -> dict[str, Any]:
     """From nothing to a charter in force and an agreement."""
     story = platform.story
-    await story.found_organizations()
+    await story.register_organizations()
     await story.draft_charter()
     await story.ratify_charter()
     return await story.register_agreement()

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.kafka
 
 @pytest.fixture(scope="module")
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[KafkaCluster]:
-    kafka_bootstrap()  # the real lane only
+    kafka_bootstrap()  # a real broker only
     made = new_cluster(tmp_path_factory.mktemp("kafka"))
     try:
         await made.up()

@@ -81,8 +81,8 @@ async def submit(transaction: Direct, caller: Principal, form: ChangeCreate, now
     """Enter the log under a number; go to the deciding body at once when the impact is complete."""
     charter, number = await numbered_governance(transaction, form.charter_id, "CR", now)
     party = acting_party(caller, policy.SUBMIT_CHANGE, charter.scope)
-    found = _route(charter.content, form.type, form.impact, form.requested_body, form.reason_code)
-    row = _new_row(form, caller, party, charter, found)
+    route = _route(charter.content, form.type, form.impact, form.requested_body, form.reason_code)
+    row = _new_row(form, caller, party, charter, route)
     row.number = number
     submitted = _step(row, _submitted(row), "change.submit")
     if row.state is ChangeState.impact_analysis:
@@ -92,7 +92,7 @@ async def submit(transaction: Direct, caller: Principal, form: ChangeCreate, now
     lines = await record(transaction, row, submitted, by=caller, now=now)
     put = _matter_form(row, row.matter_id)
     matter, opened = await putting.open_new(
-        transaction, put, charter, found, by=caller, starts_at=now, now=now
+        transaction, put, charter, route, by=caller, starts_at=now, now=now
     )
     return _entered(row, matter, [*lines, *map(_of_matter, opened)])
 
@@ -111,12 +111,12 @@ async def assess(
     state = CHANGE.next(row.state, ChangeAction.route)
     charter = await governance(session, row.charter_id, row.charter_version)
     impact = row.impact | form.impact
-    found = _route(charter.content, row.type, impact, row.requested_body, row.reason_code, provisional=False)
+    route = _route(charter.content, row.type, impact, row.requested_body, row.reason_code, provisional=False)
     row.impact, row.required_missing, row.state = impact, [], state
     row.matter_id = uuid7()
     event = ChangeAssessed(change_id=row.id, number=row.number, title=row.title, impact=impact)
     await record(session, row, _step(row, event, "change.assess"), by=caller, now=now)
-    await _put(session, row, row.matter_id, charter, found, caller, now)
+    await _put(session, row, row.matter_id, charter, route, caller, now)
     return await _detailed(session, row)
 
 
@@ -126,14 +126,14 @@ async def preview_route(
     """Who would decide, without writing anything."""
     charter = await governance(session, form.charter_id)
     require(caller, policy.PREVIEW_ROUTE, charter.scope)
-    found = _route(charter.content, form.type, form.impact, form.requested_body, form.reason_code)
+    route = _route(charter.content, form.type, form.impact, form.requested_body, form.reason_code)
     return {
-        "body": found.body,
-        "body_name": charter.content.body(found.body).name,
-        "tier": found.tier,
-        "computed_body": found.computed_body,
-        "explanation": [as_text(line) for line in found.explanation],
-        "required_missing": list(found.required_missing),
+        "body": route.body,
+        "body_name": charter.content.body(route.body).name,
+        "tier": route.tier,
+        "computed_body": route.computed_body,
+        "explanation": [as_text(line) for line in route.explanation],
+        "required_missing": list(route.required_missing),
     }
 
 
@@ -213,11 +213,11 @@ async def resume(
     charter = await governance(session, row.charter_id, row.charter_version)
     body = charter.content.body(deferred.body or "")
     computed = deferred.computed_body or body.key
-    found = route_to(charter.content, body, computed, row.impact, emergency=deferred.is_emergency)
+    route = route_to(charter.content, body, computed, row.impact, emergency=deferred.is_emergency)
     row.matter_id = uuid7()
     event = ChangeResumed(change_id=row.id, number=row.number, title=row.title, reason=form.reason)
     await record(session, row, _step(row, event, "change.resume", form.reason), by=caller, now=now)
-    await _put(session, row, row.matter_id, charter, found, caller, now)
+    await _put(session, row, row.matter_id, charter, route, caller, now)
     return await _detailed(session, row)
 
 
@@ -268,13 +268,13 @@ async def _put(
     row: ChangeRequest,
     matter_id: UUID,
     charter: Governance,
-    found: Route,
+    route: Route,
     by: Actor,
     now: datetime,
 ) -> tuple[Matter, list[Entry]]:
     form = _matter_form(row, matter_id)
     # Our own policy has said who may put it, so the kinds table need not ask for roles.
-    return await putting.put(session, form, charter, found=found, roles=None, by=by, starts_at=now, now=now)
+    return await putting.put(session, form, charter, route=route, roles=None, by=by, starts_at=now, now=now)
 
 
 def _matter_form(row: ChangeRequest, matter_id: UUID) -> MatterPut:
@@ -348,9 +348,9 @@ def _route(
 
 
 def _new_row(
-    form: ChangeCreate, caller: Principal, party: Party, charter: Governance, found: Route
+    form: ChangeCreate, caller: Principal, party: Party, charter: Governance, route: Route
 ) -> ChangeRequest:
-    action = ChangeAction.request_analysis if found.required_missing else None
+    action = ChangeAction.request_analysis if route.required_missing else None
     state = CHANGE.next(ChangeState.submitted, action) if action else ChangeState.submitted
     return ChangeRequest(
         **form.model_dump(exclude={"priority"}),
@@ -364,7 +364,7 @@ def _new_row(
         requester_name=caller.display_name,
         charter_version=charter.charter_version,
         state=state,
-        required_missing=list(found.required_missing),
+        required_missing=list(route.required_missing),
     )
 
 

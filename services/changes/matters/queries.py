@@ -64,29 +64,29 @@ def escalations(
 
 async def open_matter(session: AsyncSession, subject_id: UUID, decision_class: str) -> Matter | None:
     """The subject's open matter under that class; there is at most one."""
-    found = await session.scalars(
+    result = await session.scalars(
         select(Matter).where(
             Matter.subject_id == subject_id,
             Matter.decision_class == decision_class,
             Matter.state == MatterState.open,
         )
     )
-    return found.one_or_none()
+    return result.one_or_none()
 
 
 async def standing_positions(session: AsyncSession, matter_id: UUID) -> Sequence[Position]:
     """The positions that count now; at most one per party."""
-    found = await session.scalars(
+    result = await session.scalars(
         select(Position).where(Position.matter_id == matter_id, Position.status == PositionStatus.standing)
     )
-    return found.all()
+    return result.all()
 
 
 async def open_escalation(session: AsyncSession, matter_id: UUID) -> Escalation | None:
     """The matter's open escalation, locked; there is at most one."""
-    found = await session.scalars(
+    result = await session.scalars(
         select(Escalation)
         .where(Escalation.matter_id == matter_id, Escalation.state == EscalationState.open)
         .with_for_update()
     )
-    return found.one_or_none()
+    return result.one_or_none()

@@ -30,12 +30,12 @@ async def worded(
     """The row that holds the text as it is now, or that of a version; `Missing` when it was never ratified."""
     if charter_version is None:
         return await load(session, Charter, charter_id)
-    found = await session.scalars(
+    result = await session.scalars(
         select(CharterVersion).where(
             CharterVersion.charter_id == charter_id, CharterVersion.charter_version == charter_version
         )
     )
-    row = found.one_or_none()
+    row = result.one_or_none()
     if row is None:
         raise Missing("ratified charter version")
     return row
@@ -43,7 +43,7 @@ async def worded(
 
 async def signatures(session: AsyncSession, charter: Charter) -> list[Signature]:
     """The signatures that stand under the charter's present text, oldest first."""
-    found = await session.scalars(
+    rows = await session.scalars(
         select(Signature)
         .where(
             Signature.charter_id == charter.id,
@@ -52,7 +52,7 @@ async def signatures(session: AsyncSession, charter: Charter) -> list[Signature]
         )
         .order_by(Signature.id)
     )
-    return list(found)
+    return list(rows)
 
 
 async def parties_of_members(session: AsyncSession, charter: Charter) -> dict[str, Party]:
@@ -66,7 +66,7 @@ async def parties_of_members(session: AsyncSession, charter: Charter) -> dict[st
 
 async def governed_elsewhere(session: AsyncSession, charter: Charter) -> dict[str, str]:
     """Services that other ratified charters of the same parties govern, with the number of the charter."""
-    found = await session.execute(
+    rows = await session.execute(
         select(CharterService.service, Charter.number)
         .join(Charter, Charter.id == CharterService.charter_id)
         .where(
@@ -75,4 +75,4 @@ async def governed_elsewhere(session: AsyncSession, charter: Charter) -> dict[st
             CharterService.charter_id != charter.id,
         )
     )
-    return {row.service: row.number for row in found}
+    return {row.service: row.number for row in rows}

@@ -26,5 +26,5 @@ async def register(
 
 async def organization_of(session: AsyncSession, caller: Principal) -> Organization | None:
     """The caller's organization; None for a platform administrator without one."""
-    found = await session.scalars(select(Organization).where(Organization.id == caller.org_id))
-    return found.one_or_none()
+    result = await session.scalars(select(Organization).where(Organization.id == caller.org_id))
+    return result.one_or_none()

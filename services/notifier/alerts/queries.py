@@ -42,7 +42,7 @@ async def unresolved(
     session: AsyncSession, dedup_keys: Sequence[str], org_ids: Collection[UUID]
 ) -> Sequence[Alert]:
     """The unresolved alerts of these organizations with these keys, locked in one order."""
-    found = await session.scalars(
+    result = await session.scalars(
         select(Alert)
         .where(
             Alert.dedup_key.in_(dedup_keys),
@@ -53,4 +53,4 @@ async def unresolved(
         .with_for_update()
         .execution_options(populate_existing=True)
     )
-    return found.all()
+    return result.all()

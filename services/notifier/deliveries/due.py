@@ -51,14 +51,14 @@ async def give_back_leases(session: AsyncSession, now: datetime, real_now: datet
 
     Leases run in real time, also where the clock was moved.
     """
-    found = await session.scalars(
+    result = await session.scalars(
         select(Delivery)
         .where(Delivery.state == DeliveryState.in_flight, Delivery.lease_until <= real_now)
         .order_by(Delivery.id)
         .limit(BATCH)
         .with_for_update(skip_locked=True)
     )
-    lost = {delivery.id: delivery for delivery in found.all()}
+    lost = {delivery.id: delivery for delivery in result.all()}
     for delivery_id, delivery in lost.items():
         try:
             async with session.begin_nested():

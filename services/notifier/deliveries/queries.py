@@ -44,16 +44,16 @@ _SUBSCRIPTIONS = text(
 
 async def subscriptions(session: AsyncSession, org_ids: Collection[UUID]) -> Sequence[Subscription]:
     """The endpoints of these organizations that new events are delivered to."""
-    found = await session.execute(_SUBSCRIPTIONS, {"orgs": list(org_ids)}) if org_ids else ()
-    return [Subscription(*row) for row in found]
+    rows = await session.execute(_SUBSCRIPTIONS, {"orgs": list(org_ids)}) if org_ids else ()
+    return [Subscription(*row) for row in rows]
 
 
 async def sent_before(session: AsyncSession, alert_ids: Collection[UUID]) -> set[tuple[UUID, UUID]]:
     """Which endpoint was sent which of these alerts: (endpoint, alert)."""
-    found = await session.execute(
+    rows = await session.execute(
         select(Delivery.endpoint_id, Delivery.alert_id).where(Delivery.alert_id.in_(alert_ids)).distinct()
     )
-    return {(row.endpoint_id, row.alert_id) for row in found if row.alert_id}
+    return {(row.endpoint_id, row.alert_id) for row in rows if row.alert_id}
 
 
 def deliveries(
@@ -74,13 +74,13 @@ def deliveries(
 
 
 async def delivery_with_attempts(session: AsyncSession, delivery_id: UUID) -> Delivery:
-    found = await session.scalars(
+    result = await session.scalars(
         select(Delivery)
         .where(Delivery.id == delivery_id)
         .options(selectinload(Delivery.attempts))
         .execution_options(populate_existing=True)
     )
-    delivery = found.one_or_none()
+    delivery = result.one_or_none()
     if delivery is None:
         raise Missing("delivery")
     return delivery

@@ -49,14 +49,14 @@ def timers(vault: Vault) -> tuple[Timer, ...]:
 async def _sealed_by(
     session: AsyncSession, key_ids: Collection[str], after: UUID
 ) -> Sequence[EndpointSecret]:
-    found = await session.scalars(
+    result = await session.scalars(
         select(EndpointSecret)
         .where(EndpointSecret.key_id.in_(key_ids), EndpointSecret.id > after)
         .order_by(EndpointSecret.id)
         .limit(BATCH)
         .with_for_update(skip_locked=True)
     )
-    return found.all()
+    return result.all()
 
 
 def _rewrap(vault: Vault, row: EndpointSecret) -> None:

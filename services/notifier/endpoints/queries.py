@@ -57,5 +57,5 @@ async def active_secrets(
     session: AsyncSession, endpoint_ids: Collection[UUID], now: datetime
 ) -> Sequence[Row[Any]]:
     """Secrets in force as they are sealed, newest first; columns instead of objects, for the sender's sake."""
-    found = await session.execute(_ACTIVE_SECRETS, {"endpoints": list(endpoint_ids), "now": now})
-    return found.all()
+    result = await session.execute(_ACTIVE_SECRETS, {"endpoints": list(endpoint_ids), "now": now})
+    return result.all()

@@ -4,9 +4,9 @@ from services.sla.reports.models import Report
 from services.sla.reports.service.scheduling import (
     ACKNOWLEDGEMENT,
     PUBLICATION,
-    say_overdue,
-    say_unanswered,
+    mark_overdue,
+    mark_unanswered,
 )
 from shared.runtime.due import Kind
 
-KINDS = (Kind(PUBLICATION, Report, say_overdue), Kind(ACKNOWLEDGEMENT, Report, say_unanswered))
+KINDS = (Kind(PUBLICATION, Report, mark_overdue), Kind(ACKNOWLEDGEMENT, Report, mark_unanswered))

@@ -31,23 +31,23 @@ def reports(
 
 
 async def report_of(session: AsyncSession, sla_id: UUID, period: str) -> Report | None:
-    found = await session.scalars(select(Report).where(Report.sla_id == sla_id, Report.period == period))
-    return found.one_or_none()
+    result = await session.scalars(select(Report).where(Report.sla_id == sla_id, Report.period == period))
+    return result.one_or_none()
 
 
 async def with_result_text(session: AsyncSession, report_id: UUID) -> Report | None:
     """The report with the text that is attested; None while nothing was computed."""
-    found = await session.scalars(
+    result = await session.scalars(
         select(Report)
         .where(Report.id == report_id, Report.result_text.is_not(None))
         .options(undefer(Report.result_text))
     )
-    return found.one_or_none()
+    return result.one_or_none()
 
 
 async def lines(session: AsyncSession, report_id: UUID) -> list[ReportResult]:
     """The lines of a report in the order of the SLA; none for those who may not see a draft."""
-    found = await session.scalars(
+    rows = await session.scalars(
         select(ReportResult).where(ReportResult.report_id == report_id).order_by(ReportResult.position)
     )
-    return list(found)
+    return list(rows)

@@ -64,10 +64,10 @@ async def observations(
     """
     await session.execute(_PLAN_EACH_TIME)
     for bearing in (began_before(window, with_ended=with_ended), begins_in(window)):
-        found = await session.stream(
+        result = await session.stream(
             in_effect(sla_id, service, bearing), execution_options={"yield_per": BATCH}
         )
-        async for rows in found.partitions():
+        async for rows in result.partitions():
             yield rows
 
 

@@ -63,13 +63,13 @@ async def compute_all(session: AsyncSession, sla: Sla, period: Period, now: date
     metrics = METRICS.validate_python(sla.metrics)
     for metric, window in _windows(sla, metrics, period):
         readings[metric.service, window].computations.append(Computation(metric, window, calendar, now))
-    found: dict[str, Result] = {}
+    by_key: dict[str, Result] = {}
     for (service, window), reading in readings.items():
         batches = queries.observations(session, sla.id, service, window, with_ended=reading.with_ended)
         async for rows in batches:
             await asyncio.to_thread(reading.take, rows)
-        found |= {result.metric.key: result for result in await asyncio.to_thread(reading.results)}
-    return [found[metric.key] for metric in metrics if metric.key in found]
+        by_key |= {result.metric.key: result for result in await asyncio.to_thread(reading.results)}
+    return [by_key[metric.key] for metric in metrics if metric.key in by_key]
 
 
 def _windows(sla: Sla, metrics: Sequence[Metric], period: Period) -> list[tuple[Metric, Window]]:

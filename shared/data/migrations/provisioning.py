@@ -70,7 +70,7 @@ async def _provision_service(connection: asyncpg.Connection, service: str, passw
 
 async def _provision_bus(connection: asyncpg.Connection, password: str) -> None:
     await _role(connection, BUS_ROLE, password)
-    if await connection.fetchval("SELECT to_regclass('bus.bus_lane') IS NULL"):
+    if await connection.fetchval("SELECT to_regclass('bus.bus_partition') IS NULL"):
         for statement in BUS:
             await connection.execute(statement)
     for statement in (

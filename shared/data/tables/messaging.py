@@ -161,7 +161,7 @@ BUS: Final[tuple[str, ...]] = (
       at timestamptz NOT NULL DEFAULT clock_timestamp()
     )
     """,
-    "CREATE INDEX IF NOT EXISTS bus_event_lane ON bus.bus_event (topic, shard, seq)",
+    "CREATE INDEX IF NOT EXISTS bus_event_partition ON bus.bus_event (topic, shard, seq)",
     """
     CREATE TABLE IF NOT EXISTS bus.bus_head (
       one boolean PRIMARY KEY DEFAULT true CHECK (one),
@@ -170,7 +170,7 @@ BUS: Final[tuple[str, ...]] = (
     """,
     "INSERT INTO bus.bus_head (last_seq) VALUES (0) ON CONFLICT DO NOTHING",
     """
-    CREATE TABLE IF NOT EXISTS bus.bus_lane (
+    CREATE TABLE IF NOT EXISTS bus.bus_partition (
       topic text,
       shard smallint,
       last_seq bigint NOT NULL,
@@ -187,7 +187,7 @@ BUS: Final[tuple[str, ...]] = (
     )
     """,
     """
-    INSERT INTO bus.bus_lane (topic, shard, last_seq)
+    INSERT INTO bus.bus_partition (topic, shard, last_seq)
     SELECT topic, shard, max(seq) FROM bus.bus_event GROUP BY topic, shard ON CONFLICT DO NOTHING
     """,
 )

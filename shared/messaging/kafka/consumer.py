@@ -126,7 +126,7 @@ class KafkaConsumer:
 
 
 @dataclass
-class _Lane:
+class _Queue:
     """A busy partition: what waits, its worker, and the signal that ends it after the record in hand."""
 
     waiting: deque[Any] = field(default_factory=deque)
@@ -136,15 +136,15 @@ class _Lane:
 
 
 class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
-    """What one client holds: a lane per busy partition.
+    """What one client holds: a queue per busy partition.
 
-    A partition is paused only while a lot waits in its lane: after a pause the client first waits for its
+    A partition is paused only while a lot waits in its queue: after a pause the client first waits for its
     running fetch of the others, up to half a second. What the client itself kept back would block them too.
     """
 
     def __init__(self, client: AIOKafkaConsumer, group: str, topics: Collection[str], handle: Handle) -> None:
         self._client, self._group, self._topics, self._handle = client, group, topics, handle
-        self._lanes: dict[TopicPartition, _Lane] = {}
+        self._queues: dict[TopicPartition, _Queue] = {}
         self._settled = True
         self._next: dict[TopicPartition, int] = {}
         self._done: dict[TopicPartition, int] = {}
@@ -160,32 +160,32 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._take(partition, records)
 
     def _take(self, partition: TopicPartition, records: Sequence[Any]) -> None:
-        lane = self._lanes.get(partition)
-        if lane is None:
-            lane = self._lanes[partition] = _Lane()
+        queue = self._queues.get(partition)
+        if queue is None:
+            queue = self._queues[partition] = _Queue()
             self._next[partition] = records[0].offset
-            lane.worker = asyncio.create_task(self._work(partition, lane))
-        lane.waiting.extend(records)
-        if len(lane.waiting) > MOST_WAITING:
-            lane.paused = True
+            queue.worker = asyncio.create_task(self._work(partition, queue))
+        queue.waiting.extend(records)
+        if len(queue.waiting) > MOST_WAITING:
+            queue.paused = True
             self._client.pause(partition)
 
-    async def _work(self, partition: TopicPartition, lane: _Lane) -> None:
-        """Handle what waits until nothing does. The lane goes in the same breath as it was seen empty."""
+    async def _work(self, partition: TopicPartition, queue: _Queue) -> None:
+        """Handle what waits until nothing does. The queue goes in the same breath as it was seen empty."""
         try:
-            while lane.waiting:
-                record = lane.waiting.popleft()
-                if not await self._deliver(_delivered(record), lane.leaving):
+            while queue.waiting:
+                record = queue.waiting.popleft()
+                if not await self._deliver(_delivered(record), queue.leaving):
                     break
                 self._done[partition] = self._next[partition] = record.offset + 1
         finally:
-            if self._lanes.get(partition) is lane:
-                del self._lanes[partition]
-                self._resume(partition, lane)
+            if self._queues.get(partition) is queue:
+                del self._queues[partition]
+                self._resume(partition, queue)
 
-    def _resume(self, partition: TopicPartition, lane: _Lane) -> None:
-        if lane.paused:
-            lane.paused = False
+    def _resume(self, partition: TopicPartition, queue: _Queue) -> None:
+        if queue.paused:
+            queue.paused = False
             with contextlib.suppress(IllegalStateError):
                 self._client.resume(partition)
 
@@ -233,18 +233,18 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def release(self, seconds: float) -> None:
         """Finish the records in hand and commit; what takes longer is cut off and comes again elsewhere."""
-        lanes = list(self._lanes.values())
-        for lane in lanes:
-            lane.leaving.set()
-        if lanes:
-            await asyncio.wait([lane.worker for lane in lanes if lane.worker], timeout=seconds)
+        queues = list(self._queues.values())
+        for queue in queues:
+            queue.leaving.set()
+        if queues:
+            await asyncio.wait([queue.worker for queue in queues if queue.worker], timeout=seconds)
         await self.abandon()
         await self._commit()
         self._done.clear()  # from here on others may be further than we were
 
     async def abandon(self) -> None:
         """Cut off what is in hand; its messages come again."""
-        workers = [lane.worker for lane in self._lanes.values() if lane.worker]
+        workers = [queue.worker for queue in self._queues.values() if queue.worker]
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
@@ -269,7 +269,7 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _own_places(self, mine: Collection[TopicPartition]) -> dict[Partition, tuple[int, int]]:
         """The idle ones; by the way it notes how far every one of them is behind."""
         ends = await self._client.end_offsets(list(mine))
-        idle = {p: await self._client.position(p) for p in mine if p not in self._lanes}
+        idle = {p: await self._client.position(p) for p in mine if p not in self._queues}
         places = {p: idle[p] if p in idle else self._next[p] for p in mine}
         self.waiting = {(p.topic, str(p.partition)): max(0, ends[p] - places[p]) for p in mine}
         return {(p.topic, p.partition): (place, ends[p]) for p, place in idle.items()}

@@ -42,7 +42,7 @@ APPEND: Final = """
       INSERT INTO bus.bus_event (seq, topic, key, shard, event_id, value, headers)
       SELECT before + nth, topic, key, shard, event_id, value, headers FROM fresh, head
       RETURNING topic, shard, seq)
-    INSERT INTO bus.bus_lane (topic, shard, last_seq)
+    INSERT INTO bus.bus_partition (topic, shard, last_seq)
     SELECT topic, shard, max(seq) FROM appended GROUP BY topic, shard
     ON CONFLICT (topic, shard) DO UPDATE SET last_seq = excluded.last_seq
 """
@@ -51,10 +51,10 @@ JOIN: Final = """
     SELECT $1, topic, shard FROM unnest($2::text[]) AS topic, generate_series(0, $3 - 1) AS shard
     ON CONFLICT DO NOTHING
 """
-# Members of a group share its lanes by skipping those another member has locked. It never looks at the log itself:
-# that one is long, and most lanes have nothing new in it.
+# Members of a group share its partitions by skipping those another member has locked. It never looks at the log itself:
+# that one is long, and most partitions have nothing new in it.
 PICK: Final = """
-    SELECT topic, shard, g.seq FROM bus.bus_group g JOIN bus.bus_lane l USING (topic, shard)
+    SELECT topic, shard, g.seq FROM bus.bus_group g JOIN bus.bus_partition l USING (topic, shard)
     WHERE g.grp = $1 AND topic = ANY($2) AND g.seq < l.last_seq AND topic || '/' || shard <> ALL($3)
     ORDER BY random() LIMIT 1 FOR UPDATE OF g SKIP LOCKED
 """
@@ -70,7 +70,7 @@ WAITING: Final = """
 """
 AT_REST: Final = """
     SELECT (SELECT last_seq FROM bus.bus_head) AS head,
-           EXISTS (SELECT FROM bus.bus_group g JOIN bus.bus_lane l USING (topic, shard) WHERE g.seq < l.last_seq) AS unread
+           EXISTS (SELECT FROM bus.bus_group g JOIN bus.bus_partition l USING (topic, shard) WHERE g.seq < l.last_seq) AS unread
 """
 REWIND: Final = (
     "UPDATE bus.bus_group SET seq = $4 WHERE grp = $1 AND topic = $2 AND ($3::int IS NULL OR shard = $3)"
@@ -93,9 +93,9 @@ PRUNE_BATCH: Final = 5000
 class PgLogBus:
     """All publishers and consumers of one log; those in the same process wake each other up."""
 
-    def __init__(self, url: str, *, poll: float = 0.1, lanes: int = 2) -> None:
-        """`poll` in seconds; `lanes` is how many partitions one consumer works on at a time."""
-        self.url, self.poll, self.lanes = url, poll, lanes
+    def __init__(self, url: str, *, poll: float = 0.1, workers: int = 2) -> None:
+        """`poll` in seconds; `workers` is how many partitions one consumer works on at a time."""
+        self.url, self.poll, self.workers = url, poll, workers
         self._sleepers: set[asyncio.Event] = set()
 
     async def install(self) -> None:
@@ -147,7 +147,7 @@ class PgLogBus:
         return deleted
 
     async def connect(self, role: str) -> Connection:
-        # A handler works while its lane is locked, so the server must be more patient than the handler's limit.
+        # A handler works while its partition is locked, so the server must be more patient than the handler's limit.
         return await connect(
             self.url,
             f"bus-{role}",
@@ -188,7 +188,7 @@ class PgLogProducer:
 
 
 class PgLogConsumer:
-    """One member of a group, with a few lanes that each work on one partition at a time."""
+    """One member of a group, with a few workers that each work on one partition at a time."""
 
     def __init__(self, bus: PgLogBus, group: str, topics: list[str], handle: Handle) -> None:
         self._bus, self._group, self._topics, self._handle = bus, group, topics, handle
@@ -205,9 +205,9 @@ class PgLogConsumer:
     async def run(self) -> None:
         self._finished.clear()
         try:
-            async with asyncio.TaskGroup() as lanes:
-                for _ in range(self._bus.lanes):
-                    lanes.create_task(self._lane())
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(self._bus.workers):
+                    workers.create_task(self._worker())
         finally:
             self._finished.set()
 
@@ -226,7 +226,7 @@ class PgLogConsumer:
             await _close(connection)
         return {(row["topic"], "all"): row["events"] for row in rows}
 
-    async def _lane(self) -> None:
+    async def _worker(self) -> None:
         failures = 0
         while not self._stopping:
             try:
@@ -264,21 +264,21 @@ class PgLogConsumer:
                 if head != seen or time.monotonic() >= look_at:
                     if await self._turn(connection):
                         continue
-                    # A lane that was held back, or whose worker died, has work although the head stands still.
+                    # A partition that was held back, or whose worker died, has work although the head stands still.
                     seen, look_at = head, min([time.monotonic() + FULL_LOOK, *self._held.values()])
                 await wait(arrived, self._bus.poll)
 
     async def _turn(self, connection: Connection) -> bool:
-        """Lock one lane with waiting messages, handle some, move its cursor. False when there was none."""
+        """Lock one partition with waiting messages, handle some, move its cursor. False when there was none."""
         async with connection.transaction():
-            lane = await connection.fetchrow(PICK, self._group, self._topics, self._still_held())
-            if lane is None:
+            partition = await connection.fetchrow(PICK, self._group, self._topics, self._still_held())
+            if partition is None:
                 return False
             done = await self._handle_some(
-                await connection.fetch(NEXT, lane["topic"], lane["shard"], lane["seq"], BATCH)
+                await connection.fetch(NEXT, partition["topic"], partition["shard"], partition["seq"], BATCH)
             )
             if done is not None:
-                await connection.execute(MOVE, self._group, lane["topic"], lane["shard"], done)
+                await connection.execute(MOVE, self._group, partition["topic"], partition["shard"], done)
         return True
 
     async def _handle_some(self, rows: Sequence[Mapping[str, Any]]) -> int | None:
@@ -305,7 +305,7 @@ class PgLogConsumer:
 
     def _still_held(self) -> list[str]:
         now = time.monotonic()
-        self._held = {lane: until for lane, until in self._held.items() if until > now}
+        self._held = {partition: until for partition, until in self._held.items() if until > now}
         return list(self._held)
 
 

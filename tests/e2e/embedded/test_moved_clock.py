@@ -73,7 +73,7 @@ async def embedded(server: PostgresServer, folder: Path) -> AsyncIterator[Embedd
 async def e(postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[Embedded]:
     """A charter in force since October, an agreement and an SLA under it."""
     async with embedded(postgres, tmp_path) as running:
-        await running.story.found_organizations()
+        await running.story.register_organizations()
         await running.story.draft_charter()
         await running.story.ratify_charter()
         await running.story.register_sla((await running.story.register_agreement())["id"])

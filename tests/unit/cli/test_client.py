@@ -61,8 +61,8 @@ def test_a_refusal_is_told_with_its_findings(monkeypatch: pytest.MonkeyPatch) ->
         "errors": [{"pointer": "/title", "message": "This is required."}],
     }
     answer = httpx.Response(422, json=problem, headers={"content-type": "application/problem+json"})
-    assert calling._said(answer) == "422: It does not fit.\n  /title: This is required."
-    assert calling._said(httpx.Response(502, text="Bad gateway")) == "502: Bad gateway"
+    assert calling._explained(answer) == "422: It does not fit.\n  /title: This is required."
+    assert calling._explained(httpx.Response(502, text="Bad gateway")) == "502: Bad gateway"
 
 
 def test_a_token_is_sent_without_what_surrounds_it() -> None:

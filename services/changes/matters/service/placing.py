@@ -111,7 +111,7 @@ def asks(matter: Matter, body: Body, standing: Iterable[Position] = ()) -> list[
     Then the party's other seats may still speak. Different votes that nobody above can settle are asked for again.
     """
     given = list(standing)
-    spoken = {} if outcome(given) is Outcome.deadlocked else {each.party: each.seat for each in given}
+    voted = {} if outcome(given) is Outcome.deadlocked else {each.party: each.seat for each in given}
     return [
         Ask.model_construct(
             ask_id=_ask_id(matter, key),
@@ -122,10 +122,10 @@ def asks(matter: Matter, body: Body, standing: Iterable[Position] = ()) -> list[
             due_at=matter.clock_ends_at,
             why=matter.question,
             link=f"/changes/v1/matters/{matter.id}",
-            optional=seat.party in spoken,
+            optional=seat.party in voted,
         )
         for key, seat in voting_seats(body).items()
-        if spoken.get(seat.party) != key
+        if voted.get(seat.party) != key
     ]
 
 

@@ -71,7 +71,7 @@ async def put(
     form: MatterPut,
     charter: Governance,
     *,
-    found: Route | None = None,
+    route: Route | None = None,
     roles: Collection[Role] | None,
     by: Actor,
     starts_at: datetime,
@@ -83,29 +83,29 @@ async def put(
     and the routing refuse, and `already_open`.
     """
     check_form(form, roles)
-    found = found or _route(charter.content, form)
+    route = route or _route(charter.content, form)
     await _check_free(session, form)
-    return await open_new(session, form, charter, found, by=by, starts_at=starts_at, now=now)
+    return await open_new(session, form, charter, route, by=by, starts_at=starts_at, now=now)
 
 
 async def open_new(
     transaction: AsyncSession | Direct,
     form: MatterPut,
     charter: Governance,
-    found: Route,
+    route: Route,
     *,
     by: Actor,
     starts_at: datetime,
     now: datetime,
 ) -> tuple[Matter, list[Entry]]:
-    """Open the matter of a subject that has none yet at the body that `found` names."""
+    """Open the matter of a subject that has none yet at the body that `route` names."""
     matter = _new(form, charter, MatterState.put)
     matter.state = MATTER.next(matter.state, MatterAction.open)
-    matter.computed_body = found.computed_body
+    matter.computed_body = route.computed_body
     content = charter.content
-    body = content.body(found.body)
+    body = content.body(route.body)
     clock = _first_clock(content, body, matter, starts_at, now)
-    await place(transaction, matter, content, body, clock, found.explanation)
+    await place(transaction, matter, content, body, clock, route.explanation)
     if not isinstance(transaction, Direct):
         transaction.add(matter)
     return matter, await record(transaction, matter, _opened(matter, charter), by=by, now=now)
@@ -192,15 +192,15 @@ async def _reassign(
         if matter.state is not MatterState.open:
             await _check_free(session, matter)
         _take_over(matter, fact)
-        found = _route(content, matter)
+        route = _route(content, matter)
     except Refusal as refusal:
         await stop_clock(session, matter)
         await close_escalation(session, matter, MatterState.refused, by=SYSTEM, now=now)
         return _refused(matter, refusal)
     stays = matter.state is MatterState.open and severity is matter.severity
     matter.state = MATTER.next(matter.state, MatterAction.reassign)
-    matter.computed_body = found.computed_body
-    await _assign(session, matter, content, found, now, stays=stays)
+    matter.computed_body = route.computed_body
+    await _assign(session, matter, content, route, now, stays=stays)
     body = content.body(matter.body or "")
     event = MatterReassigned(
         **about(matter, asks(matter, body)),
@@ -215,19 +215,19 @@ async def _assign(
     session: AsyncSession,
     matter: Matter,
     content: ExecutableCharter,
-    found: Route,
+    route: Route,
     now: datetime,
     *,
     stays: bool,
 ) -> None:
     """The body that has it keeps it on its running clock while it may decide the new impact; else the computed one."""
-    body = content.body(matter.body or found.body)
+    body = content.body(matter.body or route.body)
     if stays and covers(content, body, routing_part(matter.impact)):
         enter(matter, content, body)
     else:
-        body = content.body(found.body)
+        body = content.body(route.body)
         clock = clock_of(content, body.key, matter.severity, now)
-        await place(session, matter, content, body, clock, found.explanation)
+        await place(session, matter, content, body, clock, route.explanation)
 
 
 async def _check_free(session: AsyncSession, asked: MatterPut | Matter) -> None:

@@ -10,7 +10,7 @@ from services.charter.charters.domain.ladder import calendar_findings, ladder_fi
 from services.charter.charters.domain.rights import right_findings
 from services.charter.charters.domain.text import comparable
 from shared.contracts.governance import ExecutableCharter, Party
-from shared.pure.texts import says_something
+from shared.pure.texts import is_readable
 from shared.reviews.domain import REVIEW_INTERVAL
 
 Rule = Callable[[ExecutableCharter], Iterator[Finding]]
@@ -28,14 +28,14 @@ def validate(content: ExecutableCharter, members: Mapping[str, Party] | None = N
 
 def _texts(content: ExecutableCharter) -> Iterator[Finding]:
     for field, code, message in _REQUIRED_TEXTS:
-        if not says_something(getattr(content, field)):
+        if not is_readable(getattr(content, field)):
             yield Finding(code, message, pointer(field))
 
 
 def _lists(content: ExecutableCharter) -> Iterator[Finding]:
     for field, code, message in _REQUIRED_LISTS:
         texts: tuple[str, ...] = getattr(content, field)
-        blank = [index for index, text in enumerate(texts) if not says_something(text)]
+        blank = [index for index, text in enumerate(texts) if not is_readable(text)]
         if len(blank) == len(texts):
             yield Finding(code, message, pointer(field))
         else:

@@ -66,12 +66,12 @@ async def draft(session: AsyncSession, caller: Principal, form: CharterCreate, n
         provider_org_id=row.provider_org_id,
         observer_org_ids=tuple(observers),
     )
-    await _found(session, caller, row, event, now)
+    await _create(session, caller, row, event, now)
     await record(session, row, Act(policy.DRAFT_CHARTER.name, event), by=caller, now=now)
     return await with_signatures(session, row)
 
 
-async def _found(
+async def _create(
     session: AsyncSession, caller: Principal, row: Charter, drafted: CharterDrafted, now: datetime
 ) -> None:
     """The charter first, then its parties: row-level security lets only a charter's own parties be named."""
@@ -169,10 +169,10 @@ async def freeze(
     require(caller, policy.FREEZE_CHARTER, row.scope)
     row.state = CHARTER.next(row.state, CharterAction.freeze)
     await join_charter(session, row.id, caller.org_id)
-    found = await check(session, row)
-    if found:
-        message = f"The text breaks {len(found)} rules; see errors."
-        listed = [Finding(f.code, f.message, f.pointer) for f in found]
+    broken = await check(session, row)
+    if broken:
+        message = f"The text breaks {len(broken)} rules; see errors."
+        listed = [Finding(f.code, f.message, f.pointer) for f in broken]
         raise Invalid("charter_invalid", message, findings=listed)
     event = CharterRatificationOpened(charter_id=row.id, content_hash=row.content_hash)
     await record(session, row, Act(policy.FREEZE_CHARTER.name, event), by=caller, now=now)

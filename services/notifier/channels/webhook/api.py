@@ -8,7 +8,7 @@ from services.notifier.alerts.service import Touched
 from services.notifier.channels.webhook import policy, schemas
 from services.notifier.channels.webhook.domain.templates import (
     CONTENT_TYPES,
-    TOLD,
+    UPDATES,
     Template,
     body,
     check_options,
@@ -30,7 +30,7 @@ MayRead = Annotated[Principal, allow(policy.READ_TEMPLATES)]
 async def list_templates(caller: MayRead) -> schemas.TemplatePage:
     """The bodies a ticketing system can be sent."""
     items = [
-        schemas.TemplateInfo(name=template, content_type=CONTENT_TYPES[template], told=TOLD[template])
+        schemas.TemplateInfo(name=template, content_type=CONTENT_TYPES[template], told=UPDATES[template])
         for template in Template
     ]
     return schemas.TemplatePage(items=items, next_cursor=None)

@@ -10,7 +10,7 @@ from services.notifier.alerts.domain import Priority
 from services.notifier.channels.webhook.domain.templates import (
     Template,
     TemplateOptions,
-    Told,
+    Updates,
     options_of,
     stored_options,
 )
@@ -56,7 +56,7 @@ class TemplateInfo(Out):
 
     name: Template
     content_type: str
-    told: Told
+    told: Updates
 
 
 class TemplatePage(Page[TemplateInfo]):

@@ -94,7 +94,7 @@ def _wants(
         return False
     if alert.priority.rank > endpoint.least_priority.rank:
         return False
-    return passes_on(endpoint.template, touched.change, told_before=(endpoint.id, alert.id) in sent)
+    return passes_on(endpoint.template, touched.change, sent_before=(endpoint.id, alert.id) in sent)
 
 
 def _subscribed(endpoint: Subscription, about: Message) -> bool:

@@ -173,12 +173,12 @@ async def _keep_failed(session: AsyncSession, outcome: Outcome, now: datetime, j
 
 
 async def _held(session: AsyncSession, claimed: Claimed) -> Delivery | None:
-    found = await session.scalars(
+    result = await session.scalars(
         select(Delivery)
         .where(Delivery.id == claimed.id, Delivery.lease_token == claimed.lease_token)
         .with_for_update()
     )
-    return found.one_or_none()
+    return result.one_or_none()
 
 
 def _attempt(delivery: Delivery, outcome: Outcome) -> DeliveryAttempt:

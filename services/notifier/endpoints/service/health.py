@@ -49,14 +49,14 @@ async def recover(session: AsyncSession, ailing: Collection[UUID], now: datetime
     """Endpoints that had failed before are well again."""
     if not ailing:
         return
-    found = await session.scalars(
+    endpoints = await session.scalars(
         select(Endpoint)
         .where(Endpoint.id.in_(ailing))
         .order_by(Endpoint.id)
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
-    for endpoint in found.all():
+    for endpoint in endpoints.all():
         endpoint.health, endpoint.warned_at = after_success(endpoint.health, now), None
         keys = [rendered(opening.dedup_key, {"endpoint_id": endpoint.id}) for opening in (FAILING, BLOCKED)]
         await alerts.clear(session, keys, [endpoint.org_id], _cause(endpoint), now)

@@ -64,11 +64,11 @@ class Setting:
 
 def parse_period(label: str) -> Period:
     """The period named `2026-10`, `FY27 Q1` or `FY27`; refuses `invalid_period`."""
-    found = _LABEL.fullmatch(label)
-    if found and found["fiscal"]:
-        return _fiscal(_CENTURY + int(found["fiscal"]), found["quarter"])
-    if found and 1 <= int(found["month"]) <= 12 and 1990 <= int(found["year"]) < 2149:
-        return month_of(date(int(found["year"]), int(found["month"]), 1))
+    match = _LABEL.fullmatch(label)
+    if match and match["fiscal"]:
+        return _fiscal(_CENTURY + int(match["fiscal"]), match["quarter"])
+    if match and 1 <= int(match["month"]) <= 12 and 1990 <= int(match["year"]) < 2149:
+        return month_of(date(int(match["year"]), int(match["month"]), 1))
     raise Refused("invalid_period", f"{label!r} is no period; write 2026-10, FY27 Q1 or FY27.", "/period")
 
 

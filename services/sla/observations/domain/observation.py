@@ -62,8 +62,8 @@ class Observation:
 
     def is_unreadable(self, name: str) -> bool:
         """Whether the attribute of that name says something that is no instant."""
-        said = self.attributes.get(name, "").strip()
-        return bool(said) and self.instant(name) is None
+        given = self.attributes.get(name, "").strip()
+        return bool(given) and self.instant(name) is None
 
     def instant(self, name: str) -> datetime | None:
         """The field `occurred_at` or `ended_at`, or the attribute of that name read as RFC 3339."""
@@ -92,11 +92,11 @@ def fingerprint(observation: Observation) -> str:
 
     What it leaves unsaid plays no part, so that a field added one day keeps the fingerprints of before.
     """
-    said = {name: getattr(observation, name) for name in _UNSAID}
-    return content_hash({name: value for name, value in said.items() if value != _UNSAID[name]})
+    given = {name: getattr(observation, name) for name in _NOT_GIVEN}
+    return content_hash({name: value for name, value in given.items() if value != _NOT_GIVEN[name]})
 
 
-_UNSAID: dict[str, object] = {
+_NOT_GIVEN: dict[str, object] = {
     field.name: getattr(Observation(source="", source_id=""), field.name) for field in fields(Observation)
 }
 

@@ -184,8 +184,8 @@ class Intake:
     async def _write(self, batch: Batch) -> None:
         """Write a batch and count what became of it."""
         prints = {key: fingerprint(seen) for key, (_, seen) in batch.items()}
-        found = await self._session.execute(_INSERT, self._parameters(batch, prints))
-        odd = {(row.source, row.source_id): row for row in found}
+        rows = await self._session.execute(_INSERT, self._parameters(batch, prints))
+        odd = {(row.source, row.source_id): row for row in rows}
         self.tally.accepted += len(batch) - len(odd)
         for key, row in odd.items():
             line, seen = batch[key]

@@ -204,10 +204,10 @@ def _no_constant(name: str) -> object:
 
 
 def _unique_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
         raise ValueError("a name is repeated")
-    return found
+    return unique
 
 
 def _too_long(number: int) -> Refusal:

@@ -52,7 +52,7 @@ async def schedule_ended(session: AsyncSession, sla: Sla, step: Step, now: datet
     await set_next_report(session, sla, following(period, sla.end_date), zone)
 
 
-async def say_overdue(session: AsyncSession, report: Report, step: Step, now: datetime) -> None:
+async def mark_overdue(session: AsyncSession, report: Report, step: Step, now: datetime) -> None:
     """Say once that the report was not published in time (M3 R4)."""
     report.overdue_at = now
     event = ReportOverdue(
@@ -65,7 +65,7 @@ async def say_overdue(session: AsyncSession, report: Report, step: Step, now: da
     await record(session, report, Act("report.overdue", event), by=SYSTEM, now=now)
 
 
-async def say_unanswered(session: AsyncSession, report: Report, step: Step, now: datetime) -> None:
+async def mark_unanswered(session: AsyncSession, report: Report, step: Step, now: datetime) -> None:
     """Say once that the customer has not answered the published report in its window."""
     report.ack_overdue_at = now
     event = AcknowledgementOverdue(

@@ -87,13 +87,13 @@ FUNCTIONS = (
     CREATE FUNCTION begin_as(p_issuer text, p_subject text, p_sysadmin boolean)
     RETURNS TABLE (member_id uuid, org_id uuid, roles text[], display_name text)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
-    DECLARE found member%ROWTYPE;
+    DECLARE caller member%ROWTYPE;
     BEGIN
-      SELECT * INTO found FROM member m
+      SELECT * INTO caller FROM member m
        WHERE m.issuer = p_issuer AND m.subject = p_subject AND m.active;
-      PERFORM set_config('app.org_id', coalesce(found.org_id::text, ''), true),
+      PERFORM set_config('app.org_id', coalesce(caller.org_id::text, ''), true),
               set_config('app.scope', CASE WHEN p_sysadmin THEN 'sysadmin' ELSE '' END, true);
-      RETURN QUERY SELECT found.id, found.org_id, found.roles, found.display_name WHERE found.id IS NOT NULL;
+      RETURN QUERY SELECT caller.id, caller.org_id, caller.roles, caller.display_name WHERE caller.id IS NOT NULL;
     END $$
     """,
 )

@@ -10,7 +10,7 @@ import pytest
 from services.notifier.alerts.domain import AlertState, Change, Priority
 from services.notifier.channels.webhook.domain.templates import (
     BODIES,
-    TOLD,
+    UPDATES,
     Template,
     TemplateOptions,
     Ticket,
@@ -47,7 +47,7 @@ def test_options_of_another_version_are_read_with_the_defaults_of_this_one(store
 
 
 def test_every_template_has_a_body_and_a_list_of_what_it_is_told():
-    assert set(BODIES) == set(TOLD) == set(Template)
+    assert set(BODIES) == set(UPDATES) == set(Template)
 
 
 def test_cloudevents_sends_the_event_itself():
@@ -113,7 +113,7 @@ def test_owners_may_name_their_own_priorities():
 
 
 @pytest.mark.parametrize(
-    ("template", "change", "told_before", "passes"),
+    ("template", "change", "sent_before", "passes"),
     [
         ("cloudevents", "resolved", False, True),
         ("cloudevents", "acknowledged", True, True),
@@ -129,8 +129,8 @@ def test_owners_may_name_their_own_priorities():
         ("jira_issue", "resolved", False, False),
     ],
 )
-def test_a_system_hears_what_it_can_use(template, change, told_before, passes):
-    assert passes_on(Template(template), Change(change), told_before=told_before) is passes
+def test_a_system_hears_what_it_can_use(template, change, sent_before, passes):
+    assert passes_on(Template(template), Change(change), sent_before=sent_before) is passes
 
 
 def test_long_titles_fit_the_fields():

@@ -68,7 +68,7 @@ class Ticket:
 UNSETTLED = frozenset({Change.opened, Change.updated, Change.reopened})
 
 
-class Told(StrEnum):
+class Updates(StrEnum):
     """Which changes of an alert a template passes on."""
 
     everything = "everything"
@@ -78,10 +78,10 @@ class Told(StrEnum):
 
 # Jira's create call would open a second issue for every further message, so it is told once; a
 # ServiceNow incident is updated by its correlation id, but nothing is told to resolve what never was.
-TOLD: Mapping[Template, Told] = {
-    Template.cloudevents: Told.everything,
-    Template.servicenow_incident: Told.follow_ups,
-    Template.jira_issue: Told.once,
+UPDATES: Mapping[Template, Updates] = {
+    Template.cloudevents: Updates.everything,
+    Template.servicenow_incident: Updates.follow_ups,
+    Template.jira_issue: Updates.once,
 }
 CONTENT_TYPES: Mapping[Template, str] = {
     Template.cloudevents: "application/cloudevents+json; charset=utf-8",
@@ -103,15 +103,15 @@ def check_options(template: Template, options: TemplateOptions) -> None:
         raise Invalid("bad_label", "A Jira label holds no space.", "/template_options/labels")
 
 
-def passes_on(template: Template, change: Change, *, told_before: bool) -> bool:
-    """Whether an endpoint hears of `change`; `told_before`: it already heard of that alert."""
-    match TOLD[template]:
-        case Told.everything:
+def passes_on(template: Template, change: Change, *, sent_before: bool) -> bool:
+    """Whether `change` is sent to an endpoint; `sent_before`: that alert was sent there already."""
+    match UPDATES[template]:
+        case Updates.everything:
             return True
-        case Told.follow_ups:
-            return change in UNSETTLED or told_before
-        case Told.once:
-            return change in UNSETTLED and not told_before
+        case Updates.follow_ups:
+            return change in UNSETTLED or sent_before
+        case Updates.once:
+            return change in UNSETTLED and not sent_before
 
 
 def body(template: Template, ticket: Ticket, options: TemplateOptions) -> Json:

@@ -190,10 +190,10 @@ class Egress:
 
     async def _system_resolve(self, host: str, port: int) -> Sequence[str]:
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(
+        resolved = await loop.run_in_executor(
             self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         )
-        return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+        return tuple(dict.fromkeys(str(entry[4][0]) for entry in resolved))
 
 
 async def _read_little(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
@@ -208,7 +208,7 @@ async def _read_little(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
 
 
 def _failed(error: Exception) -> Exchange:
-    return Exchange(fault=_fault(error), error=redacted(_said(error))[:500])
+    return Exchange(fault=_fault(error), error=redacted(_message(error))[:500])
 
 
 def _fault(error: Exception) -> Fault:
@@ -219,7 +219,7 @@ def _fault(error: Exception) -> Fault:
     return Fault.timeout if isinstance(error, TimeoutError) else Fault.network
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no complete answer in time"
     return str(error) or type(error).__name__
