@@ -91,8 +91,8 @@ async def _run(service: str, inbox: Inbox, place: Place, choice: Choice) -> None
     try:
         async with database.system() as session:
             plan = await plan_replay(session, inbox, choice.types, choice.charter_id)
-            found = await survey(session, plan, place.archives)
-            _show(inbox, plan, found, place)
+            result = await survey(session, plan, place.archives)
+            _show(inbox, plan, result, place)
             if choice.dry_run:
                 out.print("Nothing was changed.")
                 return
@@ -102,15 +102,15 @@ async def _run(service: str, inbox: Inbox, place: Place, choice: Choice) -> None
     _conclude(service, inbox, plan, report)
 
 
-def _show(inbox: Inbox, plan: Plan, found: Survey, place: Place) -> None:
+def _show(inbox: Inbox, plan: Plan, survey: Survey, place: Place) -> None:
     """What is emptied and read, by projection and type; and what is left as it is."""
     only = f", charter {plan.charter_id} only" if plan.charter_id else ""
     _say(f"{inbox.consumer}, from the archives of {', '.join(a.service for a in place.archives)}{only}")
     for projection in plan.projections:
-        tables = ", ".join(f"{table} ({found.rows[table]:,} rows)" for table in projection.tables)
+        tables = ", ".join(f"{table} ({survey.rows[table]:,} rows)" for table in projection.tables)
         _say(f"  {projection.name}: empties {tables}")
         for type_ in sorted(projection.types):
-            _say(f"    reads {found.events.get(type_, 0):,} {type_}")
+            _say(f"    reads {survey.events.get(type_, 0):,} {type_}")
     for name, why in plan.left_alone.items():
         _say(f"  {name}: left as it is; {why}")
 

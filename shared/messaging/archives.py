@@ -73,12 +73,12 @@ class Snapshot:
 
     async def count(self, wanted: Wanted) -> Counter[str]:
         """How many events there are, by type."""
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for service, connection in self.connections.items():
             query = _COUNT.format(service)
             rows = await connection.fetch(query, *wanted.parameters, timeout=ANSWER_SECONDS)
-            found.update({row["event_type"]: row["events"] for row in rows})
-        return found
+            counts.update({row["event_type"]: row["events"] for row in rows})
+        return counts
 
     async def aggregates(self, wanted: Wanted) -> AsyncIterator[UUID]:
         """Whose events they are; an aggregate of two archives comes twice."""

@@ -262,10 +262,10 @@ async def _learn(session: AsyncSession, inbox: Inbox, plan: Plan, event: Archive
 
 
 async def _count(session: AsyncSession, plan: Plan) -> Counter[str]:
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for table in plan.tables:
-        found[table] = await session.scalar(_of(plan, f"SELECT count(*) FROM {table}")) or 0
-    return found
+        counts[table] = await session.scalar(_of(plan, f"SELECT count(*) FROM {table}")) or 0
+    return counts
 
 
 def _of(plan: Plan, statement: str) -> TextClause:

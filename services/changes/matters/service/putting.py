@@ -77,7 +77,7 @@ async def put(
     starts_at: datetime,
     now: datetime,
 ) -> tuple[Matter, list[Entry]]:
-    """Open the matter at the body that decides it, and the line of its timeline. `found` saves routing it twice.
+    """Open the matter at the body that decides it, and the line of its timeline. `route` saves routing it twice.
 
     `roles` are the putter's, None when a service put it by itself. Refuses what the kinds table, the charter
     and the routing refuse, and `already_open`.
