@@ -80,6 +80,10 @@ LEFT_BEHIND: tuple[str, ...] = (
     "INSERT INTO number_series VALUES (:id, 'XX', 2027, 1)",
     "INSERT INTO due (id, kind, subject_type, subject_id, charter_id, customer_org_id, provider_org_id, visibility,"
     " due_at, steps, wakes_at) VALUES (:id, 'k', 't', :id, :charter, :customer, :provider, 'shared', now(), '[]', now())",
+    "INSERT INTO awaited_matter (id, version, created_at, updated_at, charter_id, customer_org_id, provider_org_id,"
+    " visibility, subject_kind, subject_id, decision_class, text, text_format, content_hash, state)"
+    " VALUES (:id, 1, now(), now(), :charter, :customer, :provider, 'shared', 'k', :id, 'c', 'x', 1,"
+    " encode(sha256('x'), 'hex'), 'waiting')",
 )
 """What consumers and other services leave: not every service has each of these by itself."""
 OF_SERVICE = {

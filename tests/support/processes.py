@@ -143,7 +143,7 @@ def kafka_bootstrap() -> str:
 @asynccontextmanager
 async def compose_stack(server: PostgresServer, bootstrap: str, folder: Path) -> AsyncIterator[Stack]:
     """The whole stack on a database of its own, healthy. Empties Concordat's topics on the broker first."""
-    await _forget_topics(bootstrap)
+    await forget_topics(bootstrap)
     logs = folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     async with server.database("compose") as url:
@@ -235,7 +235,7 @@ def _free_ports(count: int) -> list[int]:
             opened.close()
 
 
-async def _forget_topics(bootstrap: str) -> None:
+async def forget_topics(bootstrap: str) -> None:
     """Remove what earlier tests left on the broker; the group offsets go with the topics."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()

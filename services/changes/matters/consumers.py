@@ -92,6 +92,8 @@ async def _open(
     form, envelope = received.event, received.envelope
     if form.subject_kind in IN_PROCESS:
         raise Refused("not_by_event", f"A {form.subject_kind} is put through the API of this service.")
+    if envelope.visibility != "shared":
+        raise Refused("not_shared", "Both parties decide, so share the subject with both before it is put.")
     await putting.put(
         session, form, charter, roles=_roles(envelope), by=SYSTEM, starts_at=envelope.time, now=now
     )
@@ -103,7 +105,7 @@ async def _charter(session: AsyncSession, received: Received[MatterPut]) -> Gove
     if scope.charter_id is None:
         raise Refused("charter_required", "A matter is put under a charter; this one names none.")
     charter = await governance(session, scope.charter_id, received.event.charter_version)
-    if charter.scope != scope:
+    if (charter.customer_org_id, charter.provider_org_id) != (scope.customer_org_id, scope.provider_org_id):
         raise Refused("other_parties", "The matter names other parties than its charter does.")
     return charter
 

@@ -4,6 +4,7 @@ from sqlalchemy import MetaData
 
 from shared.data.tables.due import due_table
 from shared.data.tables.kernel import kernel_tables
+from shared.data.tables.matters import awaited_matter_table
 from shared.data.tables.messaging import messaging_tables
 
 NAMING = {
@@ -21,4 +22,5 @@ def new_metadata() -> MetaData:
     kernel_tables(metadata)
     messaging_tables(metadata)
     due_table(metadata)
+    awaited_matter_table(metadata)
     return metadata

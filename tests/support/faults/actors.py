@@ -166,17 +166,22 @@ def consume(setup: Setup, group: str) -> None:
 
 
 def prepare(setup: Setup) -> None:
-    """Own log file, own topic, own time-outs; die with the test that started us."""
-    with setup.log.open("ab") as output:
-        os.dup2(output.fileno(), 1)
-        os.dup2(output.fileno(), 2)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    log.configure("warning", "changes")
+    """Own log file, own topic, own time-outs."""
+    become("changes", setup.log)
     NoteChanged.TOPIC = setup.topic
     connection.TIMEOUTS.update(setup.timeouts)
     failpoints.arm(setup.fail_point)
     signal.signal(TELL_TASKS, lambda *_: _tell_tasks(setup.log))
+
+
+def become(name: str, log_file: Path) -> None:
+    """Write to a log file of our own; die with the test that started us."""
+    with log_file.open("ab") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    log.configure("warning", name)
 
 
 def tasks_file(log_file: Path, pid: int) -> Path:

@@ -106,6 +106,10 @@ CHAIN_READERS = """
     OR (app_org() = provider_org_id AND visibility <> 'customer')
     OR (visibility = 'shared' AND app_observes(chain))
 """
+PARTIES = """
+    app_is('system') OR (app_org() = customer_org_id AND visibility <> 'provider')
+    OR (app_org() = provider_org_id AND visibility <> 'customer')
+"""
 
 # Table, policy, and who it lets in.
 POLICIES = (
@@ -150,12 +154,8 @@ POLICIES = (
     ("consumed_version", "consume", f"USING ({SYSTEM})"),
     ("dead_letter", "consume", f"USING ({SYSTEM})"),
     ("parked_key", "consume", f"USING ({SYSTEM})"),
-    (
-        "due",
-        "party",
-        "USING (app_is('system') OR (app_org() = customer_org_id AND visibility <> 'provider')"
-        " OR (app_org() = provider_org_id AND visibility <> 'customer'))",
-    ),
+    ("due", "party", f"USING ({PARTIES})"),
+    ("awaited_matter", "party", f"USING ({PARTIES})"),
     ("number_series", "numbering", "USING (app_is('system') OR app_org() IS NOT NULL)"),
 )
 

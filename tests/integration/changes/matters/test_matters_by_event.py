@@ -58,7 +58,7 @@ class Elsewhere:
         self.version += 1
         await self.s.publish(event, aggregate_id=self.matter_id, version=self.version, **more)
 
-    async def put(self, *, at_version: int | None = None, attributes: Any = None, **over: Any) -> None:
+    async def put(self, *, attributes: Any = None, **over: Any) -> None:
         about = {
             **self.subject(),
             "decision_class": "issue",
@@ -359,6 +359,16 @@ async def test_a_decision_on_a_former_text_falls_and_is_taken_anew(elsewhere: El
         "position_taken",
         "decided",
     ]
+
+
+async def test_only_the_decision_that_counts_can_fall(elsewhere: Elsewhere) -> None:
+    first = await elsewhere.decided()
+    await elsewhere.not_applied(first["decision_id"])
+    await elsewhere.vote(C)
+    second = await elsewhere.vote(P)
+    await elsewhere.not_applied(first["decision_id"])
+    matter = await elsewhere.matter()
+    assert (matter["state"], matter["decision_id"]) == ("decided", second["decision_id"])
 
 
 async def test_a_decision_for_a_subject_that_waits_no_more_leaves_the_matter_stale(
