@@ -164,7 +164,7 @@ async def propose(
     charter = await directory.governance(session, form.charter_id)
     require(caller, WRITE, charter.scope)
     row = Proposal(
-        **charter.scope.model_dump() | form.model_dump(),
+        **charter.scope.columns() | form.model_dump(),
         text=_text(form.title),
         state="awaiting_decision",
         times_decided=0,
