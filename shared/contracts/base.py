@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
@@ -70,7 +70,12 @@ class Scope:
 
     def columns(self) -> dict[str, Any]:
         """The columns of every governed row that say so."""
-        return asdict(self)
+        return {
+            "charter_id": self.charter_id,
+            "customer_org_id": self.customer_org_id,
+            "provider_org_id": self.provider_org_id,
+            "visibility": self.visibility,
+        }
 
 
 class Ask(BaseModel):

@@ -4,7 +4,7 @@
 The timeline of a resource is its audit rows, so there is no second copy that could drift.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.audit import rows as audit
 from shared.audit.rows import Entry as Entry
-from shared.contracts.base import Event, shard_of
+from shared.contracts.base import Event
 from shared.data.direct import Direct
 from shared.data.session import Versioned, service_of, wake_after_commit
 from shared.messaging import outbox
@@ -37,14 +37,20 @@ class Act:
     detail: Mapping[str, object] = field(default_factory=dict)
 
 
-_COLUMNS: Final = outbox.COLUMNS | {"action": "text", "canonical": "text"}
+_COLUMNS: Final = outbox.COLUMNS | {
+    "chain": "uuid",
+    "object_type": "text",
+    "action": "text",
+    "canonical": "text",
+}
 _RECORD: Final = text(
     f"""
     WITH {outbox.acts_of(_COLUMNS)},
     audited AS (
       INSERT INTO audit (chain, customer_org_id, provider_org_id, visibility, at, action,
                          object_type, object_id, object_version, canonical)
-      SELECT :chain, :customer, :provider, :visibility, :at, action, :aggregate, :id, version, canonical
+      SELECT chain, customer_org_id, provider_org_id, visibility, :at, action,
+             object_type, aggregate_id, version, canonical
         FROM act ORDER BY nth),
     {outbox.WRITE}
     """
@@ -65,18 +71,24 @@ async def record(
     transaction the row is a new one, and all is gathered for its one statement. Returns the lines the acts add to
     the row's timeline.
     """
-    before = row.version
-    _advance(row, len(acts), now)
-    versions = range(before + 1, row.version + 1)
+    return await record_all(transaction, [(row, acts)], by=by, now=now)
+
+
+async def record_all(
+    transaction: AsyncSession | Direct,
+    changes: Sequence[tuple[Versioned, Sequence[Act]]],
+    *,
+    by: Actor,
+    now: datetime,
+) -> list[Entry]:
+    """Write down what was done to several rows, as `record` does for one."""
+    left = [_Left(_service(transaction), row, acts, by, now) for row, acts in changes]
     if isinstance(transaction, Direct):
-        _gather(transaction, row, acts, versions, by, now)
-    else:
-        await _write(transaction, row, acts, versions, by, now)
-    actor = audit.actor(by)
-    return [
-        _entry(row.id, version, now, act.action, actor, act.detail)
-        for version, act in zip(versions, acts, strict=True)
-    ]
+        for each in left:
+            each.gather(transaction)
+    elif left:
+        await _write(transaction, left, now)
+    return [entry for each in left for entry in each.entries()]
 
 
 async def timeline(session: AsyncSession, *resource_ids: UUID) -> list[Entry]:
@@ -85,84 +97,72 @@ async def timeline(session: AsyncSession, *resource_ids: UUID) -> list[Entry]:
     return [_read(line) for line in await session.execute(_TIMELINE, {"ids": list(resource_ids)})]
 
 
-def _advance(row: Versioned, versions: int, now: datetime) -> None:
-    if row.version == 0:
-        row.created_at = now
-    row.version += versions
-    row.updated_at = now
+def _service(transaction: AsyncSession | Direct) -> str:
+    return transaction.service if isinstance(transaction, Direct) else service_of(transaction)
 
 
-async def _write(
-    session: AsyncSession,
-    row: Versioned,
-    acts: Sequence[Act],
-    versions: Sequence[int],
-    by: Actor,
-    now: datetime,
-) -> None:
+async def _write(session: AsyncSession, left: Sequence["_Left"], now: datetime) -> None:
     await session.flush()
-    await session.execute(_RECORD, _parameters(service_of(session), row, acts, versions, by, now))
-    if any(act.event for act in acts):
+    lines = [line for each in left for line in each.lines()]
+    moment = {"at": now, "traceparent": current_traceparent()}
+    await session.execute(_RECORD, outbox.arrays(lines, _COLUMNS) | moment)
+    if any(line.get("event_id") for line in lines):
         wake_after_commit(session, outbox.WAKE_UP)
 
 
-def _gather(
-    transaction: Direct,
-    row: Versioned,
-    acts: Sequence[Act],
-    versions: Sequence[int],
-    by: Actor,
-    now: datetime,
-) -> None:
-    """The row, its audit rows and its events, for the one statement of a direct transaction."""
-    transaction.add_new(row)
-    left = _Left(transaction.service, row, by, now)
-    of_audit = {"chain": left.chain, "object_type": left.aggregate, "object_id": row.id} | left.concerns
-    of_event = {"aggregate_id": row.id, "charter_id": left.scope.charter_id, "traceparent": left.trace}
-    for act, version in zip(acts, versions, strict=True):
-        line = left.line(act, version)
-        written = {"object_version": version, "action": act.action, "canonical": line["canonical"]}
-        transaction.add("audit", of_audit | written)
-        if act.event is not None:
-            event = {name: line[name] for name in _EVENT_COLUMNS}
-            transaction.add("event", left.concerns | of_event | event | {"aggregate_version": version})
-            transaction.add("outbox", {"event_id": line["event_id"], "shard": shard_of(row.id)})
-            transaction.wake_ups.add(outbox.WAKE_UP)
-
-
-def _parameters(
-    service: str, row: Versioned, acts: Sequence[Act], versions: Sequence[int], by: Actor, now: datetime
-) -> dict[str, object]:
-    left = _Left(service, row, by, now)
-    lines = [left.line(act, version) for act, version in zip(acts, versions, strict=True)]
-    about = {"chain": left.chain, "aggregate": left.aggregate}
-    return outbox.arrays(lines, _COLUMNS) | outbox.shared(row.id, left.scope, now, left.trace) | about
-
-
 class _Left:
-    """What one request or message leaves behind of a row: all that its acts have in common."""
+    """What one request or message leaves behind of a row, which it brings to its new version."""
 
-    def __init__(self, service: str, row: Versioned, by: Actor, now: datetime) -> None:
-        self.row_id, self.aggregate, self.scope, self.now = row.id, row.aggregate, row.scope, now
-        self.chain = self.scope.charter_id or row.owner
-        self.trace = current_traceparent()
-        self.actor = audit.actor(by)
-        self.origin = _origin(service, by) | {"traceparent": self.trace}
-        self.concerns = {
-            "customer_org_id": self.scope.customer_org_id,
-            "provider_org_id": self.scope.provider_org_id,
-            "visibility": self.scope.visibility,
-            "at": now,
-        }
+    def __init__(self, service: str, row: Versioned, acts: Sequence[Act], by: Actor, now: datetime) -> None:
+        self._row, self._now, self._scope = row, now, row.scope
+        self._actor, self._origin = audit.actor(by), _origin(service, by)
+        self._chain = self._scope.charter_id or row.owner
+        self._numbered = [(row.version + nth, act) for nth, act in enumerate(acts, 1)]
+        if row.version == 0:
+            row.created_at = now
+        row.version += len(acts)
+        row.updated_at = now
 
-    def line(self, act: Act, version: int) -> dict[str, object]:
-        """What one act writes: the text of its audit row, and its event if it has one."""
-        about = {"type": self.aggregate, "id": self.row_id, "version": version}
-        canonical = audit.canonical(self.actor, act.action, about, self.chain, self.now, act.detail)
-        line = {"version": version, "action": act.action, "canonical": canonical}
-        if act.event is None:
-            return line
-        return line | outbox.event_row(act.event, self.row_id, version, self.scope, self.now, self.origin)
+    def gather(self, transaction: Direct) -> None:
+        """The row, its audit rows and its events, for the one statement of a direct transaction."""
+        row, trace = self._row, current_traceparent()
+        transaction.add_new(row)
+        concerns = {"at": self._now, **self._scope.columns()}
+        charter_id = concerns.pop("charter_id")
+        of_audit = {"chain": self._chain, "object_type": row.aggregate, "object_id": row.id, **concerns}
+        of_event = {"aggregate_id": row.id, "charter_id": charter_id, "traceparent": trace, **concerns}
+        for line in self.lines():
+            written = {"action": line["action"], "canonical": line["canonical"]}
+            transaction.add("audit", of_audit | written | {"object_version": line["version"]})
+            if "event_id" in line:
+                event = {name: line[name] for name in _EVENT_COLUMNS}
+                transaction.add("event", of_event | event | {"aggregate_version": line["version"]})
+                transaction.add("outbox", {"event_id": line["event_id"], "shard": line["shard"]})
+                transaction.wake_ups.add(outbox.WAKE_UP)
+
+    def lines(self) -> Iterator[dict[str, object]]:
+        """What each act writes: its audit row, and its event if it has one."""
+        row, origin = self._row, self._origin | {"traceparent": current_traceparent()}
+        for version, act in self._numbered:
+            about = {"type": row.aggregate, "id": row.id, "version": version}
+            text = audit.canonical(self._actor, act.action, about, self._chain, self._now, act.detail)
+            line = {
+                "aggregate_id": row.id,
+                "version": version,
+                **self._scope.columns(),
+                "chain": self._chain,
+                "object_type": row.aggregate,
+                "action": act.action,
+                "canonical": text,
+            }
+            if act.event is not None:
+                line |= outbox.event_row(act.event, row.id, version, self._scope, self._now, origin)
+            yield line
+
+    def entries(self) -> Iterator[Entry]:
+        """The lines of the row's timeline."""
+        for version, act in self._numbered:
+            yield _entry(self._row.id, version, self._now, act.action, self._actor, act.detail)
 
 
 def _origin(service: str, by: Actor) -> dict[str, str | None]:

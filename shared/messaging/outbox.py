@@ -22,7 +22,13 @@ WAKE_UP: Final = "outbox"
 """The relay's wake-up, given after the commit of a transaction that wrote events."""
 
 COLUMNS: Final = {
+    "aggregate_id": "uuid",
     "version": "integer",
+    "charter_id": "uuid",
+    "customer_org_id": "uuid",
+    "provider_org_id": "uuid",
+    "visibility": "text",
+    "shard": "smallint",
     "event_id": "uuid",
     "topic": "text",
     "source": "text",
@@ -30,17 +36,17 @@ COLUMNS: Final = {
     "event_type": "text",
     "payload": "bytea",
 }
-"""What differs between the events of one aggregate that are written at once, as arrays of these types."""
+"""What differs between events that are written at once, as arrays of these types."""
 
 WRITE: Final = """
     archived AS (
       INSERT INTO event (position, event_id, topic, source, event_type, aggregate_type, aggregate_id,
                          aggregate_version, at, charter_id, customer_org_id, provider_org_id, visibility,
                          traceparent, payload)
-      SELECT position, event_id, topic, source, event_type, aggregate_type, :id,
-             version, :at, :charter, :customer, :provider, :visibility, :traceparent, payload
+      SELECT position, event_id, topic, source, event_type, aggregate_type, aggregate_id,
+             version, :at, charter_id, customer_org_id, provider_org_id, visibility, :traceparent, payload
         FROM act WHERE event_id IS NOT NULL)
-    INSERT INTO outbox (shard, position) SELECT :shard, position FROM act WHERE event_id IS NOT NULL
+    INSERT INTO outbox (shard, position) SELECT shard, position FROM act WHERE event_id IS NOT NULL
 """
 """Archives and queues the events of the common table expression `act` (see `acts_of`)."""
 
@@ -49,7 +55,7 @@ def acts_of(columns: Mapping[str, str]) -> str:
     """The common table expression `act`: arrays by name and element type, unnested in their order.
 
     A position is given out for every event, in that order. The statement comes after the flush that locked the
-    aggregate's row, or two writers of one aggregate could publish in the wrong order.
+    aggregates' rows, or two writers of one aggregate could publish in the wrong order.
     """
     arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns.items())
     return f"""
@@ -93,7 +99,7 @@ async def publish(
     }
     row = event_row(event, aggregate_id, version, scope, now, origin)
     await session.flush()
-    await session.execute(_PUBLISH, arrays([row], COLUMNS) | shared(aggregate_id, scope, now, traceparent))
+    await session.execute(_PUBLISH, arrays([row], COLUMNS) | {"at": now, "traceparent": traceparent})
     wake_after_commit(session, WAKE_UP)
     event_id: UUID = row["event_id"]
     return event_id
@@ -102,20 +108,6 @@ async def publish(
 def arrays(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str]) -> dict[str, object]:
     """The rows as one array per column; what a row does not have is NULL."""
     return {name: [row.get(name) for row in rows] for name in columns}
-
-
-def shared(aggregate_id: UUID, scope: Scope, now: datetime, traceparent: str | None) -> dict[str, object]:
-    """The parameters of `WRITE` that all events of one aggregate and moment share."""
-    return {
-        "id": aggregate_id,
-        "at": now,
-        "charter": scope.charter_id,
-        "customer": scope.customer_org_id,
-        "provider": scope.provider_org_id,
-        "visibility": scope.visibility,
-        "traceparent": traceparent,
-        "shard": shard_of(aggregate_id),
-    }
 
 
 def event_row(
@@ -130,7 +122,10 @@ def event_row(
     context = _context(event, aggregate_id, version, scope) | {"time": rfc3339(now)}
     context |= {name: value for name, value in origin.items() if value is not None}
     return {
+        "aggregate_id": aggregate_id,
         "version": version,
+        **scope.columns(),
+        "shard": shard_of(aggregate_id),
         "event_id": context["id"],
         "topic": event.TOPIC,
         "source": context["source"],

@@ -32,7 +32,7 @@ from shared.contracts.notifier import (
     AlertWoken,
 )
 from shared.data.directory import governance
-from shared.data.history import Act, record
+from shared.data.history import Act, record_all
 from shared.data.session import load_for_update
 from shared.pure.refusal import Forbidden, Refused
 from shared.runtime import due
@@ -70,17 +70,20 @@ class Touched:
     change: Change
 
 
-async def raise_alert(
-    session: AsyncSession, org_id: UUID, opened: Opened, cause: Cause, now: datetime
-) -> Touched:
-    """Open the alert for one organization, or update the unresolved one with the same dedup key."""
-    known = await queries.unresolved(session, [opened.dedup_key], [org_id])
-    if known:
-        return await _update(session, known[0], opened, cause, now)
-    alert = _new(org_id, opened, cause, now)
-    session.add(alert)
-    event = _opened_event(alert)
-    return await _changed(session, alert, Change.opened, event, by=SYSTEM, now=now, cause=cause)
+async def raise_alerts(
+    session: AsyncSession, org_ids: Collection[UUID], opened: Opened, cause: Cause, now: datetime
+) -> list[Touched]:
+    """Open the alert for each organization, or update its unresolved one with the same dedup key."""
+    known = {a.org_id: a for a in await queries.unresolved(session, [opened.dedup_key], org_ids)}
+    steps = []
+    for org_id in org_ids:
+        if org_id in known:
+            steps.append(await _update(session, known[org_id], opened, cause, now))
+        else:
+            alert = _new(org_id, opened, cause, now)
+            session.add(alert)
+            steps.append(_step(alert, Change.opened, _opened_event(alert), cause=cause))
+    return await _keep(session, steps, by=SYSTEM, now=now)
 
 
 def _new(org_id: UUID, opened: Opened, cause: Cause, now: datetime) -> Alert:
@@ -121,7 +124,7 @@ def _must_act(org_id: UUID, opened: Opened, scope: Scope) -> bool:
 
 async def _update(
     session: AsyncSession, alert: Alert, opened: Opened, cause: Cause, now: datetime
-) -> Touched:
+) -> "_Step":
     priority = more_pressing(alert.priority, opened.priority)
     is_worse = priority is not alert.priority
     wakes = opened.reopens or (is_worse and alert.state is AlertState.snoozed)
@@ -133,7 +136,7 @@ async def _update(
         setattr(alert, name, value)
     change = Change.reopened if reopens else Change.updated
     event = _opened_event(alert) if reopens or is_worse else None
-    return await _changed(session, alert, change, event, by=SYSTEM, now=now, cause=cause)
+    return _step(alert, change, event, cause=cause)
 
 
 async def clear(
@@ -141,12 +144,13 @@ async def clear(
 ) -> list[Touched]:
     """Resolve the alerts whose cause went away."""
     unresolved = await queries.unresolved(session, dedup_keys, org_ids) if dedup_keys else ()
-    return [
+    steps = [
         await _resolve(
             session, alert, SYSTEM, Resolution.cause_cleared, "The cause went away.", now, cause=cause
         )
         for alert in unresolved
     ]
+    return await _keep(session, steps, by=SYSTEM, now=now)
 
 
 async def acknowledge(
@@ -158,7 +162,7 @@ async def acknowledge(
     await _end_snooze(session, alert)
     alert.acknowledged_at, alert.acknowledged_by = now, caller.member_id
     event = AlertAcknowledged(alert_id=alert.id, org_id=alert.org_id, member_id=caller.member_id)
-    await _changed(session, alert, Change.acknowledged, event, by=caller, now=now, note=note)
+    await _keep(session, [_step(alert, Change.acknowledged, event, note=note)], by=caller, now=now)
     return alert
 
 
@@ -167,7 +171,7 @@ async def comment(
 ) -> Alert:
     """A member adds words to its history, whatever its state."""
     alert = await load_for_update(session, Alert, alert_id, None)
-    await _changed(session, alert, Change.commented, None, by=caller, now=now, note=note)
+    await _keep(session, [_step(alert, Change.commented, None, note=note)], by=caller, now=now)
     return alert
 
 
@@ -190,7 +194,7 @@ async def snooze(
     event = AlertSnoozed(
         alert_id=alert.id, org_id=alert.org_id, member_id=caller.member_id, until=until, reason=reason
     )
-    await _changed(session, alert, Change.snoozed, event, by=caller, now=now, note=reason)
+    await _keep(session, [_step(alert, Change.snoozed, event, note=reason)], by=caller, now=now)
     return alert
 
 
@@ -198,7 +202,9 @@ async def wake(session: AsyncSession, alert: Alert, step: due.Step, now: datetim
     """The snooze is over and the cause still holds."""
     await _open_again(session, alert)
     event = AlertWoken(alert_id=alert.id, org_id=alert.org_id, rule=alert.rule, title=alert.title)
-    await _changed(session, alert, Change.reopened, event, by=SYSTEM, now=now, note="The snooze is over.")
+    await _keep(
+        session, [_step(alert, Change.reopened, event, note="The snooze is over.")], by=SYSTEM, now=now
+    )
 
 
 async def resolve(
@@ -213,7 +219,9 @@ async def resolve(
             "cause_persists",
             "Its cause still holds, and it ends by itself when the cause does. Snooze it until a business time instead.",
         )
-    return (await _resolve(session, alert, caller, Resolution.member, note, now)).alert
+    step = await _resolve(session, alert, caller, Resolution.member, note, now)
+    await _keep(session, [step], by=caller, now=now)
+    return alert
 
 
 def _require_to_act(alert: Alert) -> None:
@@ -253,13 +261,13 @@ async def _resolve(
     note: str,
     now: datetime,
     cause: Cause | None = None,
-) -> Touched:
+) -> "_Step":
     alert.state = LIFE.next(alert.state, AlertAction.resolve)
     await _end_snooze(session, alert)
     alert.resolved_at, alert.resolution = now, resolution
     alert.resolved_by = by.member_id if isinstance(by, Principal) else None
     event = AlertResolved(alert_id=alert.id, org_id=alert.org_id, resolution=resolution.value)
-    return await _changed(session, alert, Change.resolved, event, by=by, now=now, note=note, cause=cause)
+    return _step(alert, Change.resolved, event, note=note, cause=cause)
 
 
 def _opened_event(alert: Alert) -> AlertOpened:
@@ -273,24 +281,30 @@ def _opened_event(alert: Alert) -> AlertOpened:
     )
 
 
-async def _changed(
-    session: AsyncSession,
-    alert: Alert,
-    change: Change,
-    event: Event | None,
-    *,
-    by: Actor,
-    now: datetime,
-    note: str | None = None,
-    cause: Cause | None = None,
-) -> Touched:
-    """Record one change; its detail is a line of the alert's history. Without a `note` the title tells."""
+@dataclass(frozen=True)
+class _Step:
+    """One change of an alert that is still to be recorded."""
+
+    touched: Touched
+    act: Act
+
+
+def _step(
+    alert: Alert, change: Change, event: Event | None, *, note: str | None = None, cause: Cause | None = None
+) -> _Step:
+    """A change and what is kept of it: its detail is a line of the alert's history. Without a `note` the title tells."""
     detail = {
         "change": change.value,
         "priority": alert.priority.value,
         "note": alert.title if note is None else note,
         "event_id": str(cause.event_id) if cause and cause.event_id else None,
     }
-    await record(session, alert, Act(ACTIONS[change], event, detail), by=by, now=now)
-    ALERTS.labels(alert.rule, change.value).inc()
-    return Touched(alert=alert, change=change)
+    return _Step(Touched(alert=alert, change=change), Act(ACTIONS[change], event, detail))
+
+
+async def _keep(session: AsyncSession, steps: Sequence[_Step], *, by: Actor, now: datetime) -> list[Touched]:
+    """Record the changes of different alerts."""
+    await record_all(session, [(step.touched.alert, [step.act]) for step in steps], by=by, now=now)
+    for step in steps:
+        ALERTS.labels(step.touched.alert.rule, step.touched.change.value).inc()
+    return [step.touched for step in steps]

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.notifier.alerts.service import Cause, Touched, clear, raise_alert
+from services.notifier.alerts.service import Cause, Touched, clear, raise_alerts
 from services.notifier.deliveries.service.fanout import fan_out, message, pass_on
 from services.notifier.rules.domain import RULES, Rule, audience_orgs, filled, rendered
 from shared.contracts import registry
@@ -53,7 +53,7 @@ async def _raised(
     opened = filled(rule.name, rule.opens, facts)
     scope = received.envelope.scope
     orgs = audience_orgs(opened.audience, scope.visibility, scope.customer_org_id, scope.provider_org_id)
-    return [await raise_alert(session, org, opened, _cause(received), now) for org in orgs]
+    return await raise_alerts(session, orgs, opened, _cause(received), now)
 
 
 def _cause(received: Received[Event]) -> Cause:

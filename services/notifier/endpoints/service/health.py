@@ -105,7 +105,8 @@ async def _alert_owner(
         "reason": reason,
         "failing_since": rfc3339(endpoint.failing_since) if endpoint.failing_since else None,
     }
-    await alerts.raise_alert(session, endpoint.org_id, filled(rule, opening, facts), _cause(endpoint), now)
+    opened = filled(rule, opening, facts)
+    await alerts.raise_alerts(session, [endpoint.org_id], opened, _cause(endpoint), now)
 
 
 def _cause(endpoint: Endpoint) -> alerts.Cause:
