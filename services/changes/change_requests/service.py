@@ -29,13 +29,13 @@ from services.changes.change_requests.schemas import (
 from services.changes.matters.domain.impact import Impact
 from services.changes.matters.domain.kinds import MatterKind
 from services.changes.matters.domain.routing import RequestReason, Route, route_to
-from services.changes.matters.domain.voting import Outcome, fingerprint
+from services.changes.matters.domain.voting import Outcome
 from services.changes.matters.models import Decision, Matter
 from services.changes.matters.policy import acting_party
 from services.changes.matters.schemas import ChangeDecide, ChangeEscalate
 from services.changes.matters.service import deciding, escalating, putting
 from services.changes.matters.service.placing import as_text
-from services.changes.matters.service.subjects import Subject
+from services.changes.matters.service.subjects import Subject, SubjectText
 from shared.contracts.base import Event
 from shared.contracts.changes import (
     ChangeApproved,
@@ -53,9 +53,13 @@ from shared.data.directory import Governance, governance, numbered_governance
 from shared.data.history import Act, Entry, record, timeline
 from shared.data.ids import uuid7
 from shared.data.session import load, load_for_update
+from shared.pure.canonical import canonical_bytes
+from shared.pure.hashing import sha256_hex
 from shared.pure.refusal import Forbidden
 from shared.web.authz import Actor, Principal, require
 
+TEXT_FORMAT = 1
+"""How the text of a request is written down: 1 is RFC 8785 JSON of the fields below."""
 SNAPSHOT = (
     "number",
     "title",
@@ -90,9 +94,10 @@ async def submit(transaction: Direct, caller: Principal, form: ChangeCreate, now
     row.state = CHANGE.next(row.state, ChangeAction.route)
     row.matter_id = uuid7()
     lines = await record(transaction, row, submitted, by=caller, now=now)
-    put = _matter_form(row, row.matter_id)
+    text = _text(row)
+    put = _matter_form(row, row.matter_id, text)
     matter, opened = await putting.open_new(
-        transaction, put, charter, route, by=caller, starts_at=now, now=now
+        transaction, put, charter, route, text=text, by=caller, starts_at=now, now=now
     )
     return _entered(row, matter, [*lines, *map(_of_matter, opened)])
 
@@ -242,12 +247,13 @@ async def _apply(
     await record(session, row, _step(row, event, f"change.{action}", note, matter.body), by=by, now=now)
 
 
-def _text(row: ChangeRequest) -> Mapping[str, object]:
-    """What the parties decide upon."""
-    return {name: _plain(getattr(row, name)) for name in SNAPSHOT}
+def _text(row: ChangeRequest) -> SubjectText:
+    """What the parties decide upon. It is written down once, when it is put."""
+    written = {name: _plain(getattr(row, name)) for name in SNAPSHOT}
+    return SubjectText(canonical_bytes(written), TEXT_FORMAT)
 
 
-SUBJECT = Subject(model=ChangeRequest, text=_text, apply=_apply)
+SUBJECT = Subject(model=ChangeRequest, apply=_apply)
 
 
 def _plain(value: object) -> object:
@@ -272,12 +278,15 @@ async def _put(
     by: Actor,
     now: datetime,
 ) -> tuple[Matter, list[Entry]]:
-    form = _matter_form(row, matter_id)
+    text = _text(row)
+    form = _matter_form(row, matter_id, text)
     # Our own policy has said who may put it, so the kinds table need not ask for roles.
-    return await putting.put(session, form, charter, route=route, roles=None, by=by, starts_at=now, now=now)
+    return await putting.put(
+        session, form, charter, route=route, text=text, roles=None, by=by, starts_at=now, now=now
+    )
 
 
-def _matter_form(row: ChangeRequest, matter_id: UUID) -> MatterPut:
+def _matter_form(row: ChangeRequest, matter_id: UUID, text: SubjectText) -> MatterPut:
     """What a body is to decide about the request."""
     return MatterPut(
         matter_id=matter_id,
@@ -285,7 +294,7 @@ def _matter_form(row: ChangeRequest, matter_id: UUID) -> MatterPut:
         subject_id=row.id,
         subject_number=row.number,
         title=row.title,
-        subject_hash=fingerprint(_text(row)),
+        subject_hash=sha256_hex(text.text),
         impact=row.impact,
         severity=row.severity,
         decision_class=f"change.{row.type}",

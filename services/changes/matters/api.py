@@ -21,6 +21,7 @@ from shared.web.pages import PageQuery, Rows, paginate
 from shared.web.requests import IfMatch, tagged
 from shared.web.route import new_router
 from shared.web.schemas import Key
+from shared.web.texts import TEXT, verbatim
 
 matters = new_router("matters", prefix="/changes/v1")
 MatterReader = Annotated[Principal, allow(policy.READ_MATTERS)]
@@ -172,6 +173,13 @@ async def get_decision(
     decision_id: UUID, response: Response, session: Session, caller: DecisionReader
 ) -> Decision:
     return tagged(response, await reading.get_decision(session, caller, decision_id))
+
+
+@decisions.get("/decisions/{decision_id}/text", response_class=Response, responses=TEXT)
+async def get_decision_text(decision_id: UUID, session: Session, caller: DecisionReader) -> Response:
+    """The exact bytes that were decided upon, and their hash; 404 where the service of the subject keeps them."""
+    row, text, text_format = await reading.get_text(session, caller, decision_id)
+    return verbatim(row, text, row.subject_hash, text_format)
 
 
 escalations = new_router("escalations", prefix="/changes/v1")

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -18,15 +18,20 @@ from shared.audit.rows import Entry
 from shared.contracts.governance import Party, Role, Severity
 from shared.data.session import EnumText, Governed
 
+HASH_OF_SUBJECT = "subject_text IS NULL OR subject_hash = encode(sha256(subject_text), 'hex')"
+"""A decision is on bytes: the database itself refuses a hash that is not theirs."""
+
 
 class Matter(Governed, Base):
     """One subject on its way to a decision. `entry` counts the stays at a body: a new stay means new votes.
 
-    Of its subject it knows what is needed to decide, and the hash of the text that is decided upon.
+    Of its subject it knows what is needed to decide, and the hash of the text that is decided upon. Of a subject of this
+    service it has the text itself.
     """
 
     __tablename__ = "matter"
     __table_args__ = (
+        CheckConstraint(HASH_OF_SUBJECT, name="subject_hash"),
         Index(
             "uq_matter_open",
             "subject_id",
@@ -41,6 +46,9 @@ class Matter(Governed, Base):
     subject_id: Mapped[UUID] = mapped_column(index=True)
     subject_number: Mapped[str]
     subject_hash: Mapped[str]
+    # None where another service keeps the text; lists need neither.
+    subject_text: Mapped[bytes | None] = mapped_column(deferred=True)
+    text_format: Mapped[int | None] = mapped_column(deferred=True)
     title: Mapped[str]
     decision_class: Mapped[str]
     question: Mapped[str]
@@ -152,10 +160,16 @@ class Concurrence(Governed, Base):
 
 
 class Decision(Governed, Base):
-    """What both parties decided, over which text and by which right. Never changed once written."""
+    """What both parties decided, over which text and by which right. Never changed once written.
+
+    `subject_text` is that text, byte for byte, unless another service keeps it; `subject_snapshot` is for reading.
+    """
 
     __tablename__ = "decision"
-    __table_args__ = (UniqueConstraint("charter_id", "number", name="uq_decision_charter_id_number"),)
+    __table_args__ = (
+        CheckConstraint(HASH_OF_SUBJECT, name="subject_hash"),
+        UniqueConstraint("charter_id", "number", name="uq_decision_charter_id_number"),
+    )
 
     number: Mapped[str]
     matter_id: Mapped[UUID] = mapped_column(ForeignKey("matter.id"), index=True)
@@ -177,6 +191,8 @@ class Decision(Governed, Base):
     rules: Mapped[dict[str, str]] = mapped_column(JSONB)
     subject_snapshot: Mapped[dict[str, Any]] = mapped_column(JSONB)
     subject_hash: Mapped[str]
+    subject_text: Mapped[bytes | None] = mapped_column(deferred=True)
+    text_format: Mapped[int | None] = mapped_column(deferred=True)
 
 
 class Escalation(Governed, Base):

@@ -152,7 +152,8 @@ class PartyVote(Out):
 
 
 class Decision(Out):
-    """What both parties decided. `subject_hash` is over `subject_snapshot`, the text they decided upon."""
+    """What both parties decided. `subject_hash` is over the bytes they decided upon (`/text`, or with the service of the
+    subject); `subject_snapshot` says what stood there."""
 
     id: UUID
     number: str = Field(examples=["DEC-FY27-0001"])

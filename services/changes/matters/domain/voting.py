@@ -4,13 +4,12 @@ Head counts would hide the real state between two parties: a 3 to 3 split is dis
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from shared.contracts.governance import Body, Party, Role, Seat
-from shared.pure.canonical import content_hash
 from shared.pure.refusal import Refused
 
 
@@ -126,8 +125,3 @@ def outcome(standing: Iterable[Position]) -> Outcome | None:
     if len(set(votes.values())) > 1:
         return Outcome.deadlocked
     return AGREED[votes[Party.customer]]
-
-
-def fingerprint(snapshot: Mapping[str, object]) -> str:
-    """SHA-256 of what was decided upon, so that a later reader can tell whether the text still is the same."""
-    return content_hash(snapshot)

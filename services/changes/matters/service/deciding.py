@@ -189,6 +189,7 @@ async def _decision(
     agreed: Outcome,
     now: datetime,
 ) -> Decision:
+    await session.refresh(matter, ["subject_text", "text_format"])
     return Decision(
         **child_of(matter, now),
         number=await next_number(session, "DEC", matter.charter_id, now),
@@ -209,8 +210,10 @@ async def _decision(
         charter_version=matter.charter_version,
         charter_content_hash=charter.content_hash,
         rules=matter.rules,
-        subject_snapshot=dict(await subjects.text_of(session, matter)),
+        subject_snapshot=subjects.snapshot(matter),
         subject_hash=matter.subject_hash,
+        subject_text=matter.subject_text,
+        text_format=matter.text_format,
     )
 
 

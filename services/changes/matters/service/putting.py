@@ -22,6 +22,7 @@ from services.changes.matters.domain.states import MATTER, MatterAction, MatterS
 from services.changes.matters.models import Matter
 from services.changes.matters.service.escalating import close_escalation, void_positions
 from services.changes.matters.service.placing import about, asks, enter, place, received, step, stop_clock
+from services.changes.matters.service.subjects import SubjectText
 from shared.contracts.changes import (
     MatterOpened,
     MatterReassigned,
@@ -72,6 +73,7 @@ async def put(
     charter: Governance,
     *,
     route: Route | None = None,
+    text: SubjectText | None = None,
     roles: Collection[Role] | None,
     by: Actor,
     starts_at: datetime,
@@ -79,13 +81,14 @@ async def put(
 ) -> tuple[Matter, list[Entry]]:
     """Open the matter at the body that decides it, and the line of its timeline. `route` saves routing it twice.
 
+    `text` is what `subject_hash` is the hash of, None where another service keeps it.
     `roles` are the putter's, None when a service put it by itself. Refuses what the kinds table, the charter
     and the routing refuse, and `already_open`.
     """
     check_form(form, roles)
     route = route or _route(charter.content, form)
     await _check_free(session, form)
-    return await open_new(session, form, charter, route, by=by, starts_at=starts_at, now=now)
+    return await open_new(session, form, charter, route, text=text, by=by, starts_at=starts_at, now=now)
 
 
 async def open_new(
@@ -94,12 +97,13 @@ async def open_new(
     charter: Governance,
     route: Route,
     *,
+    text: SubjectText | None = None,
     by: Actor,
     starts_at: datetime,
     now: datetime,
 ) -> tuple[Matter, list[Entry]]:
     """Open the matter of a subject that has none yet at the body that `route` names."""
-    matter = _new(form, charter, MatterState.put)
+    matter = _new(form, charter, MatterState.put, text)
     matter.state = MATTER.next(matter.state, MatterAction.open)
     matter.computed_body = route.computed_body
     content = charter.content
@@ -265,12 +269,14 @@ def _first_clock(
     return clock_of(content, body.key, matter.severity, now) if is_over else clock
 
 
-def _new(form: MatterPut, charter: Governance, state: MatterState) -> Matter:
+def _new(form: MatterPut, charter: Governance, state: MatterState, text: SubjectText | None = None) -> Matter:
     shared = {name: value for name, value in form if name not in ("matter_id", "charter_version")}
     return Matter(
         **charter.scope.columns(),
         **shared,
         id=form.matter_id,
+        subject_text=text.text if text else None,
+        text_format=text.text_format if text else None,
         charter_version=charter.charter_version,
         state=state,
         explanation=[],

@@ -3,11 +3,12 @@
 Subjects of other services hear the same from the events of the matter (`shared/matters`).
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.changes.matters.models import Decision, Matter
@@ -16,14 +17,18 @@ from shared.web.authz import Actor
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What a feature does for its kind of subject.
+class SubjectText:
+    """What is decided upon, in the bytes that are kept for good, and how they are written."""
 
-    `text` is what is decided upon, whose hash the matter holds. `apply` carries out a decision.
-    """
+    text: bytes
+    text_format: int
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a feature does for its kind of subject: `apply` carries out a decision on its row."""
 
     model: type[Governed]
-    text: Callable[[Any], Mapping[str, object]]
     apply: Callable[[AsyncSession, Any, Matter, Decision, Actor, datetime], Awaitable[None]]
 
 
@@ -39,10 +44,11 @@ async def touch(session: AsyncSession, matter: Matter, now: datetime) -> None:
         row.updated_at = now
 
 
-async def text_of(session: AsyncSession, matter: Matter) -> Mapping[str, object]:
-    """The text decided upon; of a subject elsewhere we have no more than the matter says."""
-    if matter.subject_kind in IN_PROCESS:
-        return IN_PROCESS[matter.subject_kind].text(await _row(session, matter))
+def snapshot(matter: Matter) -> dict[str, object]:
+    """What stands in the text decided upon, to be read; of one kept elsewhere we have no more than the matter says."""
+    if matter.subject_text is not None:
+        read: dict[str, object] = orjson.loads(matter.subject_text)
+        return read
     return {
         "kind": matter.subject_kind,
         "number": matter.subject_number,

@@ -11,6 +11,7 @@ down_revision = None
 branch_labels = ("changes",)
 depends_on = "kernel_0001"
 
+HASH_OF_SUBJECT = "subject_text IS NULL OR subject_hash = encode(sha256(subject_text), 'hex')"
 GOVERNED = ("change_request", "matter", "position", "concurrence", "decision", "escalation")
 
 
@@ -67,6 +68,7 @@ def _create_matter() -> None:
         sa.Column("subject_id", sa.Uuid, nullable=False),
         _text("subject_number"),
         _text("subject_hash"),
+        *_subject_text("matter"),
         _text("title"),
         _text("decision_class"),
         _text("question"),
@@ -188,6 +190,7 @@ def _create_decision() -> None:
         sa.Column("rules", JSONB, nullable=False),
         sa.Column("subject_snapshot", JSONB, nullable=False),
         _text("subject_hash"),
+        *_subject_text("decision"),
         sa.PrimaryKeyConstraint("id", name="pk_decision"),
         sa.ForeignKeyConstraint(["matter_id"], ["matter.id"], name="fk_decision_matter_id"),
         sa.UniqueConstraint("charter_id", "number", name="uq_decision_charter_id_number"),
@@ -240,6 +243,15 @@ def _governed() -> list[sa.Column[object]]:
         sa.Column("customer_org_id", sa.Uuid, nullable=False),
         sa.Column("provider_org_id", sa.Uuid, nullable=False),
         sa.Column("visibility", sa.Text, nullable=False),
+    ]
+
+
+def _subject_text(table: str) -> list[sa.schema.SchemaItem]:
+    """What is decided upon, byte for byte."""
+    return [
+        sa.Column("subject_text", sa.LargeBinary),
+        sa.Column("text_format", sa.Integer),
+        sa.CheckConstraint(HASH_OF_SUBJECT, name=op.f(f"ck_{table}_subject_hash")),
     ]
 
 

@@ -4,12 +4,12 @@ import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from services.changes.matters.domain.voting import fingerprint
 from shared.contracts.changes import (
     ChangeApproved,
     ChangeDeferred,
@@ -19,6 +19,8 @@ from shared.contracts.changes import (
     MatterEscalated,
     MatterPositionTaken,
 )
+from shared.pure.canonical import content_hash
+from shared.pure.hashing import sha256_hex
 from tests.conftest import StartService
 from tests.support.changes import CHANGES, JOWG_IMPACT, act, ok, problem, read, submitted, vote
 from tests.support.harness import RunningService
@@ -31,6 +33,47 @@ C, P = "customer.om_team", "provider.om_team"
 async def s(start_service: StartService) -> AsyncIterator[RunningService]:
     async with start_service("changes") as service:
         yield service
+
+
+async def test_what_was_decided_upon_is_served_byte_for_byte(s: RunningService) -> None:
+    """As it was written when it was put: what the row says later, or how texts are written then, is of no matter."""
+    found = await submitted(s)
+    async with s.kernel.database.system() as session:
+        await session.execute(
+            text("UPDATE change_request SET title = 'Retouched' WHERE id = :id"), {"id": UUID(found["id"])}
+        )
+    decided = await vote(s, P, await vote(s, C, found, "approve"), "approve")
+    path = f"{DECISIONS}/{decided['decision_id']}"
+    answer = await s.get("observer.observer", f"{path}/text")
+    decision = ok(await s.get(C, path))
+    assert (answer.status_code, answer.headers["Text-Format"]) == (200, "1")
+    assert sha256_hex(answer.content) == answer.headers["Content-Hash"] == decision["subject_hash"]
+    assert answer.json() == decision["subject_snapshot"]
+    assert decision["subject_snapshot"]["title"] == found["title"]
+    assert problem(await s.get("other.om_team", f"{path}/text"), 404) == "not_found"
+
+
+@pytest.mark.parametrize("table", ["matter", "decision"])
+async def test_a_hash_that_is_not_that_of_its_text_cannot_be_stored(s: RunningService, table: str) -> None:
+    decided = await vote(s, P, await vote(s, C, await submitted(s), "approve"), "approve")
+    columns = ", ".join(await columns_of(s, table))
+    forged = columns.replace("subject_text", "'forged'::bytea").replace("id,", "gen_random_uuid(),", 1)
+    copy = f"INSERT INTO {table} ({columns}) SELECT {forged} FROM {table} WHERE subject_id = :id"
+    with pytest.raises(IntegrityError, match="subject_hash"):
+        async with s.kernel.database.system() as session:
+            await session.execute(text(copy), {"id": UUID(decided["id"])})
+
+
+async def columns_of(s: RunningService, table: str) -> list[str]:
+    """`id` first."""
+    async with s.kernel.database.system() as session:
+        names = await session.scalars(
+            text(
+                "SELECT column_name FROM information_schema.columns WHERE table_name = :table AND table_schema = 'changes'"
+            ),
+            {"table": table},
+        )
+        return sorted(names, key=lambda name: name != "id")
 
 
 async def test_two_approvals_at_the_board_approve_and_leave_a_decision_record(s: RunningService) -> None:
@@ -59,7 +102,7 @@ async def test_two_approvals_at_the_board_approve_and_leave_a_decision_record(s:
     ]
     assert decision["dissent"] == "provider: Two of our six would wait."
     assert decision["rules"]["cost_one_time"] == "cost_one_time/t2"
-    assert decision["subject_hash"] == fingerprint(decision["subject_snapshot"])
+    assert decision["subject_hash"] == content_hash(decision["subject_snapshot"])
     assert decision["subject_snapshot"]["impact"]["cost_one_time"] == "180000.00"
 
 

@@ -30,7 +30,7 @@ from shared.contracts.matters import (
 from shared.data.ids import uuid7
 from shared.messaging.bus import RetryLater
 from tests.conftest import StartService
-from tests.support.changes import ok
+from tests.support.changes import ok, problem
 from tests.support.harness import RunningService
 
 MATTERS = "/changes/v1/matters"
@@ -339,6 +339,21 @@ async def test_a_withdrawal_after_the_decision_is_too_late(elsewhere: Elsewhere)
     refused = await elsewhere.last(MatterWithdrawRefused)
     assert (refused.code, str(refused.decision_id)) == ("already_decided", decided["decision_id"])
     assert (await elsewhere.matter())["state"] == "decided"
+
+
+async def test_the_text_of_a_subject_elsewhere_is_kept_there(elsewhere: Elsewhere) -> None:
+    decided = await elsewhere.decided()
+    path = f"/changes/v1/decisions/{decided['decision_id']}"
+    decision = ok(await elsewhere.s.get(C, path))
+    assert decision["subject_hash"] == "a" * 64
+    assert decision["subject_snapshot"] == {
+        "kind": "issue",
+        "number": "ISS-FY27-0001",
+        "title": "Late payroll files",
+        "severity": "moderate",
+        "impact": {},
+    }
+    assert problem(await elsewhere.s.get(C, f"{path}/text"), 404) == "not_found"
 
 
 async def test_a_decision_on_a_former_text_falls_and_is_taken_anew(elsewhere: Elsewhere) -> None:
