@@ -87,8 +87,8 @@ async def test_an_act_is_visible_before_it_is_sealed(service: RunningService) ->
 
 async def test_one_object_has_a_trail_of_its_own(service: RunningService) -> None:
     some = (await service.get("customer.isso", AUDIT)).json()["items"][3]
-    found = (await service.get("customer.isso", AUDIT, object_id=some["object_id"])).json()["items"]
-    assert found == [some]
+    entries = (await service.get("customer.isso", AUDIT, object_id=some["object_id"])).json()["items"]
+    assert entries == [some]
 
 
 async def test_pages_follow_the_cursor(service: RunningService) -> None:
@@ -111,10 +111,10 @@ async def test_a_chain_is_followed_by_number_without_a_gap(service: RunningServi
         page = await service.get(
             "customer.isso", AUDIT, charter_id=charter, since_seq=seen[-1], limit=2, visibility="shared"
         )
-        found = [entry["seq"] for entry in page.json()["items"]]
-        if not found:
+        numbers = [entry["seq"] for entry in page.json()["items"]]
+        if not numbers:
             break
-        seen += found
+        seen += numbers
     assert seen == list(range(SHARED + 1))
 
 
@@ -141,17 +141,17 @@ async def test_an_export_is_verified_offline_with_the_published_key_and_the_even
     key = tmp_path / "key.pem"
     key.write_text((await service.client.get(f"{AUDIT}/keys")).json()["items"][0]["public_key"])
     kept = webhooks(tmp_path, await service.envelopes(AuditCheckpointed))
-    found = examine(await exported(service, tmp_path, member, visibility=visibility), kept, [key])
-    assert verdicts(found) == ("holds", "holds")
-    assert (found.report.rows, found.report.anchored) == (rows, rows)
+    verdict = examine(await exported(service, tmp_path, member, visibility=visibility), kept, [key])
+    assert verdicts(verdict) == ("holds", "holds")
+    assert (verdict.report.rows, verdict.report.anchored) == (rows, rows)
 
 
 async def test_the_platforms_own_acts_are_exported_by_its_administrator(
     service: RunningService, tmp_path: Path
 ) -> None:
     nil = "00000000-0000-0000-0000-000000000000"
-    found = examine(await exported(service, tmp_path, "sysadmin", charter_id=nil))
-    assert (verdicts(found), found.report.rows) == (("holds", "holds"), PLATFORM)
+    verdict = examine(await exported(service, tmp_path, "sysadmin", charter_id=nil))
+    assert (verdicts(verdict), verdict.report.rows) == (("holds", "holds"), PLATFORM)
 
 
 @pytest.mark.parametrize(
@@ -188,9 +188,9 @@ async def test_rows_that_no_checkpoint_covers_are_exported_and_named(
         await act(fresh, scope_of(fresh), CHECKPOINT_ROWS + 2)
         await fresh.drain()
         await act(fresh, scope_of(fresh))
-        found = examine(await exported(fresh, tmp_path))
-        assert verdicts(found) == ("holds", "holds")
-        assert (found.report.last, found.report.anchored) == (CHECKPOINT_ROWS + 2, CHECKPOINT_ROWS)
+        verdict = examine(await exported(fresh, tmp_path))
+        assert verdicts(verdict) == ("holds", "holds")
+        assert (verdict.report.last, verdict.report.anchored) == (CHECKPOINT_ROWS + 2, CHECKPOINT_ROWS)
 
 
 async def test_the_keys_are_for_anybody(service: RunningService) -> None:
@@ -223,8 +223,8 @@ async def test_an_organization_follows_and_exports_its_own_affairs_which_no_othe
         own = str(s.world.orgs["provider"])
         [entry] = (await s.get("provider.isso", "/notifier/v1/audit", charter_id=own)).json()["items"]
         assert (entry["action"], entry["chain"], entry["charter_id"]) == ("endpoint.create", own, None)
-        found = examine(await exported(s, tmp_path, "provider.isso", charter_id=own))
-        assert (verdicts(found), found.report.rows) == (("holds", "holds"), 1)
+        verdict = examine(await exported(s, tmp_path, "provider.isso", charter_id=own))
+        assert (verdicts(verdict), verdict.report.rows) == (("holds", "holds"), 1)
         for stranger in ("customer.isso", "observer.observer", "other.isso"):
             assert (await s.get(stranger, "/notifier/v1/audit")).json()["items"] == []
             export = await s.get(stranger, "/notifier/v1/audit/export", charter_id=own)

@@ -65,10 +65,10 @@ def made(package: Any, url: str, call: Json) -> Json:
     client = member(base_url=url, token=call["token"]) if call["token"] else anybody(base_url=url)
     answer = module.sync_detailed(client=client, **arguments(module.sync_detailed, call))
     parsed = answer.parsed
-    said = {"operation": call["operation"], "status": int(answer.status_code), "bytes": len(answer.content)}
+    line = {"operation": call["operation"], "status": int(answer.status_code), "bytes": len(answer.content)}
     if hasattr(parsed, "to_dict"):
-        said["lost"] = list(lost(json.loads(answer.content), parsed.to_dict()))
-    return said | {"type": type(parsed).__name__}
+        line["lost"] = list(lost(json.loads(answer.content), parsed.to_dict()))
+    return line | {"type": type(parsed).__name__}
 
 
 def main(folder: str, url: str, calls: str) -> None:

@@ -23,11 +23,11 @@ pytestmark = [pytest.mark.clients, pytest.mark.parametrize("service", SERVICES)]
 
 
 async def answers(*command: str | Path) -> dict[str, dict[str, Any]]:
-    """What a program said about each operation, a line of JSON for each."""
+    """What a program calls_made about each operation, a line of JSON for each."""
     code, output, errors = await ran(*command)
     assert code == 0, errors[-3000:]
-    said = [json.loads(line) for line in output.splitlines()]
-    return {each["operation"]: each for each in said}
+    calls_made = [json.loads(line) for line in output.splitlines()]
+    return {each["operation"]: each for each in calls_made}
 
 
 async def ran(*command: str | Path) -> tuple[int | None, str, str]:
@@ -48,12 +48,12 @@ async def test_python_calls_every_operation(
     file.write_text(json.dumps([call.as_json() for call in calls]))
     async with listening(stage.s.app) as url:
         python = clients / "tools" / "bin" / "python"
-        said = await answers(python, HERE / "python_calls.py", clients / "python" / service, url, file)
-    assert {name: each["status"] for name, each in said.items()} == expected(calls), said
-    assert {name: each["lost"] for name, each in said.items() if each.get("lost")} == {}
-    untyped = {name for name, each in said.items() if each["type"] == "NoneType" and each["bytes"]}
+        calls_made = await answers(python, HERE / "python_calls.py", clients / "python" / service, url, file)
+    assert {name: each["status"] for name, each in calls_made.items()} == expected(calls), calls_made
+    assert {name: each["lost"] for name, each in calls_made.items() if each.get("lost")} == {}
+    untyped = {name for name, each in calls_made.items() if each["type"] == "NoneType" and each["bytes"]}
     assert untyped == {call.operation for call in calls if call.media == UNKNOWN_TO_PYTHON}
-    told(service, said)
+    report(service, calls_made)
 
 
 async def test_typescript_calls_every_operation(service: str, clients: Path, stage_of: StageOf) -> None:
@@ -64,11 +64,11 @@ async def test_typescript_calls_every_operation(service: str, clients: Path, sta
     async with listening(stage.s.app) as url:
         (made / "calls.ts").write_text(program(calls, clients / "typescript-fetch" / service, url))
         await compiled(clients, made / "calls.ts", "--outDir", made, "--rootDir", made.parent)
-        said = await answers("node", made / made.name / "calls.js")
-    assert {name: each["status"] for name, each in said.items()} == expected(calls), said
-    untyped = {name for name, each in said.items() if each["type"] == "undefined"}
+        calls_made = await answers("node", made / made.name / "calls.js")
+    assert {name: each["status"] for name, each in calls_made.items()} == expected(calls), calls_made
+    untyped = {name for name, each in calls_made.items() if each["type"] == "undefined"}
     assert untyped == {call.operation for call in calls if not call.media}
-    told(service, said)
+    report(service, calls_made)
 
 
 async def test_every_request_fits_the_types_of_openapi_typescript(
@@ -87,11 +87,11 @@ async def compiled(clients: Path, file: Path, *options: str | Path) -> None:
     assert code == 0, output[:3000]
 
 
-def told(service: str, said: dict[str, dict[str, Any]]) -> None:
+def report(service: str, calls_made: dict[str, dict[str, Any]]) -> None:
     """Shown by `make clients`, which lets tests print."""
-    kinds = Counter(each["type"] for each in said.values())
+    kinds = Counter(each["type"] for each in calls_made.values())
     print(
-        f"\n{service}: {len(said)} operations called, read as",
+        f"\n{service}: {len(calls_made)} operations called, read as",
         ", ".join(f"{n} {kind}" for kind, n in kinds.items()),
     )
 

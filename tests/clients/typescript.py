@@ -11,7 +11,7 @@ from tests.clients.requests import Call
 PROGRAM = """\
 import * as client from {home};
 
-const report = (said: object) => console.log(JSON.stringify(said));
+const report = (line: object) => console.log(JSON.stringify(line));
 const as = (token: string) => new client.Configuration({{ basePath: {url}, accessToken: token }});
 
 async function main(): Promise<void> {{
@@ -66,8 +66,8 @@ def _call(call: Call, folder: Path) -> str:
 
 def _members(source: str, operation: str) -> dict[str, str]:
     """What a request of the operation may hold, and of which type."""
-    found = re.search(rf"interface {pascal(operation)}(?:Operation)?Request {{(.*?)\n}}", source, re.DOTALL)
-    return dict(re.findall(r"^\s+(\w+)\??: (.+);$", found[1], re.MULTILINE)) if found else {}
+    match = re.search(rf"interface {pascal(operation)}(?:Operation)?Request {{(.*?)\n}}", source, re.DOTALL)
+    return dict(re.findall(r"^\s+(\w+)\??: (.+);$", match[1], re.MULTILINE)) if match else {}
 
 
 def _arguments(call: Call, members: dict[str, str]) -> Iterator[tuple[str, str]]:

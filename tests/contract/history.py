@@ -36,5 +36,7 @@ def committed_files(root: Path, base: str, folder: Path) -> list[Path]:
 
 def altered(root: Path, base: str, folder: Path) -> list[str]:
     """Committed files below the folder that have been modified or deleted since; new ones are welcome."""
-    found = git(root, "diff", "--no-renames", "--name-only", "--diff-filter=a", base, "--", folder.as_posix())
-    return (found or "").splitlines()
+    changed = git(
+        root, "diff", "--no-renames", "--name-only", "--diff-filter=a", base, "--", folder.as_posix()
+    )
+    return (changed or "").splitlines()

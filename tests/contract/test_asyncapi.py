@@ -131,8 +131,8 @@ def test_topics_that_no_service_owns_are_published_by_all() -> None:
 
 @pytest.mark.parametrize("service", installed())
 def test_each_service_receives_what_its_handlers_take(service: str) -> None:
-    made = [found for module in modules(service, "consumers") for found in vars(module).values()]
-    own = {event for found in made if isinstance(found, Projection) for event in found.handlers}
+    made = [value for module in modules(service, "consumers") for value in vars(module).values()]
+    own = {event for value in made if isinstance(value, Projection) for event in value.handlers}
     common = {event for projection in directory.PROJECTIONS for event in projection.handlers}
     handled = set(handled_by(service))
     assert own <= handled <= own | common

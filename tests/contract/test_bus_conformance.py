@@ -59,10 +59,10 @@ class Notebook:
         return [int(m.value or b"-1") for m in self.seen if key is None or m.key == key.encode()]
 
     def by_key(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = defaultdict(list)
+        offsets: dict[str, list[int]] = defaultdict(list)
         for message in self.seen:
-            found[(message.key or b"").decode()].append(int(message.value or b"-1"))
-        return found
+            offsets[(message.key or b"").decode()].append(int(message.value or b"-1"))
+        return offsets
 
 
 @pytest.fixture(params=BUSES)

@@ -103,8 +103,8 @@ def test_the_map_explains_every_event() -> None:
 
 @pytest.mark.parametrize("service", installed())
 def test_every_transition_is_drawn(service: str) -> None:
-    found = list(machines(service))
-    assert found
-    for _, _, machine in found:
+    drawn = list(machines(service))
+    assert drawn
+    for _, _, machine in drawn:
         for (state, action), after in machine.table.items():
             assert f"    {state} --> {after}: {action}\n" in STATES

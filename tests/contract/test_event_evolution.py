@@ -43,7 +43,7 @@ def test_no_event_schema_breaks_what_was_published(base: str) -> None:
             breaks[cls.TYPE] = breaking_changes(json.loads(before), event_schema(cls))
     if not breaks:
         pytest.skip(f"no event schema was committed at {base}")
-    assert {type_: found for type_, found in breaks.items() if found} == {}, (
+    assert {type_: broken for type_, broken in breaks.items() if broken} == {}, (
         "publish a new major beside the old"
     )
 

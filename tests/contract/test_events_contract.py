@@ -44,8 +44,8 @@ def committed_schema(type_: str) -> dict[str, Any]:
 
 def checked(schema: Mapping[str, Any], event: object) -> list[str]:
     checker = FormatChecker(("uuid", "date", "date-time", "time"))
-    found = Draft202012Validator(schema, format_checker=checker).iter_errors(event)
-    return [f"{error.json_path}: {error.message}" for error in found]
+    errors = Draft202012Validator(schema, format_checker=checker).iter_errors(event)
+    return [f"{error.json_path}: {error.message}" for error in errors]
 
 
 def read(message: bytes) -> Received[Event]:
@@ -138,7 +138,7 @@ def test_every_event_ever_published_fits_todays_schema(path: Path) -> None:
     ],
     ids=["charter", "platform", "traced"],
 )
-def test_what_is_emitted_fits_the_committed_schema(
+def test_what_is_published_fits_the_committed_schema(
     cls: type[Event], scope: Scope, context: dict[str, Any]
 ) -> None:
     sent = message(sampled(cls), scope, **context)
@@ -146,24 +146,24 @@ def test_what_is_emitted_fits_the_committed_schema(
 
 
 @pytest.mark.parametrize("cls", EVENTS, ids=lambda cls: cls.TYPE)
-def test_another_cloudevents_implementation_reads_what_is_emitted(cls: type[Event]) -> None:
+def test_another_cloudevents_implementation_reads_what_is_published(cls: type[Event]) -> None:
     sent = message(sampled(cls), actorid="system", traceparent=TRACE)
     headers = {name: value.encode() for name, value in sent.headers.items()}
     event = from_structured(KafkaMessage(headers, sent.key, sent.value or b""), JSONFormat(), CloudEvent)
-    emitted = json.loads(sent.value or b"")
-    assert event.get_data() == emitted.pop("data")
-    emitted["time"] = datetime.fromisoformat(emitted["time"])
-    assert event.get_attributes() == emitted | {"partitionkey": emitted["subject"]}
+    envelope = json.loads(sent.value or b"")
+    assert event.get_data() == envelope.pop("data")
+    envelope["time"] = datetime.fromisoformat(envelope["time"])
+    assert event.get_attributes() == envelope | {"partitionkey": envelope["subject"]}
 
 
 @pytest.mark.parametrize("cls", EVENTS, ids=lambda cls: cls.TYPE)
 def test_the_headers_repeat_the_attributes(cls: type[Event]) -> None:
     sent = message(sampled(cls))
-    headers, emitted = dict(sent.headers), json.loads(sent.value or b"")
+    headers, envelope = dict(sent.headers), json.loads(sent.value or b"")
     assert headers.pop("content-type").startswith("application/cloudevents+json")
     assert (headers.pop("event_previous"), headers.pop("event_previoustype")) == ("2", cls.TYPE)
     assert headers == {
-        f"event_{name}": emitted[name] for name in (key.removeprefix("event_") for key in headers)
+        f"event_{name}": envelope[name] for name in (key.removeprefix("event_") for key in headers)
     }
 
 
@@ -215,8 +215,8 @@ def test_the_producers_schema_is_closed(change: Changed, where: str) -> None:
     type_ = "org.concordat.change.routed.v1"
     event = json.loads((GOLDEN / type_ / "0001.json").read_bytes())
     change(event)
-    [found] = checked(committed_schema(type_), event)
-    assert where in found
+    [error] = checked(committed_schema(type_), event)
+    assert where in error
 
 
 @pytest.mark.parametrize("cls", EVENTS, ids=lambda cls: cls.TYPE)

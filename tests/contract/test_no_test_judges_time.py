@@ -38,7 +38,7 @@ def _limits(call: ast.Call) -> Iterator[float]:
 
 
 @pytest.mark.parametrize(
-    ("source", "found"),
+    ("source", "named"),
     [
         ("assert time.monotonic() - began < 5", ["line 1 reads monotonic"]),
         ("from time import perf_counter\nperf_counter()", ["line 2 reads perf_counter"]),
@@ -49,15 +49,15 @@ def _limits(call: ast.Call) -> Iterator[float]:
         ("httpx.AsyncClient(timeout=300)", []),
     ],
 )
-def test_a_judgement_of_time_is_seen(source: str, found: list[str]) -> None:
-    assert list(judgements(source)) == found
+def test_a_judgement_of_time_is_seen(source: str, named: list[str]) -> None:
+    assert list(judgements(source)) == named
 
 
 def test_no_test_judges_time() -> None:
     modules = sorted(TESTS.rglob("*.py"))
-    found = {
+    named = {
         str(module.relative_to(TESTS)): list(judgements(module.read_text()))
         for module in modules
         if module != THE_ONE_CLOCK
     }
-    assert {module: each for module, each in found.items() if each} == {}
+    assert {module: each for module, each in named.items() if each} == {}

@@ -67,9 +67,9 @@ def schemas(node: Any) -> Iterator[dict[str, Any]]:
 
 def documented(service: str) -> list[RouteContext]:
     return [
-        found
-        for found in iter_route_contexts(app_of(service).routes)
-        if isinstance(found.original_route, APIRoute) and found.include_in_schema
+        context
+        for context in iter_route_contexts(app_of(service).routes)
+        if isinstance(context.original_route, APIRoute) and context.include_in_schema
     ]
 
 
@@ -96,8 +96,8 @@ def test_the_twin_says_nothing_that_30_does_not_know(service: str) -> None:
     twin = to_openapi_30(app_of(service).openapi())
     assert "webhooks" not in twin
     for node in schemas(twin):
-        found = {key for key in node.keys() & LATER_THAN_30 if not _is_a_name(node, key)}
-        assert not found, node
+        later = {key for key in node.keys() & LATER_THAN_30 if not _is_a_name(node, key)}
+        assert not later, node
         assert node != {"type": "null"}
         assert not isinstance(node.get("type"), list)
         assert not isinstance(node.get("exclusiveMinimum"), float | int) or node["exclusiveMinimum"] is True
@@ -119,10 +119,10 @@ def test_the_twin_keeps_every_operation_and_schema(service: str) -> None:
 
 def test_operation_ids_are_the_names_of_the_functions(service: str) -> None:
     functions = {
-        (str(found.path), method.lower()): found.endpoint.__name__
-        for found in documented(service)
-        if found.endpoint
-        for method in found.methods or ()
+        (str(context.path), method.lower()): context.endpoint.__name__
+        for context in documented(service)
+        if context.endpoint
+        for method in context.methods or ()
     }
     assert {(path, method): each["operationId"] for path, method, each in operations(service)} == functions
 
@@ -212,8 +212,8 @@ def test_no_component_is_named_by_a_tool(service: str) -> None:
 
 def test_constants_of_enums_have_names_of_their_own(service: str) -> None:
     """Go has one space of names for all of them."""
-    found = app_of(service).openapi()["components"]["schemas"]
-    enums = {name: schema for name, schema in found.items() if "enum" in schema}
+    schemas = app_of(service).openapi()["components"]["schemas"]
+    enums = {name: schema for name, schema in schemas.items() if "enum" in schema}
     names = [name for schema in enums.values() for name in schema["x-enum-varnames"]]
     assert [
         name for name, schema in enums.items() if len(schema["enum"]) != len(schema["x-enum-varnames"])
@@ -328,9 +328,10 @@ def unguarded(app: FastAPI, service: str) -> list[str]:
     free = {f"/{service}/{name}" for name in OPEN}
     bare = [route.path for route in routes_of(app) if route.action is None]
     loose = [
-        str(found.path)
-        for found in iter_route_contexts(app.routes)
-        if isinstance(found.original_route, APIRoute) and not isinstance(found.original_route, GovernedRoute)
+        str(context.path)
+        for context in iter_route_contexts(app.routes)
+        if isinstance(context.original_route, APIRoute)
+        and not isinstance(context.original_route, GovernedRoute)
     ]
     return sorted({*bare, *loose} - free)
 

@@ -1,4 +1,4 @@
-"""The same story, told to four processes on a real Kafka, each with its own database role."""
+"""The same story, ours to four processes on a real Kafka, each with its own database role."""
 
 from pathlib import Path
 from typing import Any
@@ -67,9 +67,9 @@ async def test_four_processes_tell_the_story(postgres: PostgresServer, tmp_path:
         assert change["body"] == "esc"
 
         async def delivered() -> list[dict[str, Any]] | None:
-            found = (await sink.get("/")).json()["deliveries"]
-            told = [d for d in found if change["number"] in str(d["body"])]
-            return told if told and any("Payroll Portal" in str(d["body"]) for d in found) else None
+            deliveries = (await sink.get("/")).json()["deliveries"]
+            ours = [d for d in deliveries if change["number"] in str(d["body"])]
+            return ours if ours and any("Payroll Portal" in str(d["body"]) for d in deliveries) else None
 
         tickets = await story.eventually(delivered, "webhooks about the escalation and the missed metric")
         assert all(ticket["verified"] for ticket in tickets)

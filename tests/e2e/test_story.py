@@ -90,8 +90,8 @@ async def alert(platform: WholePlatform, who: str, rule: str, needle: str = "") 
     """The newest alert of a rule whose title contains `needle`, once it arrived."""
 
     async def ask() -> dict[str, Any] | None:
-        found = await platform.story.alerts(who, rule)
-        return next((alert for alert in found if needle in alert["title"]), None)
+        alerts = await platform.story.alerts(who, rule)
+        return next((alert for alert in alerts if needle in alert["title"]), None)
 
     return await platform.story.eventually(ask, f"an alert of rule {rule}")
 

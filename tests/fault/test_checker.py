@@ -83,9 +83,9 @@ def _notified(history: History) -> None:
 
 def drop(kind: str, **where: object) -> Break:
     def change(records: list[Record]) -> None:
-        found = [r for r in records if r["kind"] == kind and where.items() <= r.items()]
-        assert found, f"nothing to drop: {kind} {where}"
-        for record in found:
+        matching = [r for r in records if r["kind"] == kind and where.items() <= r.items()]
+        assert matching, f"nothing to drop: {kind} {where}"
+        for record in matching:
             records.remove(record)
 
     return change
@@ -102,9 +102,9 @@ def repeat(kind: str, **where: object) -> Break:
 
 def alter(kind: str, where: Record, **values: object) -> Break:
     def change(records: list[Record]) -> None:
-        found = [r for r in records if r["kind"] == kind and where.items() <= r.items()]
-        assert found, f"nothing to alter: {kind} {where}"
-        for record in found:
+        matching = [r for r in records if r["kind"] == kind and where.items() <= r.items()]
+        assert matching, f"nothing to alter: {kind} {where}"
+        for record in matching:
             record.update(values)
 
     return change

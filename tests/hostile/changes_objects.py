@@ -14,20 +14,18 @@ async def change_request(stage: Stage, of: Parties, **over: Any) -> str:
 
 async def matter(stage: Stage, of: Parties) -> str:
     path = f"{CHANGES}/{await change_request(stage, of, impact=JOWG_IMPACT)}"
-    found = await stage.call(f"{of.customer}.om_team", "GET", path)
-    listed = await stage.call(
-        f"{of.customer}.om_team", "GET", f"/changes/v1/matters?subject_id={found['id']}"
-    )
+    made = await stage.call(f"{of.customer}.om_team", "GET", path)
+    listed = await stage.call(f"{of.customer}.om_team", "GET", f"/changes/v1/matters?subject_id={made['id']}")
     return str(listed["items"][0]["id"])
 
 
 async def _voted(stage: Stage, of: Parties, vote: str) -> dict[str, Any]:
     path = f"{CHANGES}/{await change_request(stage, of, impact=JOWG_IMPACT)}"
-    found = await stage.call(f"{of.customer}.om_team", "GET", path)
+    made = await stage.call(f"{of.customer}.om_team", "GET", path)
     for side in (of.customer, of.provider):
         ballot = {"vote": vote, "rationale": f"{of.word}: discussed"}
-        found = await stage.call(f"{side}.om_team", "POST", f"{path}/decide", ballot, found["version"])
-    return found
+        made = await stage.call(f"{side}.om_team", "POST", f"{path}/decide", ballot, made["version"])
+    return made
 
 
 async def decision(stage: Stage, of: Parties) -> str:
@@ -35,12 +33,12 @@ async def decision(stage: Stage, of: Parties) -> str:
 
 
 async def escalation(stage: Stage, of: Parties) -> str:
-    found = await stage.call(
+    page = await stage.call(
         f"{of.customer}.om_team", "GET", f"{CHANGES}/{await change_request(stage, of, impact=JOWG_IMPACT)}"
     )
     body = {"reason_code": "contentious", "what_was_tried": f"{of.word}: two meetings"}
-    path = f"{CHANGES}/{found['id']}/escalate"
-    up = await stage.call(f"{of.customer}.om_team", "POST", path, body, found["version"])
+    path = f"{CHANGES}/{page['id']}/escalate"
+    up = await stage.call(f"{of.customer}.om_team", "POST", path, body, page["version"])
     return str(up["escalation_id"])
 
 

@@ -49,32 +49,32 @@ async def draft(stage: Stage, of: Parties) -> dict[str, Any]:
 
 
 async def frozen(stage: Stage, of: Parties) -> dict[str, Any]:
-    found = await draft(stage, of)
-    path = f"{CHARTERS}/{found['id']}/freeze"
-    return await stage.call(f"{of.provider}.om_team", "POST", path, version=found["version"])
+    charter = await draft(stage, of)
+    path = f"{CHARTERS}/{charter['id']}/freeze"
+    return await stage.call(f"{of.provider}.om_team", "POST", path, version=charter["version"])
 
 
 async def active_charter(stage: Stage, of: Parties) -> str:
-    found = await frozen(stage, of)
+    charter = await frozen(stage, of)
     for side in (of.customer, of.provider):
         for role in ("business_owner", "executive_sponsor"):
-            body = {"content_hash": found["content_hash"], "role": role}
-            path = f"{CHARTERS}/{found['id']}/sign"
-            found = await stage.call(f"{side}.{role}", "POST", path, body, found["version"])
-    return str(found["id"])
+            body = {"content_hash": charter["content_hash"], "role": role}
+            path = f"{CHARTERS}/{charter['id']}/sign"
+            charter = await stage.call(f"{side}.{role}", "POST", path, body, charter["version"])
+    return str(charter["id"])
 
 
 async def draft_with_text(stage: Stage, of: Parties) -> Made:
-    found = await draft(stage, of)
-    content = await stage.call(f"{of.customer}.om_team", "GET", f"{CHARTERS}/{found['id']}/content")
+    charter = await draft(stage, of)
+    content = await stage.call(f"{of.customer}.om_team", "GET", f"{CHARTERS}/{charter['id']}/content")
     first = {name: rows[:1] for name, rows in content.items() if isinstance(rows, list) and rows}
-    return Made({"charter_id": found["id"]}, content | first)
+    return Made({"charter_id": charter["id"]}, content | first)
 
 
 async def to_sign(stage: Stage, of: Parties) -> Made:
-    found = await frozen(stage, of)
-    body = {"content_hash": found["content_hash"], "role": "business_owner"}
-    return Made({"charter_id": found["id"]}, body)
+    charter = await frozen(stage, of)
+    body = {"content_hash": charter["content_hash"], "role": "business_owner"}
+    return Made({"charter_id": charter["id"]}, body)
 
 
 async def to_decline(stage: Stage, of: Parties) -> Made:

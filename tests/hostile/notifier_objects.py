@@ -45,9 +45,9 @@ async def endpoint(stage: Stage, of: Parties) -> str:
 
 
 async def delivery(stage: Stage, of: Parties) -> str:
-    found = await endpoint(stage, of)
+    made = await endpoint(stage, of)
     await alert(stage, of)
-    listed = await stage.call(f"{of.customer}.om_team", "GET", f"{NOTIFIER}/deliveries?endpoint_id={found}")
+    listed = await stage.call(f"{of.customer}.om_team", "GET", f"{NOTIFIER}/deliveries?endpoint_id={made}")
     return str(listed["items"][0]["id"])
 
 
@@ -57,13 +57,13 @@ async def to_register_an_endpoint(stage: Stage, of: Parties) -> Made:
 
 async def to_enable(stage: Stage, of: Parties) -> Made:
     """An endpoint that was switched off and then tested; sending is not what is tested here."""
-    found = await endpoint(stage, of)
-    await stage.call(f"{of.customer}.om_team", "POST", f"{NOTIFIER}/endpoints/{found}/disable", version=1)
+    made = await endpoint(stage, of)
+    await stage.call(f"{of.customer}.om_team", "POST", f"{NOTIFIER}/endpoints/{made}/disable", version=1)
     async with stage.s.kernel.database.system() as session:
         await session.execute(
-            text("UPDATE endpoint SET tested_at = disabled_at WHERE id = :id"), {"id": found}
+            text("UPDATE endpoint SET tested_at = disabled_at WHERE id = :id"), {"id": made}
         )
-    return Made({"endpoint_id": found})
+    return Made({"endpoint_id": made})
 
 
 async def to_resolve(stage: Stage, of: Parties) -> Made:
@@ -94,8 +94,8 @@ async def to_comment(stage: Stage, of: Parties) -> Made:
 async def to_snooze(stage: Stage, of: Parties) -> Made:
     """Until the next business time a day from now."""
     until = business_calendar(FEDERAL_ET).next_open(stage.s.clock() + timedelta(days=1))
-    found = await alert(stage, of)
-    return Made({"alert_id": found}, {"until": until.isoformat(), "reason": "The board meets then."})
+    made = await alert(stage, of)
+    return Made({"alert_id": made}, {"until": until.isoformat(), "reason": "The board meets then."})
 
 
 async def to_render(stage: Stage, of: Parties) -> Made:

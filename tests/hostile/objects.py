@@ -120,13 +120,13 @@ async def charter_of(stage: Stage, of: Parties) -> str:
 
 async def query_of(stage: Stage, route: Route, of: Parties) -> dict[str, str]:
     """The query parameters a route cannot do without."""
-    found = {}
+    query = {}
     for each in route.parameters("query"):
         if not each.get("required"):
             continue
         name = each["name"]
-        found[name] = sla_objects.PERIOD if name == "period" else await id_for(stage, name, of)
-    return found
+        query[name] = sla_objects.PERIOD if name == "period" else await id_for(stage, name, of)
+    return query
 
 
 async def id_for(stage: Stage, name: str, of: Parties) -> str:

@@ -63,13 +63,13 @@ class Route:
     def chosen(self) -> dict[str, str]:
         """Path parameters that are one of a few words, such as the name of a template: the first."""
         components = document(self.service)["components"]["schemas"]
-        found = {}
+        shapes = {}
         for each in self.parameters("path"):
             schema = each["schema"]
             named = components[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
             if "enum" in named:
-                found[each["name"]] = named["enum"][0]
-        return found
+                shapes[each["name"]] = named["enum"][0]
+        return shapes
 
     def body_schema(self) -> Mapping[str, Any]:
         content = self.operation["requestBody"]["content"]["application/json"]
@@ -85,8 +85,8 @@ def is_uuid(schema: Mapping[str, Any]) -> bool:
 @lru_cache
 def document(service: str) -> Mapping[str, Any]:
     """The API document of one service."""
-    found: Mapping[str, Any] = app_of(service).openapi()
-    return found
+    api: Mapping[str, Any] = app_of(service).openapi()
+    return api
 
 
 @lru_cache
@@ -100,19 +100,25 @@ def all_routes() -> list[Route]:
 
 
 def _walk(service: str) -> Iterator[Route]:
-    for found in iter_route_contexts(app_of(service).routes):
-        origin = found.original_route
+    for context in iter_route_contexts(app_of(service).routes):
+        origin = context.original_route
         if not isinstance(origin, GovernedRoute):
             continue
-        for method in sorted(found.methods or ()):
-            operation = document(service)["paths"][str(found.path)][method.lower()]
-            action = next(_policies(found.dependant))
+        for method in sorted(context.methods or ()):
+            operation = document(service)["paths"][str(context.path)][method.lower()]
+            action = next(_policies(context.dependant))
             yield Route(
-                service, method, str(found.path), str(found.name), _takes(origin, found), action, operation
+                service,
+                method,
+                str(context.path),
+                str(context.name),
+                _takes(origin, context),
+                action,
+                operation,
             )
 
 
-def _takes(origin: APIRoute, found: RouteContext) -> Takes:
+def _takes(origin: APIRoute, context: RouteContext) -> Takes:
     if origin.body_field is not None:
         return "json"
     return "stream" if "requestBody" in (origin.openapi_extra or {}) else "nothing"

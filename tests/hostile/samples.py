@@ -107,14 +107,14 @@ def replaced(service: str, schema: Schema, body: Any, place: Place, value: objec
 
 def inner_schema(service: str, schema: Schema, step: str | int) -> Schema:
     """What the document says about a place inside."""
-    found, _ = _of_kind(service, resolved(service, schema), None, step)
-    inner: Schema = found["items"] if isinstance(step, int) else _member(found, step)
+    schema_of_step, _ = _of_kind(service, resolved(service, schema), None, step)
+    inner: Schema = schema_of_step["items"] if isinstance(step, int) else _member(schema_of_step, step)
     return inner
 
 
 def _member(schema: Schema, step: str) -> Schema:
-    found: Schema = schema.get("properties", {}).get(step) or schema["additionalProperties"]
-    return found
+    member: Schema = schema.get("properties", {}).get(step) or schema["additionalProperties"]
+    return member
 
 
 def _of_kind(service: str, schema: Schema, body: Any, step: str | int) -> tuple[Schema, Any]:

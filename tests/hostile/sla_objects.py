@@ -35,18 +35,18 @@ async def scheduled_report(stage: Stage, of: Parties) -> dict[str, Any]:
 
 
 async def drafted_report(stage: Stage, of: Parties) -> dict[str, Any]:
-    found = await scheduled_report(stage, of)
-    path = f"{SLA}/reports/{found['id']}/draft"
-    return await stage.call(f"{of.provider}.om_team", "POST", path, version=found["version"])
+    report = await scheduled_report(stage, of)
+    path = f"{SLA}/reports/{report['id']}/draft"
+    return await stage.call(f"{of.provider}.om_team", "POST", path, version=report["version"])
 
 
 async def published_report(stage: Stage, of: Parties) -> str:
-    found = await drafted_report(stage, of)
-    path, who = f"{SLA}/reports/{found['id']}", f"{of.provider}.om_team"
+    report = await drafted_report(stage, of)
+    path, who = f"{SLA}/reports/{report['id']}", f"{of.provider}.om_team"
     words = {"summary": f"{of.word} was a good month."}
-    found = await stage.call(who, "PATCH", f"{path}/commentary", words, found["version"])
+    report = await stage.call(who, "PATCH", f"{path}/commentary", words, report["version"])
     owner = f"{of.provider}.business_owner"
-    return str((await stage.call(owner, "POST", f"{path}/publish", ATTEST, found["version"]))["id"])
+    return str((await stage.call(owner, "POST", f"{path}/publish", ATTEST, report["version"]))["id"])
 
 
 async def to_register_an_agreement(stage: Stage, of: Parties) -> Made:

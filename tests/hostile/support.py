@@ -257,10 +257,10 @@ def refused(answer: httpx.Response) -> bool:
 async def tables(s: RunningService) -> list[str]:
     """Every table of the service's schema."""
     async with s.kernel.database.system() as session:
-        found = await session.scalars(
+        names = await session.scalars(
             text("SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY tablename")
         )
-        return list(found)
+        return list(names)
 
 
 async def ledger(s: RunningService) -> dict[str, int]:

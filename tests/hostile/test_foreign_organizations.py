@@ -42,23 +42,25 @@ WITH_BODIES = [route for route in ROUTES if route.takes == "json"]
 IS_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
-def said(answer: httpx.Response) -> tuple[int, str]:
+def seen_of(answer: httpx.Response) -> tuple[int, str]:
     """The answer without what differs between any two: which path was asked, and which request it was."""
     if not is_problem(answer):
         return answer.status_code, answer.text
     return answer.status_code, json.dumps(answer.json() | {"instance": "", "request_id": ""})
 
 
-def elsewhere(found: Any) -> Any:
+def elsewhere(value: Any) -> Any:
     """The same with every id replaced by one that nobody has."""
-    return json.loads(IS_UUID.sub(lambda _: str(uuid7()), json.dumps(found)))
+    return json.loads(IS_UUID.sub(lambda _: str(uuid7()), json.dumps(value)))
 
 
-async def told(stage: Stage, works: Ready, member: str, etag: str) -> tuple[tuple[int, str], tuple[int, str]]:
+async def answers_to(
+    stage: Stage, works: Ready, member: str, etag: str
+) -> tuple[tuple[int, str], tuple[int, str]]:
     """What a member is told about an object, and about one that does not exist."""
     asking = works.by(member)
     missing = route_to_nowhere(asking)
-    return said(await send(stage, asking, etag=etag)), said(await send(stage, missing, etag=etag))
+    return seen_of(await send(stage, asking, etag=etag)), seen_of(await send(stage, missing, etag=etag))
 
 
 def route_to_nowhere(works: Ready) -> Ready:
@@ -82,7 +84,7 @@ async def test_a_foreign_object_looks_like_a_missing_one(
     works = await ready(stage, route)
     etag = await version_of(stage, works)
     before = await ledger(stage.s)
-    foreign, missing = await told(stage, works, stranger(route.action, organization), etag)
+    foreign, missing = await answers_to(stage, works, stranger(route.action, organization), etag)
     assert await ledger(stage.s) == before
     if is_known(route, organization):
         assert (foreign[0], missing[0]) == ((403, 404) if route.writes else (200, 404)), foreign
@@ -123,9 +125,9 @@ async def test_a_removed_member_is_nobody_everywhere(route: Route, populated: St
     stage = await populated(route.service)
     works = await ready(stage, route)
     before = await ledger(stage.s)
-    found, missing = await told(stage, works, f"customer.{FORMER}", '"1"')
-    assert found == missing
-    assert (found[0], json.loads(found[1])["code"]) == (403, "not_a_member")
+    theirs, missing = await answers_to(stage, works, f"customer.{FORMER}", '"1"')
+    assert theirs == missing
+    assert (theirs[0], json.loads(theirs[1])["code"]) == (403, "not_a_member")
     assert await ledger(stage.s) == before
 
 
@@ -140,7 +142,7 @@ async def test_a_foreign_id_in_a_query_finds_what_a_missing_one_finds(
         if name in ("cursor", "aggregate_id"):
             continue  # of dead letters, which belong to no organization
         foreign = {**works.query, name: await id_for(stage, name, stage.victim)}
-        answers = [said(await send(stage, works, query=query)) for query in (foreign, elsewhere(foreign))]
+        answers = [seen_of(await send(stage, works, query=query)) for query in (foreign, elsewhere(foreign))]
         assert answers[0] == answers[1], name
 
 
@@ -154,7 +156,7 @@ async def test_a_foreign_id_in_a_body_is_refused_like_a_missing_one(
     if not IS_UUID.search(json.dumps(works.body)):
         return  # nothing of the victim's is named there
     before = await ledger(stage.s)
-    answers = [said(await send(stage, works.saying(body))) for body in (works.body, elsewhere(works.body))]
+    answers = [seen_of(await send(stage, works.saying(body))) for body in (works.body, elsewhere(works.body))]
     assert answers[0] == answers[1]
     assert 400 <= answers[0][0] < 500
     assert await ledger(stage.s) == before

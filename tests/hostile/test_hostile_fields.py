@@ -30,18 +30,18 @@ ROUTES = _once(route for route in all_routes() if route.takes == "json")
 def own_fields() -> dict[Route, list[Field]]:
     """The fields of every body; what is a body of its own, or inside an earlier one, is tried there only."""
     seen = {(route.service, route.body_schema()["$ref"]) for route in ROUTES}
-    found = {}
+    own = {}
     for route in ROUTES:
         schema = route.body_schema()
         mine = [f for f in fields(route.service, schema) if not _is_elsewhere(route, f, schema, seen)]
         seen |= {(route.service, name) for name in _named(route, schema)}
-        found[route] = mine
-    return found
+        own[route] = mine
+    return own
 
 
 def _named(route: Route, schema: Any) -> Iterator[str]:
-    for found in fields(route.service, schema):
-        yield from _component(route.service, found)
+    for field in fields(route.service, schema):
+        yield from _component(route.service, field)
 
 
 def _component(service: str, field: Field) -> list[str]:

@@ -175,7 +175,7 @@ async def test_what_is_no_id_is_refused_wherever_an_id_is_due(route: Route, stag
 async def test_an_id_in_capitals_is_the_same_id(route: Route, stage_of: StageOf) -> None:
     stage = await stage_of(route.service)
     works = await ready(stage, route)
-    shouted = route.at({name: found.upper() for name, found in works.ids.items()})
+    shouted = route.at({name: value.upper() for name, value in works.ids.items()})
     assert (await send(stage, works, path=shouted)).text == (await send(stage, works)).text
 
 
@@ -252,17 +252,17 @@ async def test_a_malformed_idempotency_key_is_refused(route: Route, stage_of: St
 FIRST_OF_EACH = list({route.service: route for route in reversed(ROUTES)}.values())
 
 
-async def _told(stage: Stage, route: Route, authorizations: Iterable[str], challenge: str) -> set[str]:
+async def _challenges(stage: Stage, route: Route, authorizations: Iterable[str], challenge: str) -> set[str]:
     """What each of these is answered; never anything but 401 with that challenge."""
     path = route.at(dict.fromkeys(route.ids(), str(UUID(int=1))))
-    told = set()
+    answers = set()
     for given in authorizations:
         answer = await stage.s.client.request(route.method, path, headers=raw({"Authorization": given}))
         assert answer.status_code == 401, (given[:40], answer.text)
         assert is_problem(answer)
         assert answer.headers["WWW-Authenticate"] == challenge, given[:40]
-        told.add(json.dumps(answer.json() | {"request_id": ""}))
-    return told
+        answers.add(json.dumps(answer.json() | {"request_id": ""}))
+    return answers
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.label)
@@ -271,15 +271,15 @@ async def test_without_a_good_token_there_is_no_telling_why(route: Route, stage_
     stage = await stage_of(route.service)
     every = (*TOKENS, *(f"Bearer {forged}" for forged in FORGED))
     some = every if route in FIRST_OF_EACH else every[::8]
-    assert len(await _told(stage, route, some, 'Bearer error="invalid_token"')) == 1
+    assert len(await _challenges(stage, route, some, 'Bearer error="invalid_token"')) == 1
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.label)
 async def test_a_request_without_any_token_is_told_to_send_one(route: Route, stage_of: StageOf) -> None:
     stage = await stage_of(route.service)
     some = NO_TOKEN if route in FIRST_OF_EACH else NO_TOKEN[:1]
-    told = await _told(stage, route, some, "Bearer")
-    assert [json.loads(each)["code"] for each in told] == ["unauthenticated"]
+    answers = await _challenges(stage, route, some, "Bearer")
+    assert [json.loads(each)["code"] for each in answers] == ["unauthenticated"]
 
 
 @pytest.mark.parametrize("route", PAGED, ids=lambda route: route.label)

@@ -179,11 +179,11 @@ async def test_odd_rows_are_counted_exactly(
     before = (await ledger(stage.s))["observation"]
     answer = await upload(stage, sla_id, content, kind)
     assert answer.status_code == 200, answer.text[:500]
-    found = answer.json()
-    assert (found["received"], found["accepted"], found["rejected"]) == (good + bad, good, bad), found[
+    report = answer.json()
+    assert (report["received"], report["accepted"], report["rejected"]) == (good + bad, good, bad), report[
         "errors"
     ]
-    assert len(found["errors"]) == bad
+    assert len(report["errors"]) == bad
     assert (await ledger(stage.s))["observation"] == before + good
 
 
@@ -210,9 +210,9 @@ async def test_good_and_bad_rows_in_any_order_are_counted_exactly(
     content = table(*(csv_row(**(bad or {})) for bad in rows))
     answer = await upload(stage, sla_id, in_chunks(content, size), CSV)
     good = rows.count(None)
-    found = answer.json()
-    assert (found["received"], found["accepted"], found["rejected"]) == (len(rows), good, len(rows) - good)
-    assert [error["line"] for error in found["errors"]] == [
+    report = answer.json()
+    assert (report["received"], report["accepted"], report["rejected"]) == (len(rows), good, len(rows) - good)
+    assert [error["line"] for error in report["errors"]] == [
         n for n, bad in enumerate(rows, 2) if bad is not None
     ]
 
@@ -253,9 +253,11 @@ async def test_a_mangled_upload_is_refused_or_its_counts_add_up(
     if answer.status_code != 200:
         assert (answer.status_code, is_problem(answer), grown) == (422, True, 0)
         return
-    found = answer.json()
-    assert found["received"] == found["accepted"] + found["duplicates"] + found["stale"] + found["rejected"]
-    assert grown == found["accepted"] + found["stale"]
+    report = answer.json()
+    assert (
+        report["received"] == report["accepted"] + report["duplicates"] + report["stale"] + report["rejected"]
+    )
+    assert grown == report["accepted"] + report["stale"]
 
 
 def read(reader: RowReader, chunks: Iterator[bytes]) -> list[Row] | str:

@@ -31,8 +31,8 @@ async def read_everything(stage: Stage, member: str, of: Parties) -> dict[str, h
 def secrets_of(stage: Stage) -> set[str]:
     """The word in the victim's titles, and the ids of its objects; its organization others may know."""
     ids = {
-        found
-        for (word, kind), found in stage.made.items()
+        secret
+        for (word, kind), secret in stage.made.items()
         if word == stage.victim.word and kind not in KNOWN_BY
     }
     return {stage.victim.word, str(stage.victim.charter_id), *ids}
@@ -60,9 +60,9 @@ async def test_the_search_for_leaks_finds_everything_in_the_owners_answers(
     """A search that finds nothing anywhere would prove nothing."""
     stage = await populated(service)
     everything = await read_everything(stage, "customer.om_team", stage.victim)
-    found = {secret for _, secret in spilled(stage, everything)}
+    spilt = {secret for _, secret in spilled(stage, everything)}
     letters = stage.made[stage.victim.word, "dead_letters"]
-    assert secrets_of(stage) - found - {letters} - absent(stage) == set()
+    assert secrets_of(stage) - spilt - {letters} - absent(stage) == set()
 
 
 def absent(stage: Stage) -> set[str]:
@@ -93,7 +93,7 @@ async def test_no_list_export_series_or_trail_tells_a_stranger_anything(
         await send(stage, works)
     answers = await read_everything(stage, snoop, stage.victim)
     seen = OPERATORS_SEE if snoop == "sysadmin" else ()
-    known = {found for (_, kind), found in stage.made.items() if kind in seen}
+    known = {value for (_, kind), value in stage.made.items() if kind in seen}
     assert [leak for leak in spilled(stage, answers) if leak[1] not in known] == []
 
 

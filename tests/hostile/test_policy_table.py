@@ -32,7 +32,7 @@ def test_the_page_says_what_the_code_decides() -> None:
     assert PAGE.read_text(encoding="utf-8") == policy_page(), "run make documents, and review it"
 
 
-def said() -> dict[tuple[str, str], list[str]]:
+def page() -> dict[tuple[str, str], list[str]]:
     """The rows of the committed page: the cells after the action's name."""
     rows, service = {}, ""
     for line in PAGE.read_text(encoding="utf-8").splitlines():
@@ -52,7 +52,7 @@ def allows(cell: str, role: Role) -> bool:
 
 @EACH
 def test_each_role_on_each_side_may_do_exactly_what_the_page_says(service: str, action: Action) -> None:
-    _, *cells = said()[service, action.name]
+    _, *cells = page()[service, action.name]
     for (standing, cell), role in product(zip(STANDINGS, cells[:3], strict=True), Role):
         assert (decided(action, standing, role) is None) == allows(cell, role), (standing, role)
 

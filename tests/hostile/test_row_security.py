@@ -134,7 +134,7 @@ def is_own(row: Row, org: str, known: set[str], charters: set[str]) -> bool:
 async def test_every_table_holds_rows_of_the_victim(stage: Stage) -> None:
     """An empty table would hide a missing policy: teach the fixture to fill it."""
     async with stage.s.kernel.database.system() as session:
-        empty = [table for table, found in (await everything(session, stage)).items() if not found]
+        empty = [table for table, rows in (await everything(session, stage)).items() if not rows]
     assert empty == []
 
 
@@ -146,11 +146,11 @@ async def test_an_unfiltered_query_shows_a_stranger_only_what_is_its_own(stage: 
         seen = await everything(session, stage)
     known = {row["id"] for row in seen["organization"]}
     foreign = {
-        table: [row for row in found if not is_own(row, org, known, charters)]
-        for table, found in seen.items()
+        table: [row for row in rows if not is_own(row, org, known, charters)]
+        for table, rows in seen.items()
         if table not in OPEN_TABLES
     }
-    assert {table: found for table, found in foreign.items() if found} == {}
+    assert {table: rows for table, rows in foreign.items() if rows} == {}
     assert known == known_to(stage, member)
 
 
@@ -166,7 +166,7 @@ def known_to(stage: Stage, member: str) -> set[str]:
 async def test_one_who_takes_part_in_nothing_sees_no_row_but_itself(stage: Stage) -> None:
     async with acting_as(stage, "other.om_team") as session:
         seen = await everything(session, stage)
-    shown = {table for table, found in seen.items() if found} - OPEN_TABLES.keys()
+    shown = {table for table, rows in seen.items() if rows} - OPEN_TABLES.keys()
     assert shown == {"organization", "member"}
     assert [row["id"] for row in seen["organization"]] == [str(stage.org("other"))]
 
@@ -176,13 +176,13 @@ async def test_the_owner_sees_what_strangers_do_not(stage: Stage) -> None:
     async with acting_as(stage, "customer.om_team") as session:
         seen = await everything(session, stage)
     hidden = {"event", "outbox", "inbox", "consumed_version", "parked_key", "dead_letter"}
-    assert {table for table, found in seen.items() if not found} <= hidden
+    assert {table for table, rows in seen.items() if not rows} <= hidden
 
 
 async def test_a_session_without_a_caller_shows_nothing(stage: Stage) -> None:
     async with AsyncSession(stage.s.kernel.database.engine) as session:
         seen = await everything(session, stage)
-    assert {table for table, found in seen.items() if found} == {"alembic_version"}
+    assert {table for table, rows in seen.items() if rows} == {"alembic_version"}
 
 
 async def test_a_removed_member_gets_no_session(stage: Stage) -> None:
@@ -194,7 +194,7 @@ async def test_a_removed_member_gets_no_session(stage: Stage) -> None:
 async def test_a_platform_administrator_sees_no_row_of_a_charter(stage: Stage) -> None:
     async with acting_as(stage, "sysadmin", sysadmin=True) as session:
         seen = await everything(session, stage)
-    shown = {table for table, found in seen.items() if found} - OPEN_TABLES.keys()
+    shown = {table for table, rows in seen.items() if rows} - OPEN_TABLES.keys()
     assert shown <= {"organization", "member", "audit", "audit_checkpoint", "idempotency"}
     trail = [row for table in ("audit", "audit_checkpoint") for row in seen[table]]
     assert [row for row in trail if row["customer_org_id"] or row["provider_org_id"]] == []
@@ -272,8 +272,6 @@ def renewed(row: Row) -> Row:
 
 async def _victims(session: AsyncSession, stage: Stage, table: str) -> str:
     rows = await session.scalars(text(f"SELECT row_to_json(t)::text FROM {table} t"))
-    found = [str(row) for row in rows]
-    mine = [
-        row for row in found if str(stage.org("customer")) in row or charter_id(stage, stage.victim) in row
-    ]
-    return (mine or found)[0]
+    ids = [str(row) for row in rows]
+    mine = [row for row in ids if str(stage.org("customer")) in row or charter_id(stage, stage.victim) in row]
+    return (mine or ids)[0]

@@ -38,7 +38,7 @@ async def stage(start_service: StartService) -> AsyncIterator[Stage]:
         yield made
 
 
-def heard(stage: Stage) -> list[type[Event]]:
+def followed(stage: Stage) -> list[type[Event]]:
     """The events the notifier listens to that are about a charter."""
     consumer = stage.s.kernel.consumer
     assert consumer is not None
@@ -61,12 +61,12 @@ def scope(stage: Stage, of: Parties, visibility: Visibility) -> Scope:
 async def reached(stage: Stage) -> dict[str, set[str]]:
     """Which organizations have deliveries, alerts and alert history, by table."""
     names = {str(stage.org(key)): key for key in ORGANIZATIONS}
-    found = {}
+    receivers = {}
     async with stage.s.kernel.database.system() as session:
         for table in ("alert", "delivery"):
             rows = await session.scalars(text(f"SELECT DISTINCT org_id::text FROM {table}"))
-            found[table] = {names[row] for row in rows}
-    return found
+            receivers[table] = {names[row] for row in rows}
+    return receivers
 
 
 async def emptied(stage: Stage) -> None:
@@ -78,24 +78,24 @@ async def emptied(stage: Stage) -> None:
 @pytest.mark.parametrize("visibility", ALLOWED)
 async def test_no_event_of_a_charter_reaches_a_foreign_endpoint(stage: Stage, visibility: Visibility) -> None:
     await emptied(stage)
-    told = 0
-    for kind in heard(stage):
+    kinds = 0
+    for kind in followed(stage):
         event = sample(kind)
         if event is None or kind.TYPE.startswith("org.concordat.alert."):
             continue  # of the notifier's own alerts there must be one first: see below
         await stage.s.publish(event, aggregate_id=uuid7(), scope=scope(stage, stage.victim, visibility))
-        told += 1
-    found = await reached(stage)
-    assert told > 15
-    assert found["delivery"] == ALLOWED[visibility]
-    assert all(orgs <= ALLOWED[visibility] for orgs in found.values())
+        kinds += 1
+    receivers = await reached(stage)
+    assert kinds > 15
+    assert receivers["delivery"] == ALLOWED[visibility]
+    assert all(orgs <= ALLOWED[visibility] for orgs in receivers.values())
 
 
 async def test_the_content_of_a_delivery_is_of_the_charter_it_belongs_to(stage: Stage) -> None:
     """The provider of two charters gets both; each customer its own."""
     await emptied(stage)
     for parties in (stage.victim, stage.second, stage.third):
-        for kind in heard(stage):
+        for kind in followed(stage):
             event = sample(kind)
             if (
                 event is not None
@@ -106,7 +106,7 @@ async def test_the_content_of_a_delivery_is_of_the_charter_it_belongs_to(stage: 
                 await stage.s.publish(named, aggregate_id=uuid7(), scope=scope(stage, parties, "shared"))
     words = {}
     for organization in ORGANIZATIONS:
-        words[organization] = await words_told(stage, organization)
+        words[organization] = await words_sent(stage, organization)
     assert words == {
         "customer": {"Sesame", "Cousin"},
         "provider": {"Sesame", "Neighbour"},
@@ -118,7 +118,7 @@ async def test_the_content_of_a_delivery_is_of_the_charter_it_belongs_to(stage: 
     }
 
 
-async def words_told(stage: Stage, organization: str) -> set[str]:
+async def words_sent(stage: Stage, organization: str) -> set[str]:
     """Whose words stand in the organization's alerts, deliveries and their bodies, as its team reads them."""
     member = f"{organization}.om_team"
     pages: list[dict[str, Any]] = []
@@ -133,13 +133,13 @@ async def words_told(stage: Stage, organization: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize(("act", "told"), [("acknowledge", "acknowledged"), ("resolve", "resolved")])
+@pytest.mark.parametrize(("act", "state"), [("acknowledge", "acknowledged"), ("resolve", "resolved")])
 async def test_taking_up_or_settling_an_alert_tells_its_own_organization_only(
-    stage: Stage, act: str, told: str
+    stage: Stage, act: str, state: str
 ) -> None:
     """The notifier hears its own events: of one party's alert the other's endpoints hear nothing."""
     await emptied(stage)
-    kind = next(each for each in heard(stage) if each.TYPE == "org.concordat.sla.metric.missed.v1")
+    kind = next(each for each in followed(stage) if each.TYPE == "org.concordat.sla.metric.missed.v1")
     raised = sample(kind)
     assert raised is not None
     await stage.s.publish(raised, aggregate_id=uuid7(), scope=scope(stage, stage.victim, "shared"))
@@ -147,26 +147,26 @@ async def test_taking_up_or_settling_an_alert_tells_its_own_organization_only(
     alert = listed["items"][0]
     path = f"/notifier/v1/alerts/{alert['id']}/{act}"
     await stage.call("customer.om_team", "POST", path, {"note": "Sesame"}, alert["version"])
-    for envelope in await own_events(stage, told):
+    for envelope in await own_events(stage, state):
         await stage.s.publish(envelope, aggregate_id=uuid7(), scope=scope(stage, stage.victim, "customer"))
     for organization in set(ORGANIZATIONS) - {"customer"}:
         listed = await stage.call(f"{organization}.om_team", "GET", "/notifier/v1/deliveries")
-        assert told not in json.dumps(listed), organization
+        assert state not in json.dumps(listed), organization
     mine = await stage.call("customer.om_team", "GET", "/notifier/v1/deliveries")
-    assert told in json.dumps(mine)
+    assert state in json.dumps(mine)
 
 
-async def own_events(stage: Stage, told: str) -> list[Event]:
+async def own_events(stage: Stage, state: str) -> list[Event]:
     """What the notifier emitted of its alerts."""
-    wanted = f"org.concordat.alert.{told}.v1"
-    kind = next(each for each in heard(stage) if wanted == each.TYPE)
+    wanted = f"org.concordat.alert.{state}.v1"
+    kind = next(each for each in followed(stage) if wanted == each.TYPE)
     return list(await stage.s.events(kind))
 
 
 async def test_a_charter_cannot_settle_what_another_charter_raised(stage: Stage) -> None:
     """An event of the neighbours' charter with the victim's escalation id resolves nothing of the victim's customer."""
     await emptied(stage)
-    by_type = {each.TYPE: each for each in heard(stage)}
+    by_type = {each.TYPE: each for each in followed(stage)}
     raised = sample(by_type["org.concordat.escalation.raised.v1"])
     closed = sample(by_type["org.concordat.escalation.closed.v1"])
     assert raised is not None

@@ -56,11 +56,11 @@ async def sealed(start_service: StartService) -> AsyncIterator[RunningService]:
 
 def links(rows: list[object]) -> list[tuple[int, bytes]]:
     """What the seals of these texts must be."""
-    found, previous = [], GENESIS
+    chained, previous = [], GENESIS
     for seq, row in enumerate(rows, 1):
         previous = row_hash(previous, row.canonical)  # type: ignore[attr-defined]
-        found.append((seq, previous))
-    return found
+        chained.append((seq, previous))
+    return chained
 
 
 async def test_each_charter_and_visibility_is_a_dense_chain_of_its_own(service: RunningService) -> None:
@@ -208,12 +208,12 @@ async def test_a_checkpoint_goes_to_the_parties_that_may_see_its_rows(service: R
     service.clock.advance(CHECKPOINT_AGE)
     await service.drain()
     envelopes = await service.envelopes(AuditCheckpointed)
-    told = {
+    scopes = {
         (e.get("charterid"), e.get("customerorgid"), e.get("providerorgid"), e["visibility"])
         for e in envelopes
     }
     parties = (str(world.charter_id), str(world.orgs["customer"]), str(world.orgs["provider"]))
-    assert told == {(*parties, "shared"), (*parties, "provider"), (None, None, None, "shared")}
+    assert scopes == {(*parties, "shared"), (*parties, "provider"), (None, None, None, "shared")}
     assert {e["source"] for e in envelopes} == {"/services/changes"}
     assert len({e["subject"] for e in envelopes}) == 3
 
@@ -308,9 +308,9 @@ async def test_an_owner_that_drops_the_triggers_is_convicted(
     await connection.execute("ALTER TABLE audit DISABLE TRIGGER USER")
     await connection.execute(statement)
     await connection.close()
-    found = examine(await exported(service, tmp_path))
-    assert verdicts(found) == expected
-    assert row in {v.fault.seq for v in (found.report.integrity, found.report.completeness) if v.fault}
+    verdict = examine(await exported(service, tmp_path))
+    assert verdicts(verdict) == expected
+    assert row in {v.fault.seq for v in (verdict.report.integrity, verdict.report.completeness) if v.fault}
 
 
 async def test_a_history_written_anew_is_convicted_by_the_other_partys_checkpoints(
@@ -330,5 +330,5 @@ async def test_a_history_written_anew_is_convicted_by_the_other_partys_checkpoin
     await connection.close()
     await service.drain()
     assert verdicts(examine(await exported(service, tmp_path))) == ("holds", "holds")
-    found = examine(await exported(service, tmp_path), kept)
-    assert verdicts(found) == ("holds", "broken")
+    verdict = examine(await exported(service, tmp_path), kept)
+    assert verdicts(verdict) == ("holds", "broken")

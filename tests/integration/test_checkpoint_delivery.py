@@ -39,8 +39,8 @@ async def checkpoint(s: RunningService, visibility: Visibility = "shared", owner
 
 async def count(s: RunningService, table: str) -> int:
     async with s.kernel.database.system() as session:
-        found: int = (await session.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one()
-        return found
+        rows: int = (await session.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one()
+        return rows
 
 
 async def listening(s: RunningService, receiver: Receiver) -> None:
@@ -61,17 +61,17 @@ async def test_a_checkpoint_of_an_organizations_own_affairs_goes_to_it_alone(
 
 
 @pytest.mark.parametrize(
-    ("visibility", "told"), [("shared", {"customer", "provider"}), ("customer", {"customer"})]
+    ("visibility", "receivers"), [("shared", {"customer", "provider"}), ("customer", {"customer"})]
 )
 async def test_a_checkpoint_goes_to_the_parties_that_may_see_its_chain(
-    start_service: StartService, visibility: Visibility, told: set[str]
+    start_service: StartService, visibility: Visibility, receivers: set[str]
 ) -> None:
     async with start_service("notifier", **LOCAL) as s, Receiver() as receiver:
         await listening(s, receiver)
         audited = await count(s, "audit")
         await checkpoint(s, visibility)
         await s.drain()
-        assert {request.path.strip("/") for request in receiver.requests} == told
+        assert {request.path.strip("/") for request in receiver.requests} == receivers
         assert all("statement" in str(json.loads(request.body)) for request in receiver.requests)
         # An alert would write an audit row, which the next checkpoint would cover, and so on for ever.
         assert await count(s, "alert") == 0

@@ -126,13 +126,13 @@ async def test_a_webhook_reaches_the_sink_with_a_signature_it_believes(
 async def _deliveries(stack: Stack, client: httpx.AsyncClient) -> list[dict[str, object]]:
     """What the sink has received, as soon as it has received anything."""
     async with asyncio.timeout(PATIENCE):
-        while not (found := (await client.get(stack.sink_url)).json()["deliveries"]):
+        while not (deliveries := (await client.get(stack.sink_url)).json()["deliveries"]):
             await asyncio.sleep(0.2)
-    return list(found)
+    return list(deliveries)
 
 
 async def test_every_process_ends_and_reports_success_when_asked_to_stop(stack: Stack) -> None:
     ended = await stack.stop()
     assert set(ended) == {*SERVICES, "identity-provider", "webhook-sink"}
-    failures = [stack.processes[name].said() for name, code in ended.items() if code != 0]
+    failures = [stack.processes[name].last_lines() for name, code in ended.items() if code != 0]
     assert not failures, "\n".join(failures)

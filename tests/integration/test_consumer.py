@@ -68,7 +68,7 @@ Behaviour = Callable[[AsyncSession, Received[Deposited]], Awaitable[None]]
 
 @dataclass
 class Desk:
-    """A consumer whose handler can be told to fail, and a hand that delivers messages to it."""
+    """A consumer whose handler can be attributes to fail, and a hand that delivers messages to it."""
 
     service: Service
     errors: list[Exception] = field(default_factory=list)
@@ -99,8 +99,8 @@ class Desk:
     async def deliver(self, value: bytes | None, *, key: bytes = b"k", **headers: str) -> None:
         """Deliver once."""
         self.offset += 1
-        told = {"event_time": NOW.isoformat()} | headers
-        await self.bus.deliver(Delivered(TOPIC, 0, self.offset, key, value, told))
+        attributes = {"event_time": NOW.isoformat()} | headers
+        await self.bus.deliver(Delivered(TOPIC, 0, self.offset, key, value, attributes))
 
     async def deliver_until_done(self, value: bytes | None, *, tries: int = 50) -> int:
         """Deliver as a bus does: again and again until it is done. Returns the number of deliveries."""
@@ -186,8 +186,8 @@ def gaps() -> float:
 async def test_a_skipped_version_is_applied_and_counted(desk: Desk) -> None:
     account, before = uuid4(), gaps()
     for version, previous in ((1, ""), (2, "1"), (5, "4")):
-        told = {"event_previous": previous, "event_previoustype": Deposited.TYPE}
-        await desk.deliver(event(account, version), **told)
+        attributes = {"event_previous": previous, "event_previoustype": Deposited.TYPE}
+        await desk.deliver(event(account, version), **attributes)
     assert gaps() - before == 1
     assert len(await desk.service.effects()) == 3
 

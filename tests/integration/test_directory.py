@@ -32,7 +32,7 @@ async def memberships(s: RunningService, subject: str) -> list[tuple[object, boo
 @pytest.mark.parametrize(
     "order", [order for order in permutations(range(4)) if order.index(0) < order.index(1)]
 )
-async def test_who_changed_the_organization_acts_for_the_new_one_in_whatever_order_it_is_heard(
+async def test_who_changed_the_organization_acts_for_the_new_one_in_whatever_order_it_arrives(
     s: RunningService, order: tuple[int, ...]
 ) -> None:
     subject = f"mover-{uuid7()}"

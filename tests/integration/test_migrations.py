@@ -27,9 +27,9 @@ async def _differences(url: str, schema: str, metadata: MetaData) -> list[object
         connect_args={"server_settings": {"search_path": schema}},
     )
     async with engine.connect() as connection:
-        found = await connection.run_sync(compare)
+        differences = await connection.run_sync(compare)
     await engine.dispose()
-    return found
+    return differences
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -191,7 +191,7 @@ class Away:
         raise ConnectionRefusedError("no broker answers")
 
 
-async def test_news_does_not_hurry_a_relay_whose_bus_is_away(service: Service) -> None:
+async def test_a_wakeup_does_not_hurry_a_relay_whose_bus_is_away(service: Service) -> None:
     bus, wakeup = Away(), asyncio.Event()
     timing = RelayTiming(first_backoff=3600, longest_backoff=3600)
     async with running(Relay(service.url, bus, service="test", wakeup=wakeup, timing=timing)):  # type: ignore[arg-type]

@@ -113,7 +113,7 @@ async def test_a_request_is_linked_over_outbox_bus_and_consumer_to_the_webhook_i
         spans.clear()
         await acknowledged(s, traceparent=TRACEPARENT)
         async with running(s.kernel.relay), running(s.kernel.consumer):
-            await until(lambda: told_of_acknowledgement(s, endpoint))
+            await until(lambda: learnt_of_acknowledgement(s, endpoint))
         await s.drain()
     request = spans.only("POST /notifier/v1/alerts/{alert_id}/acknowledge")
     assert (request.kind, request.parent and request.parent.span_id) == (SpanKind.SERVER, int(CALLER, 16))
@@ -138,7 +138,7 @@ async def test_a_request_is_linked_over_outbox_bus_and_consumer_to_the_webhook_i
     assert all("traceparent" not in got.headers for got in receiver.requests)
 
 
-async def told_of_acknowledgement(s: RunningService, endpoint: dict[str, Any]) -> bool:
+async def learnt_of_acknowledgement(s: RunningService, endpoint: dict[str, Any]) -> bool:
     return len(await deliveries_of(s, endpoint)) == 2
 
 

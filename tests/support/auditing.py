@@ -69,16 +69,16 @@ async def checkpoint(service: RunningService) -> int:
 async def chain_rows(service: RunningService, scope: Scope) -> list[Any]:
     """The rows of one chain in the order of their numbers, unsealed ones last."""
     async with service.kernel.database.system() as session:
-        found = await session.execute(
+        rows = await session.execute(
             text("SELECT * FROM audit WHERE chain = :chain AND visibility = :visibility ORDER BY seq, id"),
             {"chain": scope.charter_id or UUID(int=0), "visibility": scope.visibility},
         )
-        return list(found.all())
+        return list(rows.all())
 
 
 async def checkpoints_of(service: RunningService, scope: Scope) -> list[AuditCheckpointed]:
-    found = await service.events(AuditCheckpointed)
-    return [e for e in found if (e.chain, e.visibility) == (scope.charter_id, scope.visibility)]
+    events = await service.events(AuditCheckpointed)
+    return [e for e in events if (e.chain, e.visibility) == (scope.charter_id, scope.visibility)]
 
 
 def is_signed(service: RunningService, event: AuditCheckpointed) -> bool:
@@ -105,8 +105,8 @@ def webhooks(folder: Path, events: list[dict[str, Any]]) -> Path:
     return path
 
 
-def verdicts(found: Findings) -> tuple[str, str]:
-    return found.report.integrity.state.value, found.report.completeness.state.value
+def verdicts(findings: Findings) -> tuple[str, str]:
+    return findings.report.integrity.state.value, findings.report.completeness.state.value
 
 
 async def verified(service: RunningService, folder: Path, **params: object) -> tuple[str, str]:

@@ -41,21 +41,23 @@ async def submitted(
 
 
 async def act(
-    s: RunningService, member: str, found: dict[str, Any], verb: str, body: dict[str, Any]
+    s: RunningService, member: str, change: dict[str, Any], verb: str, body: dict[str, Any]
 ) -> dict[str, Any]:
     """Do something to a change request in the version it was found in."""
-    path = f"{CHANGES}/{found['id']}/{verb}"
-    return ok(await s.post(member, path, body, version=found["version"]))
+    path = f"{CHANGES}/{change['id']}/{verb}"
+    return ok(await s.post(member, path, body, version=change["version"]))
 
 
 async def vote(
-    s: RunningService, member: str, found: dict[str, Any], choice: str, **more: str
+    s: RunningService, member: str, change: dict[str, Any], choice: str, **more: str
 ) -> dict[str, Any]:
-    return await act(s, member, found, "decide", {"vote": choice, "rationale": f"{choice}: discussed"} | more)
+    return await act(
+        s, member, change, "decide", {"vote": choice, "rationale": f"{choice}: discussed"} | more
+    )
 
 
-async def read(s: RunningService, found: dict[str, Any], member: str = "customer.om_team") -> dict[str, Any]:
-    return ok(await s.get(member, f"{CHANGES}/{found['id']}"))
+async def read(s: RunningService, change: dict[str, Any], member: str = "customer.om_team") -> dict[str, Any]:
+    return ok(await s.get(member, f"{CHANGES}/{change['id']}"))
 
 
 def created(answer: httpx.Response) -> dict[str, Any]:

@@ -36,18 +36,18 @@ class ComposeService:
 
 def compose_services(values: Mapping[str, str] | None = None) -> dict[str, ComposeService]:
     """The services by name; `values` are what the user's `.env` would say."""
-    text = _VARIABLE.sub(lambda found: _value(found, values or {}), COMPOSE_FILE.read_text())
+    text = _VARIABLE.sub(lambda match: _value(match, values or {}), COMPOSE_FILE.read_text())
     services = yaml.safe_load(text)["services"]
     return {name: _service(name, described) for name, described in services.items()}
 
 
 def variables() -> dict[str, str]:
     """What the file lets a user set, with the defaults."""
-    return {found["name"]: found["default"] or "" for found in _VARIABLE.finditer(COMPOSE_FILE.read_text())}
+    return {match["name"]: match["default"] or "" for match in _VARIABLE.finditer(COMPOSE_FILE.read_text())}
 
 
-def _value(found: re.Match[str], values: Mapping[str, str]) -> str:
-    return values.get(found["name"]) or found["default"] or ""
+def _value(match: re.Match[str], values: Mapping[str, str]) -> str:
+    return values.get(match["name"]) or match["default"] or ""
 
 
 def _service(name: str, described: Mapping[str, Any]) -> ComposeService:

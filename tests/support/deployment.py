@@ -87,8 +87,8 @@ def manifest_file(name: str) -> dict[str, Any]:
 
 
 def manifest(kind: str, name: str) -> dict[str, Any]:
-    [found] = [m for m in manifests() if m["kind"] == kind and m.get("metadata", {}).get("name") == name]
-    return found
+    [chosen] = [m for m in manifests() if m["kind"] == kind and m.get("metadata", {}).get("name") == name]
+    return chosen
 
 
 def pods() -> dict[str, dict[str, Any]]:

@@ -59,7 +59,7 @@ class Process:
         self._popen.kill()
         self._popen.wait()
 
-    def said(self, lines: int = 30) -> str:
+    def last_lines(self, lines: int = 30) -> str:
         """The end of its log."""
         return f"{self.name}:\n" + "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
@@ -107,15 +107,15 @@ class Stack:
         """Run a one-shot service to its end; fails the test when it fails."""
         process = self.start(service)
         code = await process.ended()
-        assert code == 0, process.said()
+        assert code == 0, process.last_lines()
 
     async def healthy(self, service: str) -> None:
         """Wait for the service's own health check to pass."""
         process, check = self.processes[service], _as_python(self.services[service].health)
         patience = Patience()
         while await _exit_code(check) != 0:
-            assert process.is_running, process.said()
-            assert patience.is_left, f"not healthy in time\n{process.said()}"
+            assert process.is_running, process.last_lines()
+            assert patience.is_left, f"not healthy in time\n{process.last_lines()}"
             await asyncio.sleep(0.5)
 
     async def stop(self, *services: str) -> dict[str, int]:

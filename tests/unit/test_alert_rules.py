@@ -153,10 +153,10 @@ CASES: dict[str, tuple[Series, dict[str, str], Series]] = {
 
 @pytest.fixture(scope="module")
 def promtool() -> str:
-    found = shutil.which("promtool")
-    if found is None:
+    path = shutil.which("promtool")
+    if path is None:
         pytest.skip("promtool is not installed (Debian: prometheus): alert rules are not evaluated")
-    return found
+    return path
 
 
 def run(*command: str) -> str:

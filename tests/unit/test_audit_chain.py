@@ -106,9 +106,9 @@ def held(folder: Path) -> Path:
     return path
 
 
-def verdicts(found: Findings) -> tuple[tuple[str, int | None], ...]:
+def verdicts(findings: Findings) -> tuple[tuple[str, int | None], ...]:
     """(state, first bad row) of integrity and of completeness."""
-    both = (found.report.integrity, found.report.completeness)
+    both = (findings.report.integrity, findings.report.completeness)
     return tuple((verdict.state.value, verdict.fault.seq if verdict.fault else None) for verdict in both)
 
 
@@ -274,8 +274,8 @@ def test_tampering_is_told_with_its_row(
 
 
 def test_the_report_says_up_to_where_somebody_vouched(tmp_path: Path) -> None:
-    found = examine(Export().write(tmp_path))
-    assert (found.report.rows, found.report.last, found.report.anchored) == (ROWS, ROWS, NEWEST)
+    findings = examine(Export().write(tmp_path))
+    assert (findings.report.rows, findings.report.last, findings.report.anchored) == (ROWS, ROWS, NEWEST)
 
 
 def test_keys_that_were_given_win_over_those_in_the_file(tmp_path: Path) -> None:

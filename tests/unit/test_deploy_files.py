@@ -148,8 +148,8 @@ def test_a_health_check_needs_nothing_the_image_does_not_have() -> None:
 
 
 def gateway_prefixes() -> set[str]:
-    [found] = re.findall(r"location ~ \^/\(\?<service>([a-z|]+)\)/ \{", NGINX)
-    return set(found.split("|"))
+    [services] = re.findall(r"location ~ \^/\(\?<service>([a-z|]+)\)/ \{", NGINX)
+    return set(services.split("|"))
 
 
 def test_the_gateway_knows_the_prefixes_of_the_services() -> None:

@@ -93,7 +93,7 @@ def test_the_standard_librarys_loggers_write_the_same_lines(lines: Lines) -> Non
     assert (entry["service"], entry["event_id"]) == ("changes", "e-1")
 
 
-def test_libraries_are_heard_from_warnings_on(lines: Lines) -> None:
+def test_libraries_write_warnings_on(lines: Lines) -> None:
     logging.getLogger("aiokafka").info("joined")
     logging.getLogger("uvicorn.error").warning("slow")
     assert [entry["event"] for entry in lines.entries()] == ["slow"]
@@ -180,7 +180,7 @@ def test_what_is_secret_by_name_is_redacted_at_any_depth(lines: Lines, name: str
 def test_what_is_secret_by_its_form_is_redacted_wherever_it_stands(
     lines: Lines, text: str, secret: str, shape: Callable[[str], object]
 ) -> None:
-    structlog.get_logger().info("x", said=shape(text))
+    structlog.get_logger().info("x", text=shape(text))
     logging.getLogger("shared").warning("said %s", shape(text))
     assert secret not in lines.getvalue()
     assert lines.getvalue().count(log.REDACTED) >= 2
@@ -197,12 +197,12 @@ def test_what_is_secret_by_its_form_is_redacted_wherever_it_stands(
     ],
 )
 def test_ordinary_sentences_stay_as_they_are(lines: Lines, text: str) -> None:
-    structlog.get_logger().info("x", said=text)
-    assert lines.only()["said"] == text
+    structlog.get_logger().info("x", text=text)
+    assert lines.only()["text"] == text
 
 
 def test_a_secret_across_the_edge_of_a_cut_is_still_redacted(lines: Lines) -> None:
-    structlog.get_logger().info("x", said="a" * (log.LONGEST_TEXT - 10) + " " + JWT)
+    structlog.get_logger().info("x", text="a" * (log.LONGEST_TEXT - 10) + " " + JWT)
     assert "eyJ" not in lines.getvalue()
 
 
@@ -272,13 +272,13 @@ def chain() -> None:
 
 
 def group() -> None:
-    found = []
+    parts = []
     for _ in range(30):
         try:
             fall(30)
         except ValueError as error:
-            found.append(error)
-    raise ExceptionGroup("the last word", found)
+            parts.append(error)
+    raise ExceptionGroup("the last word", parts)
 
 
 @pytest.mark.parametrize("fails", [lambda: fall(200), fall_twice, chain, group])
@@ -299,9 +299,9 @@ def test_a_traceback_keeps_the_last_frames_and_the_error(lines: Lines) -> None:
         fall(200)
     except ValueError:
         structlog.get_logger().exception("it_failed")
-    told = lines.only()["exception"]
-    assert told.count(", in ") == log.LAST_FRAMES
-    assert "ValueError: [redacted] at the bottom" in told
+    written = lines.only()["exception"]
+    assert written.count(", in ") == log.LAST_FRAMES
+    assert "ValueError: [redacted] at the bottom" in written
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]

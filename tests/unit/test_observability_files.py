@@ -65,12 +65,12 @@ class Used:
 
 
 def tokens(expression: str) -> Iterator[tuple[str, str]]:
-    for found in TOKEN.finditer(expression):
-        kind = str(found.lastgroup)
+    for match in TOKEN.finditer(expression):
+        kind = str(match.lastgroup)
         if kind == "unknown":
-            raise NotPromQL(f"{found.group()!r} in {expression}")
+            raise NotPromQL(f"{match.group()!r} in {expression}")
         if kind != "space":
-            yield kind, found.group()
+            yield kind, match.group()
 
 
 def check_brackets(expression: str) -> None:
@@ -141,9 +141,9 @@ def samples() -> Mapping[str, frozenset[str]]:
 
 def faults(expression: str) -> list[str]:
     """What an expression names that no service has."""
-    found, grouped = used(expression)
-    known = [use for use in found if use.metric in samples()]
-    missing = [f"no metric {use.metric}" for use in found if use.metric not in samples()]
+    uses, grouped = used(expression)
+    known = [use for use in uses if use.metric in samples()]
+    missing = [f"no metric {use.metric}" for use in uses if use.metric not in samples()]
     labels = [
         f"{use.metric} has no label {label}"
         for use in known
@@ -194,8 +194,8 @@ def test_the_check_refuses_what_is_not_promql(expression: str) -> None:
 
 
 def test_words_in_strings_and_durations_are_no_metrics() -> None:
-    found, _ = used('sum by (le) (rate(up{job=~"made_up|{x}"}[5m] offset 1h)) > bool 1e3 or up == $threshold')
-    assert found == [Used("up", frozenset({"job"})), Used("up", frozenset())]
+    uses, _ = used('sum by (le) (rate(up{job=~"made_up|{x}"}[5m] offset 1h)) > bool 1e3 or up == $threshold')
+    assert uses == [Used("up", frozenset({"job"})), Used("up", frozenset())]
 
 
 def test_the_dashboard_has_a_row_for_every_part_and_no_panel_twice() -> None:

@@ -57,8 +57,8 @@ async def test_a_token_for_nobody_is_refused_as_rfc_6749_says(asked: dict[str, o
 
 async def test_discovery_names_the_issuer_and_its_keys() -> None:
     async with calling(named("identity-provider", {"IDENTITY_PROVIDER_ISSUER": ISSUER})) as client:
-        found = (await client.get("/.well-known/openid-configuration")).json()
-    assert (found["issuer"], found["jwks_uri"]) == (ISSUER, f"{ISSUER}/jwks.json")
+        document = (await client.get("/.well-known/openid-configuration")).json()
+    assert (document["issuer"], document["jwks_uri"]) == (ISSUER, f"{ISSUER}/jwks.json")
 
 
 async def test_the_provider_says_that_it_believes_everybody() -> None:

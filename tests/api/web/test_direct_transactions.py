@@ -70,8 +70,8 @@ async def post(
 
 async def count(toy: RunningService, table: str = "note") -> int:
     async with toy.kernel.database.system() as session:
-        found: int = (await session.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one()
-        return found
+        rows: int = (await session.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one()
+        return rows
 
 
 async def test_a_request_takes_five_round_trips(toy: RunningService) -> None:

@@ -40,13 +40,13 @@ Browser = Annotated[Principal, signed_in(toy_service.WRITE)]
 Bearer = Annotated[Principal, allow(toy_service.WRITE)]
 
 
-class Told(In):
+class Entry(In):
     title: Text
     reason: Needed
     tags: list[Text] = Field(default_factory=list)
 
 
-class Heard(Out):
+class Echo(Out):
     by: str
     title: str
     tags: list[str]
@@ -67,25 +67,25 @@ async def show_page(caller: Browser) -> Response:
     return HtmlPage(f"<style>p{{color:red}}</style><p>{caller.display_name}</p>", "p{color:red}")
 
 
-@router.post("/form", response_model=Heard)
-async def send_form(form: Annotated[Told, Form()], caller: Browser) -> Heard:
-    return Heard(by=caller.subject, title=form.title, tags=form.tags)
+@router.post("/form", response_model=Echo)
+async def send_form(form: Annotated[Entry, Form()], caller: Browser) -> Echo:
+    return Echo(by=caller.subject, title=form.title, tags=form.tags)
 
 
-@router.post("/session_json", response_model=Heard)
-async def send_json(form: Told, caller: Browser) -> Heard:
-    return Heard(by=caller.subject, title=form.title, tags=form.tags)
+@router.post("/session_json", response_model=Echo)
+async def send_json(form: Entry, caller: Browser) -> Echo:
+    return Echo(by=caller.subject, title=form.title, tags=form.tags)
 
 
-@router.post("/session_direct", response_model=Heard)
-async def send_directly(form: Told, direct: DirectTransaction, caller: Browser) -> Heard:
-    return Heard(by=caller.subject, title=form.title, tags=form.tags)
+@router.post("/session_direct", response_model=Echo)
+async def send_directly(form: Entry, direct: DirectTransaction, caller: Browser) -> Echo:
+    return Echo(by=caller.subject, title=form.title, tags=form.tags)
 
 
-@router.post("/file", response_model=Heard, max_body_size=100_000)
-async def send_file(title: Annotated[Text, Form()], file: UploadFile, caller: Bearer) -> Heard:
+@router.post("/file", response_model=Echo, max_body_size=100_000)
+async def send_file(title: Annotated[Text, Form()], file: UploadFile, caller: Bearer) -> Echo:
     content = await file.read()
-    return Heard(
+    return Echo(
         by=caller.subject,
         title=f"{title}:{file.filename}",
         tags=[],
@@ -93,14 +93,14 @@ async def send_file(title: Annotated[Text, Form()], file: UploadFile, caller: Be
     )
 
 
-@router.post("/bytes", response_model=Heard, max_body_size=2_000_000)
+@router.post("/bytes", response_model=Echo, max_body_size=2_000_000)
 async def send_bytes(
     upload: Annotated[Upload, accepts({"text/csv": {}, "application/x-ndjson": {}})], caller: Bearer
-) -> Heard:
+) -> Echo:
     digest = hashlib.sha256()
     async for piece in upload.pieces():
         digest.update(piece)
-    return Heard(by=caller.subject, title=upload.media_type, tags=[], digest=digest.hexdigest())
+    return Echo(by=caller.subject, title=upload.media_type, tags=[], digest=digest.hexdigest())
 
 
 async def _secrets(session: AsyncSession, path: Mapping[str, str]) -> Sequence[str]:
@@ -108,12 +108,12 @@ async def _secrets(session: AsyncSession, path: Mapping[str, str]) -> Sequence[s
     return HOOK_SECRETS.get(path["hook"], [])
 
 
-@router.post("/hooks/{hook}", response_model=Heard)
+@router.post("/hooks/{hook}", response_model=Echo)
 async def take_hook(
-    hook: str, form: Told, session: Session, sender: Annotated[Sender, signed_by(_secrets)]
-) -> Heard:
+    hook: str, form: Entry, session: Session, sender: Annotated[Sender, signed_by(_secrets)]
+) -> Echo:
     await session.execute(text("INSERT INTO doom VALUES (:x)"), {"x": len(form.title)})
-    return Heard(by=sender.message_id, title=form.title, tags=form.tags)
+    return Echo(by=sender.message_id, title=form.title, tags=form.tags)
 
 
 async def _lines() -> AsyncIterator[bytes]:

@@ -24,7 +24,7 @@ class Installation:
     async def command(self, *words: str) -> tuple[int, str]:
         """The exit code of a command, and what it said."""
         process = self._process(*words)
-        return await process.ended(), process.said(200)
+        return await process.ended(), process.last_lines(200)
 
     async def run(self, *options: str, port: int | None = None) -> tuple[int, str]:
         """`run embedded` where it is refused."""
@@ -36,12 +36,12 @@ class Installation:
         try:
             await until(lambda: self._answers(process), pause=0.2)
             yield
-            assert await process.terminate() == 0, process.said()
+            assert await process.terminate() == 0, process.last_lines()
         finally:
             process.kill()
 
     async def _answers(self, process: Process) -> bool:
-        assert process.is_running, process.said()
+        assert process.is_running, process.last_lines()
         async with httpx.AsyncClient(trust_env=False) as client:
             try:
                 return (await client.get(f"http://127.0.0.1:{self.port}/clock")).is_success

@@ -77,6 +77,6 @@ async def test_idempotency_keys_are_forgotten_in_batches(start_service: StartSer
             old = started.clock() - idempotency.KEEP * 2
             await session.execute(fill, {"at": old, "rows": idempotency.EXPIRE_BATCH + 1})
             await session.execute(fill, {"at": started.clock(), "rows": 2})
-            found = [await idempotency.expire(session, started.clock()) for _ in range(3)]
+            batches = [await idempotency.expire(session, started.clock()) for _ in range(3)]
             left = await session.scalar(text("SELECT count(*) FROM idempotency"))
-    assert (found, left) == ([idempotency.EXPIRE_BATCH, 1, 0], 2)
+    assert (batches, left) == ([idempotency.EXPIRE_BATCH, 1, 0], 2)

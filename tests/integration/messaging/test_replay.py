@@ -318,9 +318,9 @@ async def test_a_survey_counts_and_changes_nothing(bank: Bank) -> None:
     await bank.archive(Registered(name="Ann"), uuid4(), 1, of="other")
     before = await bank.rows()
     async with bank.service.sessions() as session:
-        found = await survey(session, await bank.plan(session), bank.archives)
-    assert found.rows == {"customer": 0, "balance": 1, "statement": 3}
-    assert found.events == {Deposited.TYPE: 3, Registered.TYPE: 1}
+        result = await survey(session, await bank.plan(session), bank.archives)
+    assert result.rows == {"customer": 0, "balance": 1, "statement": 3}
+    assert result.events == {Deposited.TYPE: 3, Registered.TYPE: 1}
     assert await bank.rows() == before
 
 
@@ -346,10 +346,10 @@ async def test_live_events_wait_and_are_then_applied_once_each(bank: Bank) -> No
     await arriving
     await bank.deliver(late)
     expected = {(account, None, ((1 * 3 + 2) * 3 + 3) * 3 + 4, 4), (fresh, None, 5 * 3 + 9, 2)}
-    found = await bank.rows("balance", "statement", "mail")
-    assert set(found["balance"]) == expected
-    assert len(found["statement"]) == 6
-    assert len(found["mail"]) == 6, "reactions came live, once each"
+    counts = await bank.rows("balance", "statement", "mail")
+    assert set(counts["balance"]) == expected
+    assert len(counts["statement"]) == 6
+    assert len(counts["mail"]) == 6, "reactions came live, once each"
     assert await bank.letters() == []
 
 

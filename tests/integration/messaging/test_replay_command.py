@@ -286,10 +286,10 @@ async def test_a_replay_killed_halfway_has_changed_nothing_and_a_second_one_is_r
     done = await desk.command("sla")
     assert done.exit_code == 0, done.output
     await desk.deliver(payload)
-    found = await desk.rows()
-    assert [row for row in found["organization"] if row[0] != late.org_id] == right["organization"]
-    assert {table: found[table] for table in TABLES[1:]} == {table: right[table] for table in TABLES[1:]}
-    assert found["governed_charter"][0][0] == world.charter_id
+    counts = await desk.rows()
+    assert [row for row in counts["organization"] if row[0] != late.org_id] == right["organization"]
+    assert {table: counts[table] for table in TABLES[1:]} == {table: right[table] for table in TABLES[1:]}
+    assert counts["governed_charter"][0][0] == world.charter_id
 
 
 async def taken(desk: Desk, payload: bytes) -> bool:

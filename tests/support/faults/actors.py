@@ -32,7 +32,7 @@ from tests.support.faults.service import NoteChanged, consumer, create_app
 from tests.support.toy_service import Settings
 
 PR_SET_PDEATHSIG: Final = 1
-TELL_TASKS: Final = signal.SIGUSR1
+REPORT_TASKS: Final = signal.SIGUSR1
 SECRET_KEY: Final = base64.b64encode(b"fault suite: 32 bytes, no secret").decode()
 ALLOWED_NETWORK: Final = "127.0.0.1/32"
 
@@ -62,7 +62,7 @@ class Setup:
 
 
 class AnswerLost(ConnectionError):
-    """The bus took the batch, but nobody told the relay."""
+    """The bus took the batch, but nobody report the relay."""
 
 
 class Forgetful:
@@ -134,7 +134,7 @@ def notify(setup: Setup, port: int) -> None:
 
 
 def _settings(setup: Setup) -> dict[str, Any]:
-    """What every service here is told."""
+    """What every service here is report."""
     return {
         "environment": "test",
         "database_url": SecretStr(setup.database_url),
@@ -171,7 +171,7 @@ def prepare(setup: Setup) -> None:
     NoteChanged.TOPIC = setup.topic
     connection.TIMEOUTS.update(setup.timeouts)
     failpoints.arm(setup.fail_point)
-    signal.signal(TELL_TASKS, lambda *_: _tell_tasks(setup.log))
+    signal.signal(REPORT_TASKS, lambda *_: _report_tasks(setup.log))
 
 
 def become(name: str, log_file: Path) -> None:
@@ -185,17 +185,17 @@ def become(name: str, log_file: Path) -> None:
 
 
 def tasks_file(log_file: Path, pid: int) -> Path:
-    """Where a process writes how many asyncio tasks it has, each time it gets `TELL_TASKS`."""
+    """Where a process writes how many asyncio tasks it has, each time it gets `REPORT_TASKS`."""
     return log_file.with_suffix(f".{pid}.tasks")
 
 
-def _tell_tasks(log_file: Path) -> None:
+def _report_tasks(log_file: Path) -> None:
     """Runs in the main thread, so in the process's event loop. Garbage goes first: it is no leak."""
     gc.collect()
-    told = tasks_file(log_file, os.getpid())
-    draft = told.with_suffix(".draft")
+    report = tasks_file(log_file, os.getpid())
+    draft = report.with_suffix(".draft")
     draft.write_text(str(len(asyncio.all_tasks())))
-    draft.replace(told)
+    draft.replace(report)
 
 
 def _run(work: Coroutine[Any, Any, None], stop: Any) -> None:

@@ -84,7 +84,7 @@ def _lost_commands(facts: Facts) -> Iterator[str]:
             if not is_there
         ]
         if missing:
-            yield f"{answer['f']} {_spoken(*place)} was acknowledged but has no {', no '.join(missing)}"
+            yield f"{answer['f']} {_as_words(*place)} was acknowledged but has no {', no '.join(missing)}"
 
 
 def _phantoms(facts: Facts) -> Iterator[str]:
@@ -153,7 +153,7 @@ def _broken_chains(facts: Facts) -> Iterator[str]:
     """I11: one audit row per change; sealed rows are numbered 1, 2, 3, ... and each hash covers the one before."""
     for place, count in facts.keys("audit", "aggregate", "version").items():
         if count > 1:
-            yield f"{_spoken(*place)} has {count} audit rows"
+            yield f"{_as_words(*place)} has {count} audit rows"
     for chain, rows in by([row for row in facts["audit"] if row.get("seq") is not None], "chain"):
         rows.sort(key=lambda row: row["seq"])
         if [row["seq"] for row in rows] != list(range(1, len(rows) + 1)):
@@ -170,7 +170,7 @@ def _illegal_states(facts: Facts) -> Iterator[str]:
     for place, answers in by(facts.acknowledged, "aggregate", "version"):
         keys = sorted({str(answer["key"]) for answer in answers})
         if len(keys) > 1:
-            yield f"{_spoken(*place)} was acknowledged to {' and '.join(keys)}"
+            yield f"{_as_words(*place)} was acknowledged to {' and '.join(keys)}"
 
 
 def _server_errors(facts: Facts) -> Iterator[str]:
@@ -233,9 +233,9 @@ def link(before: str, canonical: str) -> str:
     return hashlib.sha256(b"\x00" + bytes.fromhex(before) + len(text).to_bytes(8) + text).hexdigest()
 
 
-def _spoken(aggregate: str, version: object) -> str:
+def _as_words(aggregate: str, version: object) -> str:
     return f"version {version} of {aggregate}"
 
 
 def _of(event: Record) -> str:
-    return _spoken(event["aggregate"], event["version"])
+    return _as_words(event["aggregate"], event["version"])

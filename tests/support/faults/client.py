@@ -93,14 +93,14 @@ class Client:
         except httpx.TransportError as error:
             self.history.note("info", op=operation, f=f, key=key, error=type(error).__name__)
             return None
-        self._note_answer(operation, f, key, answer)
+        self._record_answer(operation, f, key, answer)
         if answer.is_success:
             return answer
         if _is_unknown(answer):
             return None
         raise Refused(answer)
 
-    def _note_answer(self, operation: int, f: str, key: str, answer: httpx.Response) -> None:
+    def _record_answer(self, operation: int, f: str, key: str, answer: httpx.Response) -> None:
         facts: dict[str, object] = {"op": operation, "f": f, "key": key, "status": answer.status_code}
         if answer.is_success:
             note = _note(answer)

@@ -11,11 +11,11 @@ def alerts(facts: Facts) -> Iterator[str]:
         ("alert", "breach", ("rule", "window")),
         ("delivery", "subscribed", ("endpoint", "event")),
     ):
-        found = facts.keys(kind, *fields)
-        yield from (f"{kind} {'/'.join(map(str, k))} exists {n} times" for k, n in found.items() if n > 1)
+        keys = facts.keys(kind, *fields)
+        yield from (f"{kind} {'/'.join(map(str, k))} exists {n} times" for k, n in keys.items() if n > 1)
         due = facts.keys(wanted, *fields).keys()
-        yield from (f"{kind} {'/'.join(map(str, k))} is missing" for k in sorted(due - found.keys()))
-        yield from (f"{kind} {'/'.join(map(str, k))} has no cause" for k in sorted(found.keys() - due))
+        yield from (f"{kind} {'/'.join(map(str, k))} is missing" for k in sorted(due - keys.keys()))
+        yield from (f"{kind} {'/'.join(map(str, k))} has no cause" for k in sorted(keys.keys() - due))
 
 
 def webhooks(facts: Facts) -> Iterator[str]:

@@ -59,10 +59,10 @@ async def write_findings(history: History, connection: Any, messages: AsyncItera
         for row in await connection.fetch(query):
             history.note(kind, **{name: _plain(value) for name, value in row.items()})
     async for partition, offset, value in messages:
-        _note_message(history, partition, offset, value)
+        _record_message(history, partition, offset, value)
 
 
-def _note_message(history: History, partition: int, offset: int, value: bytes | None) -> None:
+def _record_message(history: History, partition: int, offset: int, value: bytes | None) -> None:
     """Messages that tests threw onto the bus themselves are named so."""
     place = {"partition": partition, "offset": offset}
     try:

@@ -64,7 +64,7 @@ class LiveHook:
     def notice(self, history: History, request: Request) -> None:
         webhook = request.headers.get("webhook-id", "none")
         self.first_arrival.setdefault(webhook, self.gauge())
-        self.mentioned |= {found.decode() for found in UUIDS.findall(request.body)}
+        self.mentioned |= {id_.decode() for id_ in UUIDS.findall(request.body)}
         history.note(
             "received",
             id=webhook,

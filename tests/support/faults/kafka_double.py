@@ -164,13 +164,13 @@ class ConsumerClient:
         await asyncio.sleep(0.005)
         if self._expelled:
             await self._join()
-        found: dict[TopicPartition, list[Stored]] = {}
+        batches: dict[TopicPartition, list[Stored]] = {}
         for place in self.assignment() - self._paused:
             records = self._cluster.log[place.partition][self._positions[place] :][:max_records]
             if records:
-                found[place] = records
+                batches[place] = records
                 self._positions[place] += len(records)
-        return found
+        return batches
 
     async def _join(self) -> None:
         """Everything since the last commit comes again."""

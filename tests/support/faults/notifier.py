@@ -224,21 +224,21 @@ class NotifierStage:
             alerts = await connection.fetch(ALERTS)
             checkpoints = await connection.fetch(CHECKPOINTS)
             deliveries = await connection.fetch(DELIVERIES, [UUID(live.id) for live in self.hooks])
-        self._note_alerts(alerts)
+        self._record_alerts(alerts)
         takes_events = {live.hook.name for live in self.hooks if live.hook.template == "cloudevents"}
         for row in checkpoints:
             self.feed.expect_evidence(str(row["event_id"]), orjson.loads(row["payload"]), takes_events)
-        self._note_deliveries(deliveries)
-        self._note_what_was_seen(alerts)
+        self._record_deliveries(deliveries)
+        self._record_sightings(alerts)
         violations = check(self.history.records)
         assert not violations, shown(violations)
         assert self.history.of("received"), "nothing was delivered, so nothing was proven"
 
-    def _note_alerts(self, alerts: list[Any]) -> None:
+    def _record_alerts(self, alerts: list[Any]) -> None:
         for alert in alerts:
             self.history.note("alert", rule=alert["rule"], window=f"{alert['org_id']}/{alert['rest']}")
 
-    def _note_deliveries(self, deliveries: list[Any]) -> None:
+    def _record_deliveries(self, deliveries: list[Any]) -> None:
         by_id = {UUID(live.id): live for live in self.hooks}
         for row in deliveries:
             live, event = by_id[row["endpoint_id"]], str(row["event_id"])
@@ -251,7 +251,7 @@ class NotifierStage:
                 ended, of = live.first_arrival[row["id"]], self.obstacles[beside]
                 self.history.note("passed", endpoint=name, event=event, beside=beside, ended=ended, of=of)
 
-    def _note_what_was_seen(self, alerts: list[Any]) -> None:
+    def _record_sightings(self, alerts: list[Any]) -> None:
         """Whose each id in a webhook is: an event's or its subject's parties', an alert's organization's."""
         parties = self.feed.parties | {str(alert["id"]): [str(alert["org_id"])] for alert in alerts}
         for live in self.hooks:

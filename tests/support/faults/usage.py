@@ -6,7 +6,7 @@ from typing import Final
 
 import psutil  # type: ignore[import-untyped]
 
-from tests.support.faults.actors import TELL_TASKS, tasks_file
+from tests.support.faults.actors import REPORT_TASKS, tasks_file
 from tests.support.faults.history import History
 from tests.support.faults.processes import Actor
 from tests.support.patience import until
@@ -40,9 +40,9 @@ async def measure(
 
 async def _tasks(actor: Actor, log_file: Path) -> int:
     """Only the process itself knows."""
-    told = tasks_file(log_file, actor.pid)
-    actor.signal(TELL_TASKS)
-    await until(told.exists)
-    tasks = int(told.read_text())
-    told.unlink()
+    report = tasks_file(log_file, actor.pid)
+    actor.signal(REPORT_TASKS)
+    await until(report.exists)
+    tasks = int(report.read_text())
+    report.unlink()
     return tasks

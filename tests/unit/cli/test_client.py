@@ -32,27 +32,27 @@ def commands(tmp_path: Path) -> dict[str, list[str]]:
 @pytest.mark.parametrize("name", ["ingest", "dead letters", "deadlines"])
 def test_a_missing_token_is_named(commands: dict[str, list[str]], name: str) -> None:
     for token in ("", "  "):
-        code, said = run(commands[name], CONCORDAT_TOKEN=token)
-        assert (code, said.strip()) == (1, "There is no token: give one with --token or CONCORDAT_TOKEN.")
+        code, output = run(commands[name], CONCORDAT_TOKEN=token)
+        assert (code, output.strip()) == (1, "There is no token: give one with --token or CONCORDAT_TOKEN.")
 
 
 @pytest.mark.parametrize("token", ["two words", "line\nend", "é", "\x00"])
 def test_what_cannot_be_a_token_is_not_sent(commands: dict[str, list[str]], token: str) -> None:
-    code, said = run([*commands["deadlines"], "--token", token])
+    code, output = run([*commands["deadlines"], "--token", token])
     assert code == 1
-    assert "copy it again, in one piece" in said
+    assert "copy it again, in one piece" in output
 
 
 def test_an_address_without_its_scheme_is_explained(commands: dict[str, list[str]]) -> None:
-    code, said = run(commands["deadlines"], CONCORDAT_TOKEN="x", CONCORDAT_URL="localhost:8000")
+    code, output = run(commands["deadlines"], CONCORDAT_TOKEN="x", CONCORDAT_URL="localhost:8000")
     assert code == 1
-    assert "'localhost:8000' is no address" in said
+    assert "'localhost:8000' is no address" in output
 
 
 def test_nobody_there_is_explained(commands: dict[str, list[str]]) -> None:
-    code, said = run(commands["deadlines"], CONCORDAT_TOKEN="x", CONCORDAT_URL="http://127.0.0.1:9")
+    code, output = run(commands["deadlines"], CONCORDAT_TOKEN="x", CONCORDAT_URL="http://127.0.0.1:9")
     assert code == 1
-    assert "http://127.0.0.1:9 does not answer (ConnectError). Is it running?" in said
+    assert "http://127.0.0.1:9 does not answer (ConnectError). Is it running?" in output
 
 
 def test_a_refusal_is_told_with_its_findings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,9 +57,9 @@ MAPPINGS = {
 
 @pytest.mark.parametrize("case", MAPPINGS)
 def test_a_mapping_that_cannot_be_read_is_refused(tmp_path, case):
-    mapping, said = MAPPINGS[case]
+    mapping, sentence = MAPPINGS[case]
     ended = ingest(tmp_path, CSV.encode(), mapping)
-    assert (ended.exit_code, said in ended.output) == (1, True), ended.output
+    assert (ended.exit_code, sentence in ended.output) == (1, True), ended.output
     assert isinstance(ended.exception, SystemExit)
 
 

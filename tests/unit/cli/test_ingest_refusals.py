@@ -16,13 +16,13 @@ def ingested(folder: Path, table: bytes, mapping: bytes, url: str = NOBODY) -> t
     (folder / "table.csv").write_bytes(table)
     (folder / "mapping.toml").write_bytes(mapping)
     paths = [str(folder / "table.csv"), "--mapping", str(folder / "mapping.toml")]
-    found = CliRunner().invoke(app, ["ingest", *paths, "--sla", "x", "--url", url, "--token", "t"])
-    assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
-    return found.exit_code, " ".join(found.output.split())
+    result = CliRunner().invoke(app, ["ingest", *paths, "--sla", "x", "--url", url, "--token", "t"])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, " ".join(result.output.split())
 
 
 @pytest.mark.parametrize(
-    ("table", "mapping", "said"),
+    ("table", "mapping", "sentence"),
     [
         ("id,at\nä,x\n".encode("cp1252"), MAPPING.encode(), "is not UTF-8"),
         ("id,at\n1,x\n".encode("utf-16"), MAPPING.encode(), "is not UTF-8"),
@@ -37,11 +37,11 @@ def ingested(folder: Path, table: bytes, mapping: bytes, url: str = NOBODY) -> t
     ],
 )
 def test_what_cannot_be_loaded_is_said_in_a_sentence(
-    tmp_path: Path, table: bytes, mapping: bytes, said: str
+    tmp_path: Path, table: bytes, mapping: bytes, sentence: str
 ) -> None:
     code, output = ingested(tmp_path, table, mapping)
     assert code == 1
-    assert said in output
+    assert sentence in output
 
 
 @pytest.mark.parametrize("url", ["nowhere", "http://[", "http://a b"])
@@ -58,6 +58,6 @@ def test_a_row_with_other_cells_than_columns_is_rejected_and_not_shifted(tmp_pat
 @pytest.mark.parametrize("what", ["missing", "a folder"])
 def test_a_file_that_is_none_is_named(tmp_path: Path, what: str) -> None:
     path = tmp_path if what == "a folder" else tmp_path / "none.csv"
-    found = CliRunner().invoke(app, ["ingest", str(path), "--mapping", str(path), "--sla", "x"])
-    assert found.exit_code == 2
-    assert isinstance(found.exception, SystemExit)
+    result = CliRunner().invoke(app, ["ingest", str(path), "--mapping", str(path), "--sla", "x"])
+    assert result.exit_code == 2
+    assert isinstance(result.exception, SystemExit)

@@ -18,9 +18,9 @@ SEEN_FORMATS = {
 def unseen() -> list[str]:
     """Every sign Unicode calls a control, a surrogate, a format character or a separator of lines."""
     signs = map(chr, range(0x110000))
-    found = [sign for sign in signs if unicodedata.category(sign) in ("Cc", "Cs", "Cf", "Zl", "Zp")]
+    hidden = [sign for sign in signs if unicodedata.category(sign) in ("Cc", "Cs", "Cf", "Zl", "Zp")]
     hieroglyphs = {chr(code) for code in range(0x13430, 0x13440)}
-    return [sign for sign in found if sign not in SEEN_FORMATS | hieroglyphs and sign not in "\t\n\r"]
+    return [sign for sign in hidden if sign not in SEEN_FORMATS | hieroglyphs and sign not in "\t\n\r"]
 
 
 def test_nothing_unseen_is_taken_wherever_it_stands() -> None:

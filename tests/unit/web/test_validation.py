@@ -92,11 +92,11 @@ client = TestClient(app)
 
 def errors(answer: Any) -> dict[str, str]:
     assert answer.status_code == 422, answer.text
-    found = answer.json()["errors"]
-    pointers = [error["pointer"] for error in found]
+    listed = answer.json()["errors"]
+    pointers = [error["pointer"] for error in listed]
     assert len(pointers) == len(set(pointers)), "one finding per place"
     assert not [word for word in INSIDES if word in answer.text], answer.text
-    return {error["pointer"]: error["message"] for error in found}
+    return {error["pointer"]: error["message"] for error in listed}
 
 
 WRONG: dict[str, tuple[object, str]] = {

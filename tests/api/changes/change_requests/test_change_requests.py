@@ -24,28 +24,28 @@ async def s(start_service: StartService) -> AsyncIterator[RunningService]:
 
 
 async def test_a_complete_request_is_routed_at_once_and_says_why(s: RunningService) -> None:
-    found = await submitted(s)
-    decided_by = (found["state"], found["body"], found["tier"], found["severity"])
+    change = await submitted(s)
+    decided_by = (change["state"], change["body"], change["tier"], change["severity"])
     assert decided_by == ("pending_decision", "smb", 2, "moderate")
-    assert found["charter_version"] == 1
-    assert {line["dimension"]: line["rule"] for line in found["explanation"]} == {
+    assert change["charter_version"] == 1
+    assert {line["dimension"]: line["rule"] for line in change["explanation"]} == {
         dimension: f"{dimension}/t2" for dimension in SMB_IMPACT
     }
-    assert found["explanation"][0]["text"].startswith("Service Management Board may decide cost one time")
+    assert change["explanation"][0]["text"].startswith("Service Management Board may decide cost one time")
     # Ten business days from Tue 2026-11-10, without Veterans Day.
-    assert found["clock"]["ends_at"] == "2026-11-25T22:00:00Z"
-    assert (found["clock"]["limit"], found["clock"]["unit"]) == (10, "business_days")
-    assert [entry["action"] for entry in found["timeline"]] == ["change.submit", "matter.open"]
+    assert change["clock"]["ends_at"] == "2026-11-25T22:00:00Z"
+    assert (change["clock"]["limit"], change["clock"]["unit"]) == (10, "business_days")
+    assert [entry["action"] for entry in change["timeline"]] == ["change.submit", "matter.open"]
 
 
 async def test_submission_and_routing_are_published_in_this_order(s: RunningService) -> None:
-    found = await submitted(s, "provider.om_team")
+    change = await submitted(s, "provider.om_team")
     submission = (await s.envelopes(ChangeSubmitted))[-1]
     routing = (await s.envelopes(MatterOpened))[-1]
     assert submission["data"]["origin"] == "provider"
-    assert (submission["subject"], submission["sequence"]) == (found["id"], 1)
+    assert (submission["subject"], submission["sequence"]) == (change["id"], 1)
     about = (routing["data"]["subject_kind"], routing["data"]["subject_id"], routing["sequence"])
-    assert about == ("change_request", found["id"], 1)
+    assert about == ("change_request", change["id"], 1)
     assert routing["data"]["body"] == "smb"
     assert routing["data"]["rules"]["cost_one_time"] == "cost_one_time/t2"
     assert routing["charterid"] == str(s.world.charter_id)
@@ -61,17 +61,17 @@ async def test_numbers_of_a_charter_follow_each_other_without_a_gap(s: RunningSe
 
 
 async def test_an_unassessed_request_waits_for_its_impact_analysis(s: RunningService) -> None:
-    found = await submitted(s, impact={"cost_one_time": "180000"})
-    assert (found["state"], found["body"], found["clock"]) == ("impact_analysis", None, None)
-    assert found["required_missing"] == ["cost_annual", "schedule_days", "sla_effect", "security_impact"]
+    change = await submitted(s, impact={"cost_one_time": "180000"})
+    assert (change["state"], change["body"], change["clock"]) == ("impact_analysis", None, None)
+    assert change["required_missing"] == ["cost_annual", "schedule_days", "sla_effect", "security_impact"]
 
     some = {"impact": {"cost_annual": "0", "schedule_days": 15}}
-    refused = await s.post("provider.om_team", f"{CHANGES}/{found['id']}/assess", some, version=1)
+    refused = await s.post("provider.om_team", f"{CHANGES}/{change['id']}/assess", some, version=1)
     assert problem(refused, 409) == "assess_first"
     assert refused.json()["errors"][0]["pointer"] == "/impact/sla_effect"
 
     rest = {"impact": some["impact"] | {"sla_effect": "none", "security_impact": "moderate"}}
-    assessed = await act(s, "provider.om_team", found, "assess", rest)
+    assessed = await act(s, "provider.om_team", change, "assess", rest)
     assert (assessed["state"], assessed["body"], assessed["required_missing"]) == (
         "pending_decision",
         "smb",
@@ -81,18 +81,18 @@ async def test_an_unassessed_request_waits_for_its_impact_analysis(s: RunningSer
 
 
 async def test_an_assessed_request_is_not_assessed_again(s: RunningService) -> None:
-    found = await submitted(s)
+    change = await submitted(s)
     cheaper = {"impact": {"cost_one_time": "1"}}
     refused = await s.post(
-        "customer.om_team", f"{CHANGES}/{found['id']}/assess", cheaper, version=found["version"]
+        "customer.om_team", f"{CHANGES}/{change['id']}/assess", cheaper, version=change["version"]
     )
     assert problem(refused, 409) == "not_allowed"
 
 
 async def test_a_proposer_may_ask_for_a_higher_body_with_a_reason_code(s: RunningService) -> None:
     asked = {"requested_body": "esc", "reason_code": "precedent"}
-    found = await submitted(s, **asked)
-    assert (found["body"], found["computed_body"], found["reason_code"]) == ("esc", "smb", "precedent")
+    change = await submitted(s, **asked)
+    assert (change["body"], change["computed_body"], change["reason_code"]) == ("esc", "smb", "precedent")
 
 
 @pytest.mark.parametrize(
@@ -140,13 +140,13 @@ async def test_every_door_refuses_an_impact_the_charter_cannot_measure(
 
 
 async def test_savings_stand_in_the_log_and_lead_to_no_body(s: RunningService) -> None:
-    found = await submitted(s, impact=JOWG_IMPACT | {"savings_annual": "5000000", "savings_one_time": 12})
-    assert (found["body"], found["impact"]["savings_annual"]) == ("jowg", "5000000")
+    change = await submitted(s, impact=JOWG_IMPACT | {"savings_annual": "5000000", "savings_one_time": 12})
+    assert (change["body"], change["impact"]["savings_annual"]) == ("jowg", "5000000")
     rows = csv.DictReader(io.StringIO((await s.get("customer.om_team", f"{CHANGES}.csv")).text))
     saved = {
         row["number"]: (row["savings_one_time"], row["savings_annual"], row["other_impact"]) for row in rows
     }
-    assert saved[found["number"]] == ("12", "5000000", "")
+    assert saved[change["number"]] == ("12", "5000000", "")
 
 
 @pytest.mark.parametrize(
@@ -169,8 +169,8 @@ async def test_only_teams_and_owners_of_both_parties_submit(
 async def test_a_foreign_organization_sees_no_request_and_cannot_tell_it_from_a_missing_one(
     s: RunningService,
 ) -> None:
-    found = await submitted(s)
-    foreign = await s.get("other.om_team", f"{CHANGES}/{found['id']}")
+    change = await submitted(s)
+    foreign = await s.get("other.om_team", f"{CHANGES}/{change['id']}")
     missing = await s.get("other.om_team", f"{CHANGES}/{uuid4()}")
     assert problem(foreign, 404) == problem(missing, 404) == "not_found"
     assert foreign.json()["detail"] == missing.json()["detail"]
@@ -178,15 +178,15 @@ async def test_a_foreign_organization_sees_no_request_and_cannot_tell_it_from_a_
 
 
 async def test_an_observer_reads_but_does_not_act(s: RunningService) -> None:
-    found = await submitted(s)
-    assert (await read(s, found, "observer.observer"))["number"] == found["number"]
+    change = await submitted(s)
+    assert (await read(s, change, "observer.observer"))["number"] == change["number"]
     for verb, body in (
         ("withdraw", {"reason": "no"}),
         ("decide", {"vote": "approve", "rationale": "yes"}),
         ("escalate", {"reason_code": "urgent", "what_was_tried": "nothing"}),
     ):
         answer = await s.post(
-            "observer.om_team", f"{CHANGES}/{found['id']}/{verb}", body, version=found["version"]
+            "observer.om_team", f"{CHANGES}/{change['id']}/{verb}", body, version=change["version"]
         )
         assert problem(answer, 403) == "other_party"
 
@@ -194,21 +194,21 @@ async def test_an_observer_reads_but_does_not_act(s: RunningService) -> None:
 async def test_the_preview_says_who_will_decide_and_writes_nothing(s: RunningService) -> None:
     before = len(await s.events(ChangeSubmitted))
     question = {"charter_id": str(s.world.charter_id), "type": "normal", "impact": SMB_IMPACT}
-    told = ok(await s.post("customer.isso", f"{CHANGES}/preview_route", question))
-    assert (told["body"], told["tier"], told["required_missing"]) == ("smb", 2, [])
-    assert {line["lowest_body"] for line in told["explanation"]} == {"jowg", "smb"}
+    preview = ok(await s.post("customer.isso", f"{CHANGES}/preview_route", question))
+    assert (preview["body"], preview["tier"], preview["required_missing"]) == ("smb", 2, [])
+    assert {line["lowest_body"] for line in preview["explanation"]} == {"jowg", "smb"}
 
     partial = question | {"impact": {"cost_one_time": "2000000"}}
-    told = ok(await s.post("customer.isso", f"{CHANGES}/preview_route", partial))
-    assert (told["body"], len(told["required_missing"])) == ("esf", 4)
+    preview = ok(await s.post("customer.isso", f"{CHANGES}/preview_route", partial))
+    assert (preview["body"], len(preview["required_missing"])) == ("esf", 4)
     assert len(await s.events(ChangeSubmitted)) == before
 
 
 async def test_an_emergency_goes_to_the_emergency_authority_before_it_is_assessed(s: RunningService) -> None:
-    found = await submitted(s, type="emergency", impact={}, priority={"impact": "high", "urgency": "high"})
-    assert (found["state"], found["body"], found["severity"]) == ("pending_decision", "eca", "critical")
+    change = await submitted(s, type="emergency", impact={}, priority={"impact": "high", "urgency": "high"})
+    assert (change["state"], change["body"], change["severity"]) == ("pending_decision", "eca", "critical")
     # An hour of the day and the night, from 15:00.
-    assert (found["clock"]["ends_at"], found["clock"]["calendar"]) == (
+    assert (change["clock"]["ends_at"], change["clock"]["calendar"]) == (
         "2026-11-10T16:00:00Z",
         "around_the_clock",
     )
@@ -230,22 +230,22 @@ async def test_every_verb_wants_the_version_that_was_read(s: RunningService, ver
         "decide": {"vote": "approve", "rationale": "fine"},
         "escalate": {"reason_code": "urgent", "what_was_tried": "talked"},
     }
-    found = await submitted(s)
-    path, body = f"{CHANGES}/{found['id']}/{verb}", bodies.get(verb, {"reason": "because"})
+    change = await submitted(s)
+    path, body = f"{CHANGES}/{change['id']}/{verb}", bodies.get(verb, {"reason": "because"})
     assert problem(await s.post("customer.om_team", path, body), 428) == "if_match_required"
-    stale = await s.post("customer.om_team", path, body, version=found["version"] - 1)
+    stale = await s.post("customer.om_team", path, body, version=change["version"] - 1)
     assert problem(stale, 412) == "version_changed"
 
 
 async def test_the_requesting_party_withdraws_and_the_request_is_final(s: RunningService) -> None:
-    found = await submitted(s)
-    path = f"{CHANGES}/{found['id']}/withdraw"
-    other = await s.post("provider.om_team", path, {"reason": "no"}, version=found["version"])
+    change = await submitted(s)
+    path = f"{CHANGES}/{change['id']}/withdraw"
+    other = await s.post("provider.om_team", path, {"reason": "no"}, version=change["version"])
     assert problem(other, 403) == "other_party"
-    gone = await act(s, "customer.om_team", found, "withdraw", {"reason": "Budget was cut."})
+    gone = await act(s, "customer.om_team", change, "withdraw", {"reason": "Budget was cut."})
     assert (gone["state"], gone["clock"]) == ("withdrawn", None)
     assert (await s.events(ChangeWithdrawn))[-1].reason == "Budget was cut."
-    assert [(e.subject_number, e.asks) for e in await s.events(MatterWithdrawn)] == [(found["number"], ())]
+    assert [(e.subject_number, e.asks) for e in await s.events(MatterWithdrawn)] == [(change["number"], ())]
     again = await s.post("customer.om_team", path, {"reason": "twice"}, version=gone["version"])
     assert problem(again, 409) == "not_allowed"
 
@@ -269,9 +269,9 @@ async def test_the_list_filters_by_state_body_severity_charter_and_last_change(s
 async def test_an_item_of_the_list_is_what_reading_it_gives(
     s: RunningService, impact: dict[str, str]
 ) -> None:
-    found = await submitted(s, impact=impact)
+    change = await submitted(s, impact=impact)
     page = ok(await s.get("customer.om_team", CHANGES, limit=1))
-    detail = await read(s, found)
+    detail = await read(s, change)
     assert page["items"] == [{name: detail[name] for name in Change.model_fields}]
 
 
@@ -288,11 +288,13 @@ async def test_pages_follow_each_other_and_a_cursor_stays_with_its_filters(s: Ru
 
 
 async def test_the_log_exports_as_csv_with_the_same_filters_and_no_formulas(s: RunningService) -> None:
-    found = await submitted(s, title='=HYPERLINK("http://x")', impact=SMB_IMPACT | {"risk_acceptance": "low"})
+    change = await submitted(
+        s, title='=HYPERLINK("http://x")', impact=SMB_IMPACT | {"risk_acceptance": "low"}
+    )
     answer = await s.get("customer.om_team", f"{CHANGES}.csv", body="smb")
     assert answer.headers["content-type"].startswith("text/csv")
     rows = {row["number"]: row for row in csv.DictReader(io.StringIO(answer.text))}
-    row = rows[found["number"]]
+    row = rows[change["number"]]
     assert row["title"].startswith("'=")
     assert (row["cost_one_time"], row["schedule_days"], row["body"]) == ("180000.00", "15", "smb")
     assert row["other_impact"] == "risk_acceptance=low"

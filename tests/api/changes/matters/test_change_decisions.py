@@ -77,18 +77,18 @@ async def columns_of(s: RunningService, table: str) -> list[str]:
 
 
 async def test_two_approvals_at_the_board_approve_and_leave_a_decision_record(s: RunningService) -> None:
-    found = await submitted(s)
-    first = await vote(s, C, found, "approve", conditions="Test in October.")
+    change = await submitted(s)
+    first = await vote(s, C, change, "approve", conditions="Test in October.")
     assert (first["state"], [v["status"] for v in first["votes"]]) == ("pending_decision", ["standing"])
     assert (await s.events(MatterPositionTaken))[-1].party == "customer"
-    assert not [e for e in await s.events(ChangeApproved) if e.number == found["number"]]
+    assert not [e for e in await s.events(ChangeApproved) if e.number == change["number"]]
 
     done = await vote(s, P, first, "approve", dissent="Two of our six would wait.")
     assert (done["state"], done["clock"]) == ("approved", None)
     assert {v["status"] for v in done["votes"]} == {"counted"}
     event = (await s.events(ChangeApproved))[-1]
     assert (event.number, event.body, event.conditions) == (
-        found["number"],
+        change["number"],
         "smb",
         "customer: Test in October.",
     )
@@ -110,29 +110,29 @@ async def test_two_approvals_at_the_board_approve_and_leave_a_decision_record(s:
 async def test_two_rejections_reject(
     s: RunningService, choice: str, state: str, kind: type[ChangeRejected]
 ) -> None:
-    found = await submitted(s, impact=JOWG_IMPACT)
-    done = await vote(s, C, await vote(s, P, found, choice), choice)
+    change = await submitted(s, impact=JOWG_IMPACT)
+    done = await vote(s, C, await vote(s, P, change, choice), choice)
     assert done["state"] == state
     assert "discussed" in (await s.events(kind))[-1].reason
 
 
 async def test_a_party_may_change_its_vote_until_the_other_has_voted(s: RunningService) -> None:
-    found = await vote(s, C, await submitted(s), "reject")
-    found = await vote(s, "customer.isso", found, "approve")
-    assert [(v["vote"], v["status"]) for v in found["votes"]] == [
+    change = await vote(s, C, await submitted(s), "reject")
+    change = await vote(s, "customer.isso", change, "approve")
+    assert [(v["vote"], v["status"]) for v in change["votes"]] == [
         ("reject", "replaced"),
         ("approve", "standing"),
     ]
-    done = await vote(s, P, found, "approve")
+    done = await vote(s, P, change, "approve")
     assert done["state"] == "approved"
 
 
 async def test_nobody_votes_on_their_own_proposal(s: RunningService) -> None:
-    found = await submitted(s, C)
+    change = await submitted(s, C)
     ballot = {"vote": "approve", "rationale": "I like my idea."}
-    answer = await s.post(C, f"{CHANGES}/{found['id']}/decide", ballot, version=found["version"])
+    answer = await s.post(C, f"{CHANGES}/{change['id']}/decide", ballot, version=change["version"])
     assert problem(answer, 409) == "own_proposal"
-    colleague = await vote(s, "customer.isso", found, "approve")
+    colleague = await vote(s, "customer.isso", change, "approve")
     assert (await vote(s, P, colleague, "approve"))["state"] == "approved"
 
 
@@ -140,34 +140,34 @@ async def test_nobody_votes_on_their_own_proposal(s: RunningService) -> None:
     "member", ["customer.executive_sponsor", "provider.secretariat", "customer.org_admin"]
 )
 async def test_only_seated_members_vote(s: RunningService, member: str) -> None:
-    found = await submitted(s)
+    change = await submitted(s)
     ballot = {"vote": "approve", "rationale": "yes"}
-    answer = await s.post(member, f"{CHANGES}/{found['id']}/decide", ballot, version=found["version"])
+    answer = await s.post(member, f"{CHANGES}/{change['id']}/decide", ballot, version=change["version"])
     assert problem(answer, 409) == "not_seated"
 
 
 async def test_a_decided_request_takes_no_more_votes(s: RunningService) -> None:
-    found = await submitted(s)
-    done = await vote(s, P, await vote(s, C, found, "approve"), "approve")
+    change = await submitted(s)
+    done = await vote(s, P, await vote(s, C, change, "approve"), "approve")
     late = await s.post(
-        C, f"{CHANGES}/{found['id']}/decide", {"vote": "reject", "rationale": "oh"}, version=done["version"]
+        C, f"{CHANGES}/{change['id']}/decide", {"vote": "reject", "rationale": "oh"}, version=done["version"]
     )
     assert problem(late, 409) == "not_allowed"
 
 
 async def test_of_two_votes_at_once_the_second_must_read_again(s: RunningService) -> None:
-    found = await submitted(s)
-    path, ballot = f"{CHANGES}/{found['id']}/decide", {"vote": "approve", "rationale": "go"}
+    change = await submitted(s)
+    path, ballot = f"{CHANGES}/{change['id']}/decide", {"vote": "approve", "rationale": "go"}
     answers = await asyncio.gather(
-        s.post(C, path, ballot, version=found["version"]), s.post(P, path, ballot, version=found["version"])
+        s.post(C, path, ballot, version=change["version"]), s.post(P, path, ballot, version=change["version"])
     )
     assert sorted(answer.status_code for answer in answers) == [200, 412]
-    assert len((await read(s, found))["votes"]) == 1
+    assert len((await read(s, change))["votes"]) == 1
 
 
-async def test_different_votes_deadlock_and_the_next_body_hears_it(s: RunningService) -> None:
-    found = await submitted(s)
-    stuck = await vote(s, P, await vote(s, C, found, "approve"), "reject")
+async def test_different_votes_deadlock_and_the_next_body_decides(s: RunningService) -> None:
+    change = await submitted(s)
+    stuck = await vote(s, P, await vote(s, C, change, "approve"), "reject")
     assert (stuck["state"], stuck["body"], stuck["tier"]) == ("pending_decision", "esc", 3)
     assert {v["status"] for v in stuck["votes"]} == {"void"}
     assert stuck["explanation"][0]["rule"] == "cost_one_time/t3"
@@ -185,21 +185,21 @@ async def test_different_votes_deadlock_and_the_next_body_hears_it(s: RunningSer
 
 
 async def test_the_next_body_decides_what_deadlocked_and_the_escalation_closes(s: RunningService) -> None:
-    found = await submitted(s, C)
-    stuck = await vote(s, P, await vote(s, "customer.isso", found, "reject"), "approve")
+    change = await submitted(s, C)
+    stuck = await vote(s, P, await vote(s, "customer.isso", change, "reject"), "approve")
     done = await vote(s, "customer.business_owner", stuck, "approve")
     done = await vote(s, "provider.business_owner", done, "approve")
     assert done["state"] == "approved"
     closed = (await s.events(EscalationClosed))[-1]
-    assert (closed.subject_number, closed.outcome) == (found["number"], "approved")
+    assert (closed.subject_number, closed.outcome) == (change["number"], "approved")
     decision = ok(await s.get(C, f"{DECISIONS}/{done['decision_id']}"))
     assert (decision["body"], decision["rules"]["cost_one_time"]) == ("esc", "cost_one_time/t3")
 
 
 async def test_a_deadlock_at_the_last_rung_lasts_until_a_party_gives_way(s: RunningService) -> None:
-    found = await submitted(s, requested_body="esf", reason_code="legal_policy")
+    change = await submitted(s, requested_body="esf", reason_code="legal_policy")
     sponsors = ("customer.executive_sponsor", "provider.executive_sponsor")
-    stuck = await vote(s, sponsors[1], await vote(s, sponsors[0], found, "approve"), "reject")
+    stuck = await vote(s, sponsors[1], await vote(s, sponsors[0], change, "approve"), "reject")
     assert (stuck["state"], stuck["body"]) == ("pending_decision", "esf")
     assert (await vote(s, sponsors[1], stuck, "approve"))["state"] == "approved"
 
@@ -207,40 +207,40 @@ async def test_a_deadlock_at_the_last_rung_lasts_until_a_party_gives_way(s: Runn
 async def test_a_deferred_request_resumes_at_its_body_with_new_votes_and_a_new_clock(
     s: RunningService,
 ) -> None:
-    found = await submitted(s)
-    deferred = await vote(s, P, await vote(s, C, found, "defer"), "defer")
+    change = await submitted(s)
+    deferred = await vote(s, P, await vote(s, C, change, "defer"), "defer")
     assert (deferred["state"], deferred["clock"]) == ("deferred", None)
-    assert (await s.events(ChangeDeferred))[-1].number == found["number"]
+    assert (await s.events(ChangeDeferred))[-1].number == change["number"]
     resumed = await act(s, P, deferred, "resume", {"reason": "The funds arrived."})
     assert (resumed["state"], resumed["body"]) == ("pending_decision", "smb")
     assert resumed["clock"] is not None
     assert (resumed["decision_id"], resumed["decided_at"]) == (None, None)
     done = await vote(s, P, await vote(s, C, resumed, "approve"), "approve")
     assert done["state"] == "approved"
-    page = ok(await s.get(C, DECISIONS, subject_id=found["id"]))
+    page = ok(await s.get(C, DECISIONS, subject_id=change["id"]))
     assert [d["outcome"] for d in page["items"]] == ["approved", "deferred"]
 
 
 async def test_a_deferred_request_that_is_withdrawn_is_decided_no_more(s: RunningService) -> None:
-    found = await submitted(s, C)
-    deferred = await vote(s, P, await vote(s, "customer.isso", found, "defer"), "defer")
+    change = await submitted(s, C)
+    deferred = await vote(s, P, await vote(s, "customer.isso", change, "defer"), "defer")
     gone = await act(s, C, deferred, "withdraw", {"reason": "Not needed any more."})
     assert (gone["state"], gone["decision_id"], gone["decided_at"]) == ("withdrawn", None, None)
 
 
 async def test_the_decision_register_exports_as_csv(s: RunningService) -> None:
-    found = await submitted(s)
-    await vote(s, P, await vote(s, C, found, "reject"), "reject")
-    answer = await s.get(C, f"{DECISIONS}.csv", outcome="rejected", subject_id=found["id"])
+    change = await submitted(s)
+    await vote(s, P, await vote(s, C, change, "reject"), "reject")
+    answer = await s.get(C, f"{DECISIONS}.csv", outcome="rejected", subject_id=change["id"])
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert [(row["subject_number"], row["outcome"], row["body"]) for row in rows] == [
-        (found["number"], "rejected", "smb")
+        (change["number"], "rejected", "smb")
     ]
 
 
 async def test_a_foreign_organization_finds_no_decision(s: RunningService) -> None:
-    found = await submitted(s)
-    done = await vote(s, P, await vote(s, C, found, "approve"), "approve")
+    change = await submitted(s)
+    done = await vote(s, P, await vote(s, C, change, "approve"), "approve")
     assert problem(await s.get("other.om_team", f"{DECISIONS}/{done['decision_id']}"), 404) == "not_found"
     assert ok(await s.get("other.om_team", DECISIONS))["items"] == []
 

@@ -32,9 +32,9 @@ async def s(start_service: StartService) -> AsyncIterator[RunningService]:
         yield service
 
 
-async def matter_of(s: RunningService, found: dict[str, Any]) -> dict[str, Any]:
+async def matter_of(s: RunningService, change: dict[str, Any]) -> dict[str, Any]:
     """The newest matter of a change request, as a reader sees it."""
-    page = ok(await s.get(C, MATTERS, subject_id=found["id"]))
+    page = ok(await s.get(C, MATTERS, subject_id=change["id"]))
     return ok(await s.get(C, f"{MATTERS}/{page['items'][0]['id']}"))
 
 
@@ -44,27 +44,27 @@ def asked(asks: tuple[Ask, ...]) -> dict[str, bool]:
 
 
 async def test_a_change_request_is_a_matter_of_the_body_that_decides_it(s: RunningService) -> None:
-    found = await submitted(s)
-    matter = await matter_of(s, found)
+    change = await submitted(s)
+    matter = await matter_of(s, change)
     about = ("subject_kind", "subject_id", "subject_number", "title", "decision_class", "state", "body")
     assert [matter[name] for name in about] == [
         "change_request",
-        found["id"],
-        found["number"],
-        found["title"],
+        change["id"],
+        change["number"],
+        change["title"],
         "change.normal",
         "open",
         "smb",
     ]
     for name in ("clock", "explanation", "impact", "severity", "computed_body", "tier"):
-        assert matter[name] == found[name]
+        assert matter[name] == change[name]
     opened = (await s.envelopes(MatterOpened))[-1]
     assert (opened["subject"], opened["sequence"]) == (matter["id"], matter["version"])
     assert opened["data"]["subject_hash"] == matter["subject_hash"]
 
 
 async def test_every_voting_seat_of_the_body_is_asked_by_the_end_of_its_clock(s: RunningService) -> None:
-    found = await submitted(s)
+    change = await submitted(s)
     asks = (await s.events(MatterOpened))[-1].asks
     seats = [
         f"{party}.{role}"
@@ -74,7 +74,7 @@ async def test_every_voting_seat_of_the_body_is_asked_by_the_end_of_its_clock(s:
     assert asked(asks) == dict.fromkeys(seats, True)
     assert {ask.due_at for ask in asks} == {(await s.events(MatterOpened))[-1].clock_ends_at}
     assert {ask.act for ask in asks} == {"decide"}
-    assert ok(await s.get(C, asks[0].link))["subject_id"] == found["id"]
+    assert ok(await s.get(C, asks[0].link))["subject_id"] == change["id"]
 
 
 async def test_a_position_removes_its_own_ask_and_makes_those_of_its_party_optional(
@@ -102,10 +102,10 @@ async def test_a_position_removes_its_own_ask_and_makes_those_of_its_party_optio
 
 
 async def test_the_next_body_is_asked_anew(s: RunningService) -> None:
-    found = await act(s, C, await submitted(s, impact=JOWG_IMPACT), "escalate", UP)
+    change = await act(s, C, await submitted(s, impact=JOWG_IMPACT), "escalate", UP)
     escalated = (await s.events(MatterEscalated))[-1]
     assert (escalated.from_body, escalated.body, escalated.reason_code) == ("jowg", "smb", "blocked")
-    assert str(escalated.escalation_id) == found["escalation_id"]
+    assert str(escalated.escalation_id) == change["escalation_id"]
     assert len(asked(escalated.asks)) == 6
     assert not {a.ask_id for a in escalated.asks} & {
         a.ask_id for a in (await s.events(MatterOpened))[-1].asks
@@ -115,8 +115,8 @@ async def test_the_next_body_is_asked_anew(s: RunningService) -> None:
 async def test_both_parties_decide_a_matter_by_itself_and_its_subject_takes_the_decision(
     s: RunningService,
 ) -> None:
-    found = await submitted(s, impact=JOWG_IMPACT)
-    matter = await matter_of(s, found)
+    change = await submitted(s, impact=JOWG_IMPACT)
+    matter = await matter_of(s, change)
     for member in (C, P):
         path = f"{MATTERS}/{matter['id']}/decide"
         ballot = {"vote": "approve", "rationale": "needed"}
@@ -132,9 +132,9 @@ async def test_both_parties_decide_a_matter_by_itself_and_its_subject_takes_the_
         "matter.vote",
         "matter.decide",
     ]
-    after = await read(s, found)
+    after = await read(s, change)
     assert (after["state"], after["decision_id"]) == ("approved", matter["decision_id"])
-    assert (await s.events(ChangeApproved))[-1].number == found["number"]
+    assert (await s.events(ChangeApproved))[-1].number == change["number"]
     decided = (await s.events(MatterDecided))[-1]
     assert (decided.outcome, decided.subject_hash) == ("approved", matter["subject_hash"])
     decision = ok(await s.get(C, f"/changes/v1/decisions/{matter['decision_id']}"))
@@ -142,21 +142,21 @@ async def test_both_parties_decide_a_matter_by_itself_and_its_subject_takes_the_
 
 
 async def test_what_happens_to_the_matter_alone_gives_the_request_a_new_version(s: RunningService) -> None:
-    found = await submitted(s, impact=JOWG_IMPACT)
-    matter = await matter_of(s, found)
+    change = await submitted(s, impact=JOWG_IMPACT)
+    matter = await matter_of(s, change)
     await s.post(P, f"{MATTERS}/{matter['id']}/escalate", UP, version=matter["version"])
-    stale = await s.post(C, f"{CHANGES}/{found['id']}/escalate", UP, version=found["version"])
+    stale = await s.post(C, f"{CHANGES}/{change['id']}/escalate", UP, version=change["version"])
     assert problem(stale, 412) == "version_changed"
-    after = await read(s, found)
-    assert (after["body"], after["version"] > found["version"]) == ("smb", True)
+    after = await read(s, change)
+    assert (after["body"], after["version"] > change["version"]) == ("smb", True)
 
 
 async def test_the_history_of_a_resumed_request_holds_both_of_its_matters(s: RunningService) -> None:
-    found = await submitted(s, impact=JOWG_IMPACT)
-    deferred = await vote(s, P, await vote(s, C, found, "defer"), "defer")
-    first = await matter_of(s, found)
+    change = await submitted(s, impact=JOWG_IMPACT)
+    deferred = await vote(s, P, await vote(s, C, change, "defer"), "defer")
+    first = await matter_of(s, change)
     resumed = await act(s, P, deferred, "resume", {"reason": "The funds arrived."})
-    second = await matter_of(s, found)
+    second = await matter_of(s, change)
     assert (first["state"], second["state"], second["body"]) == ("decided", "open", first["body"])
     assert first["id"] != second["id"]
     assert [(line["action"], line["state"]) for line in resumed["timeline"]] == [
@@ -175,8 +175,8 @@ async def test_the_history_of_a_resumed_request_holds_both_of_its_matters(s: Run
 async def test_matters_are_listed_by_kind_subject_state_body_charter_and_last_change(
     s: RunningService,
 ) -> None:
-    found = await submitted(s)
-    matter = await matter_of(s, found)
+    change = await submitted(s)
+    matter = await matter_of(s, change)
 
     async def ids(**wanted: str) -> set[str]:
         return {item["id"] for item in ok(await s.get(P, MATTERS, limit=1000, **wanted))["items"]}
@@ -198,15 +198,15 @@ async def test_matters_are_listed_by_kind_subject_state_body_charter_and_last_ch
         {"since": "2026-11-10T15:00:01Z"},
     ):
         assert matter["id"] not in await ids(**fits | other)
-    page = ok(await s.get(P, MATTERS, subject_id=found["id"]))
+    page = ok(await s.get(P, MATTERS, subject_id=change["id"]))
     assert page["items"] == [{name: matter[name] for name in Matter.model_fields}]
 
 
 async def test_matters_export_as_csv(s: RunningService) -> None:
-    found = await submitted(s)
-    answer = await s.get(P, f"{MATTERS}.csv", subject_id=found["id"])
+    change = await submitted(s)
+    answer = await s.get(P, f"{MATTERS}.csv", subject_id=change["id"])
     (row,) = csv.DictReader(io.StringIO(answer.text))
-    assert (row["subject_id"], row["state"], row["body"]) == (found["id"], "open", "smb")
+    assert (row["subject_id"], row["state"], row["body"]) == (change["id"], "open", "smb")
     assert row["clock_ends_at"].startswith("2026-11-25T22:00:00")
 
 

@@ -74,7 +74,7 @@ async def test_a_charter_goes_from_the_model_through_an_edit_to_four_signatures_
     assert activated.observer_org_ids == (s.world.orgs["observer"],)
 
 
-async def test_every_step_emits_its_event_with_a_version_of_its_own(s: RunningService) -> None:
+async def test_every_step_publishes_its_event_with_a_version_of_its_own(s: RunningService) -> None:
     charter = await signed_by_all(s)
 
     kinds = (CharterDrafted, CharterRatificationOpened, CharterSigned, CharterActivated)
@@ -127,7 +127,7 @@ async def test_a_text_too_large_to_be_told_is_found_before_anybody_signs(s: Runn
     )
 
     assert (written.status_code, written.json()["findings_count"]) == (200, 1)
-    assert [(found["code"], found["pointer"]) for found in findings] == [("text_too_large", "")]
+    assert [(fault["code"], fault["pointer"]) for fault in findings] == [("text_too_large", "")]
     assert (refused.status_code, refused.json()["code"]) == (422, "charter_invalid")
 
 
@@ -219,9 +219,11 @@ async def test_a_seat_must_be_held_by_a_member_of_its_party(s: RunningService) -
     seat["alternate_id"] = str(s.world.member("provider.executive_sponsor"))
     charter = (await put_content(s, charter, text_)).json()
 
-    found = (await s.post("customer.om_team", f"{CHARTERS}/{charter['id']}/validate")).json()["findings"]
+    refused = (await s.post("customer.om_team", f"{CHARTERS}/{charter['id']}/validate")).json()["findings"]
 
-    assert [(f["code"], f["pointer"]) for f in found] == [("not_a_member", "/bodies/4/seats/0/alternate_id")]
+    assert [(f["code"], f["pointer"]) for f in refused] == [
+        ("not_a_member", "/bodies/4/seats/0/alternate_id")
+    ]
 
 
 async def test_a_frozen_text_stands_still(s: RunningService) -> None:

@@ -60,10 +60,10 @@ async def activated(s: RunningService) -> CharterActivated:
 async def kept(s: RunningService, charter_id: UUID) -> tuple[bytes, str]:
     """A service's own copy of the text in force, and the hash beside it."""
     async with s.kernel.database.system() as session:
-        found = await session.execute(
+        rows = await session.execute(
             text("SELECT text, content_hash FROM governed_charter WHERE charter_id = :id"), {"id": charter_id}
         )
-        return tuple(found.one())
+        return tuple(rows.one())
 
 
 async def test_yesterdays_signed_charter_is_served_byte_for_byte(

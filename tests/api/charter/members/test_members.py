@@ -41,10 +41,10 @@ async def test_an_org_admin_adds_a_member_and_everybody_is_told(s: RunningServic
 
     assert answer.status_code == 201, answer.text
     assert answer.json()["roles"] == ["business_owner", "om_team"]
-    told = (await s.events(MemberChanged))[-1]
-    assert str(told.member_id) == answer.json()["id"]
-    assert told.roles == (Role.business_owner, Role.om_team)
-    assert told.active
+    event = (await s.events(MemberChanged))[-1]
+    assert str(event.member_id) == answer.json()["id"]
+    assert event.roles == (Role.business_owner, Role.om_team)
+    assert event.active
 
 
 async def test_a_person_belongs_to_one_organization_only(s: RunningService) -> None:

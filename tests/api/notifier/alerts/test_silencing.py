@@ -133,8 +133,8 @@ async def test_a_snoozed_alert_is_quiet_until_its_time_and_then_open_again(s: Ru
     (woken,) = await alerts_of(s, TEAM)
     assert (woken["state"], woken["snoozed_until"], woken["snoozed_by"]) == ("open", None, None)
     assert [change for change, _ in await history(s, alert)] == ["opened", "snoozed", "updated", "reopened"]
-    (told,) = [e for e in await s.events(AlertSnoozed) if str(e.alert_id) == alert["id"]]
-    assert (told.until, told.reason) == (MONDAY, WHY)
+    (event,) = [e for e in await s.events(AlertSnoozed) if str(e.alert_id) == alert["id"]]
+    assert (event.until, event.reason) == (MONDAY, WHY)
     assert [str(e.alert_id) for e in await s.events(AlertWoken)][-1] == alert["id"]
 
 
@@ -173,7 +173,7 @@ async def test_whoever_takes_a_snoozed_alert_up_ends_the_snooze(s: RunningServic
 
 
 @pytest.mark.parametrize(
-    ("until", "code", "says"),
+    ("until", "code", "sentence"),
     [
         (FRIDAY, "snooze_in_the_past", "a time to come"),
         (FRIDAY - timedelta(days=1), "snooze_in_the_past", "a time to come"),
@@ -185,7 +185,7 @@ async def test_whoever_takes_a_snoozed_alert_up_ends_the_snooze(s: RunningServic
     ],
 )
 async def test_a_snooze_ends_at_a_business_time_and_soon(
-    s: RunningService, until: datetime, code: str, says: str
+    s: RunningService, until: datetime, code: str, sentence: str
 ) -> None:
     await escalated(s)
     (alert,) = await alerts_of(s, TEAM)
@@ -193,7 +193,7 @@ async def test_a_snooze_ends_at_a_business_time_and_soon(
     assert problem(answer, 422) == code
     (finding,) = answer.json()["errors"]
     assert finding["pointer"] == "/until"
-    assert says in finding["message"]
+    assert sentence in finding["message"]
 
 
 @pytest.mark.parametrize(

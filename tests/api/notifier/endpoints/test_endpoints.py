@@ -246,8 +246,13 @@ async def test_an_endpoint_says_whether_it_takes_the_events_of_rules_to_come(s: 
     assert (chosen["takes_new_rules"], everything["takes_new_rules"]) == (False, True)
     assert ok(await patch(s, chosen, event_types=[]))["takes_new_rules"]
     document = (await s.client.get("/notifier/openapi.json")).json()
-    said = document["components"]["schemas"]["EndpointCreate"]["properties"]["event_types"]["description"]
-    assert "Empty: every one that has a rule, also of rules that later versions of Concordat bring" in said
+    description = document["components"]["schemas"]["EndpointCreate"]["properties"]["event_types"][
+        "description"
+    ]
+    assert (
+        "Empty: every one that has a rule, also of rules that later versions of Concordat bring"
+        in description
+    )
 
 
 async def test_an_endpoint_without_event_types_is_sent_whatever_has_a_rule(s: RunningService) -> None:

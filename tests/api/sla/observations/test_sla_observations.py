@@ -288,10 +288,13 @@ async def test_metrics_of_several_services_and_kinds_read_one_upload(service, ag
     ]
     assert (await observe(service, sla["id"], rows))["rejected"] == 0
     answer = await service.get("provider.om_team", f"/sla/v1/slas/{sla['id']}/results", period="2026-10")
-    found = {row["metric_key"]: row for row in answer.json()["results"]}
-    assert found["AV-01"]["value_exact"] == "90"
-    assert (found["AV-02"]["status"], found["AV-02"]["display"]) == ("no_data", "no data")
-    assert (found["RT-01"]["value"], found["RT-01"]["n"]) == ("1000.0000000000", 9)
-    assert (found["IN-01"]["numerator_exact"], found["IN-01"]["denominator_exact"]) == ("2", "3")
-    assert found["IN-01"]["flags"] == ["open_overdue"]
-    assert (found["AV-03"]["numerator_exact"], found["AV-03"]["denominator_exact"]) == ("44610", "44640")
+    by_metric = {row["metric_key"]: row for row in answer.json()["results"]}
+    assert by_metric["AV-01"]["value_exact"] == "90"
+    assert (by_metric["AV-02"]["status"], by_metric["AV-02"]["display"]) == ("no_data", "no data")
+    assert (by_metric["RT-01"]["value"], by_metric["RT-01"]["n"]) == ("1000.0000000000", 9)
+    assert (by_metric["IN-01"]["numerator_exact"], by_metric["IN-01"]["denominator_exact"]) == ("2", "3")
+    assert by_metric["IN-01"]["flags"] == ["open_overdue"]
+    assert (by_metric["AV-03"]["numerator_exact"], by_metric["AV-03"]["denominator_exact"]) == (
+        "44610",
+        "44640",
+    )

@@ -106,10 +106,10 @@ async def test_a_batch_visits_no_more_rows_than_it_has(service, postgres, analyz
         )
         await session.rollback()
 
-    [found] = json.loads(explained) if isinstance(explained, str) else explained
+    [plan] = json.loads(explained) if isinstance(explained, str) else explained
     scans = [
         node
-        for node in nodes(found["Plan"])
+        for node in nodes(plan["Plan"])
         if "Scan" in node["Node Type"] and node.get("Relation Name") == "observation"
     ]
     assert scans

@@ -415,6 +415,6 @@ async def test_real_checks_give_the_published_availability(service, shared_data)
     assert november["results"][0]["value_exact"] == "1600/17"
     assert november["results"][0]["display"] == "94.12 %"
     december = await drafted(service, await create(service, sla["id"], "2025-12"))
-    found = {line["metric_key"]: line for line in december["results"]}
-    assert (found["AV-02"]["numerator_exact"], found["AV-02"]["denominator_exact"]) == ("51", "72")
-    assert (found["RT-01"]["value"], found["RT-01"]["n"]) == ("864.0000000000", 32)
+    by_metric = {line["metric_key"]: line for line in december["results"]}
+    assert (by_metric["AV-02"]["numerator_exact"], by_metric["AV-02"]["denominator_exact"]) == ("51", "72")
+    assert (by_metric["RT-01"]["value"], by_metric["RT-01"]["n"]) == ("864.0000000000", 32)

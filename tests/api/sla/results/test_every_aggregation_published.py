@@ -72,10 +72,10 @@ async def test_the_live_result_is_the_vector_and_the_published_one_is_the_same(s
     assert vector.method in page.text.replace("&#39;", "'")
     assert vector.display in page.text
 
-    told = await service.get("customer.om_team", f"/sla/v1/reports/{report['id']}/result_text")
-    assert sha256(told.content).hexdigest() == done["result_hash"]
-    [said] = told.json()["results"]
-    assert (said["value"], said["status"], said["metric"]["name"]) == (
+    text = await service.get("customer.om_team", f"/sla/v1/reports/{report['id']}/result_text")
+    assert sha256(text.content).hexdigest() == done["result_hash"]
+    [result] = text.json()["results"]
+    assert (result["value"], result["status"], result["metric"]["name"]) == (
         vector.exact,
         vector.status,
         vector.name,

@@ -56,8 +56,8 @@ async def as_owner(service: RunningService, postgres: PostgresServer, statement:
 async def plan(session: AsyncSession, sla_id: str) -> dict[str, Any]:
     statement = queries.in_effect(UUID(sla_id), "payroll", queries.begins_in(OCTOBER))
     written = statement.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
-    found = await session.scalar(text(f"EXPLAIN (FORMAT JSON) {written}".replace(":", r"\:")))
-    return found[0]["Plan"]
+    explained = await session.scalar(text(f"EXPLAIN (FORMAT JSON) {written}".replace(":", r"\:")))
+    return explained[0]["Plan"]
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -132,8 +132,8 @@ async def test_observations_come_in_batches(service):
     sla = await register_sla(service)
     await fill(service, sla["id"], 1, 2500)
     async with service.kernel.database.system() as session:
-        found = queries.observations(session, UUID(sla["id"]), "payroll", OCTOBER, with_ended=False)
-        sizes = [len(rows) async for rows in found]
+        batches = queries.observations(session, UUID(sla["id"]), "payroll", OCTOBER, with_ended=False)
+        sizes = [len(rows) async for rows in batches]
     assert sizes == [1000, 1000, 500]
 
 

@@ -169,11 +169,11 @@ async def test_the_same_overdue_item_is_not_forgiven_every_month(start_service):
         sla = await sla_with(started, agreed, rule, [*in_time, overdue], metric=metric)
         started.clock.advance(timedelta(days=120))
         path = f"/sla/v1/slas/{sla['id']}/results"
-        found = {}
+        by_month = {}
         for period in ("2026-10", "2026-11", "2026-12"):
             [result] = (await started.get("customer.om_team", path, period=period)).json()["results"]
-            found[period] = (result["status"], result["display"])
-    assert found == {
+            by_month[period] = (result["status"], result["display"])
+    assert by_month == {
         "2026-10": ("met", "50.00 %"),
         "2026-11": ("missed_expected", "50.00 %"),
         "2026-12": ("missed_expected", "50.00 %"),

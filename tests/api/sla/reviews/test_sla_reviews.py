@@ -59,7 +59,7 @@ async def test_a_determination_needs_a_rationale_and_the_etag_of_the_review(sla)
     assert empty.status_code == 422
 
 
-async def test_an_unreviewed_agreement_is_announced_and_then_overdue_exactly_once(start_service):
+async def test_an_unreviewed_agreement_is_due_soon_and_then_overdue_exactly_once(start_service):
     async with start_service("sla") as service:
         agreement = await register_agreement(service)
         for day in (datetime(2027, 7, 4, tzinfo=UTC), datetime(2027, 9, 2, tzinfo=UTC)):
@@ -187,8 +187,8 @@ async def test_after_terminate_no_further_review_comes_due(start_service, kind):
         ] == row["next_review_due"]
         service.clock.set(datetime(2029, 9, 1, tzinfo=UTC))
         await service.drain()
-        told = await service.events(AgreementReviewOverdue if kind == "agreements" else SlaReviewOverdue)
-        assert [event for event in told if row["id"] in str(event)] == []
+        overdue = await service.events(AgreementReviewOverdue if kind == "agreements" else SlaReviewOverdue)
+        assert [event for event in overdue if row["id"] in str(event)] == []
 
 
 async def test_an_sla_under_an_agreement_that_has_ended_is_refused(start_service):

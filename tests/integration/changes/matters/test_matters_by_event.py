@@ -428,14 +428,14 @@ POISON: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("said", [said for _, said in POISON], ids=[name for name, _ in POISON])
+@pytest.mark.parametrize("put", [put for _, put in POISON], ids=[name for name, _ in POISON])
 async def test_who_speaks_of_a_matter_that_is_not_its_own_changes_nothing(
-    s: RunningService, said: Any
+    s: RunningService, put: Any
 ) -> None:
     elsewhere = Elsewhere(s)
     before = await set_aside(s)
     await elsewhere.put()
-    await said(elsewhere)
+    await put(elsewhere)
     assert await elsewhere.answers() == ["opened"]
     assert await set_aside(s) == before + 1
     async with s.kernel.database.system() as session:

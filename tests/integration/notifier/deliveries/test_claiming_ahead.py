@@ -122,5 +122,5 @@ async def test_a_stopped_worker_gives_back_what_it_holds_ahead(s: RunningService
 
 
 def states(deliveries: list[dict[str, Any]]) -> dict[tuple[str, int], int]:
-    found = [(d["state"], d["attempt"]) for d in deliveries]
-    return {each: found.count(each) for each in found}
+    pairs = [(d["state"], d["attempt"]) for d in deliveries]
+    return {each: pairs.count(each) for each in pairs}

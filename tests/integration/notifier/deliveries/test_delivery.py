@@ -179,9 +179,9 @@ async def test_an_answer_of_410_switches_the_endpoint_off_and_tells_its_owner(s:
         now = await endpoint_now(s, endpoint)
         assert (now["enabled"], now["disabled_reason"]) == (False, "gone")
         assert [e.reason for e in await s.events(EndpointDisabled)] == ["gone"]
-        (told,) = await alerts_of(s, TEAM, rule="endpoint_disabled")
-        assert (told["priority"], told["charter_id"]) == ("high", None)
-        assert told["title"].startswith("Endpoint Ticket desk was switched off: its receiver answered")
+        (alert,) = await alerts_of(s, TEAM, rule="endpoint_disabled")
+        assert (alert["priority"], alert["charter_id"]) == ("high", None)
+        assert alert["title"].startswith("Endpoint Ticket desk was switched off: its receiver answered")
         assert await alerts_of(s, "provider.om_team", rule="endpoint_disabled") == []
         await reenabled(s, endpoint)
         assert [a["state"] for a in await alerts_of(s, TEAM, rule="endpoint_disabled")] == ["resolved"]
@@ -259,8 +259,8 @@ async def test_a_name_that_turns_inward_is_blocked_for_good_and_its_owner_told(s
         await s.drain()
     (delivery,) = await deliveries_of(s, endpoint)
     assert (delivery["state"], delivery["attempts"][0]["fault"]) == ("exhausted", "blocked")
-    (told,) = await alerts_of(s, TEAM, rule="endpoint_blocked")
-    assert "10.0.0.1 is not a public address" in told["title"]
+    (alert,) = await alerts_of(s, TEAM, rule="endpoint_blocked")
+    assert "10.0.0.1 is not a public address" in alert["title"]
     assert len(await s.events(DeliveryExhausted)) == 1
 
 

@@ -131,8 +131,8 @@ async def test_an_endpoint_whose_body_cannot_be_made_holds_up_no_other_and_its_o
     assert (await deliveries_of(s, odd), len(await deliveries_of(s, beside))) == ([], 1)
     listed = ok(await s.get("provider.om_team", f"{NOTIFIER}/deliveries", endpoint_id=providers["id"]))
     assert len(listed["items"]) == 1
-    (told,) = await alerts_of(s, "customer.om_team", rule="endpoint_unusable")
-    assert "set both again" in told["title"]
+    (alert,) = await alerts_of(s, "customer.om_team", rule="endpoint_unusable")
+    assert "set both again" in alert["title"]
     (alert,) = await alerts_of(s, "customer.om_team", rule="escalation_raised")
     ok(await act(s, alert, "alerts", "acknowledge"))
     await loop_back(s, AlertAcknowledged)
@@ -140,8 +140,8 @@ async def test_an_endpoint_whose_body_cannot_be_made_holds_up_no_other_and_its_o
     headers = s.headers("customer.om_team", If_Match=f'"{odd["version"]}"')
     mended = {"template": "cloudevents", "template_options": {}}
     ok(await s.client.patch(f"{NOTIFIER}/endpoints/{odd['id']}", headers=headers, json=mended))
-    (told,) = await alerts_of(s, "customer.om_team", rule="endpoint_unusable")
-    assert told["state"] == "resolved"
+    (alert,) = await alerts_of(s, "customer.om_team", rule="endpoint_unusable")
+    assert alert["state"] == "resolved"
 
 
 def test_a_result_waits_twice_as_long_after_each_failure_and_never_beyond_its_lease() -> None:

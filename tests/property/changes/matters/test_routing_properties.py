@@ -47,9 +47,9 @@ TIERS = {body.key: body.tier for body in CHARTER.bodies}
 @settings(max_examples=200)
 @given(impacts)
 def test_the_routed_body_covers_everything_and_no_lower_one_does(impact: dict[str, ImpactValue]) -> None:
-    found = route(CHARTER, impact)
-    assert covers(CHARTER, CHARTER.body(found.body), impact)
-    lower = [body for body in competent_order(CHARTER) if body.tier < found.tier]
+    routed = route(CHARTER, impact)
+    assert covers(CHARTER, CHARTER.body(routed.body), impact)
+    lower = [body for body in competent_order(CHARTER) if body.tier < routed.tier]
     assert not any(covers(CHARTER, body, impact) for body in lower)
 
 
@@ -66,11 +66,11 @@ def test_raising_any_impact_never_lowers_the_tier(
 @settings(max_examples=200)
 @given(impacts)
 def test_the_explanation_is_complete_and_its_worst_dimension_decides(impact: dict[str, ImpactValue]) -> None:
-    found = route(CHARTER, impact)
-    assert {line.dimension for line in found.explanation} == set(impact)
-    granted = {right.id for right in CHARTER.decision_rights if right.body == found.body}
-    assert set(found.rules.values()) <= granted
-    assert max(TIERS[line.lowest_body] for line in found.explanation) == found.tier
+    routed = route(CHARTER, impact)
+    assert {line.dimension for line in routed.explanation} == set(impact)
+    granted = {right.id for right in CHARTER.decision_rights if right.body == routed.body}
+    assert set(routed.rules.values()) <= granted
+    assert max(TIERS[line.lowest_body] for line in routed.explanation) == routed.tier
 
 
 @settings(max_examples=100)
@@ -99,8 +99,8 @@ def test_a_provisional_route_is_never_above_the_final_one(
 @settings(max_examples=50)
 @given(impacts)
 def test_an_ordinary_change_never_reaches_an_emergency_body(impact: dict[str, ImpactValue]) -> None:
-    found = route(CHARTER, impact)
-    assert CHARTER.body(found.body).kind is BodyKind.standing
+    routed = route(CHARTER, impact)
+    assert CHARTER.body(routed.body).kind is BodyKind.standing
 
 
 def test_the_strategies_speak_of_dimensions_the_charter_knows() -> None:

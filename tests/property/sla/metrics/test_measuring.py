@@ -58,11 +58,11 @@ def test_agreed_time_adds_up_like_sets_of_minutes(stretches, allowance):
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=60), st.integers(1, 1000))
 def test_nearest_rank_is_the_least_value_that_covers_the_share(values, per_mille):
     percent = Decimal(per_mille) / 10
-    found = nearest_rank([Decimal(value) for value in values], percent)
+    rank = nearest_rank([Decimal(value) for value in values], percent)
     share = Fraction(per_mille, 1000) * len(values)
-    assert found in values
-    assert sum(value <= found for value in values) >= share
-    assert sum(value < found for value in values) < share
+    assert rank in values
+    assert sum(value <= rank for value in values) >= share
+    assert sum(value < rank for value in values) < share
 
 
 @settings(max_examples=100)

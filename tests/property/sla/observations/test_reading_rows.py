@@ -38,8 +38,8 @@ def test_any_body_gives_rows_or_a_refusal_however_it_is_cut(reader, body, cuts):
     def read(pieces: list[bytes]):
         rows = reader()
         try:
-            found = [row for piece in pieces for row in rows.feed(piece)]
-            return [*found, *rows.finish()]
+            result = [row for piece in pieces for row in rows.feed(piece)]
+            return [*result, *rows.finish()]
         except Refusal as refusal:
             return refusal.code
 

@@ -96,7 +96,7 @@ def test_the_clock_names_the_calendar_version_that_made_it(charter: ExecutableCh
 
 
 @pytest.mark.parametrize(("body", "above"), [("jowg", "smb"), ("eca", "smb"), ("smb", "esc"), ("esc", "esf")])
-def test_the_parent_body_hears_escalations(charter: ExecutableCharter, body: str, above: str) -> None:
+def test_the_parent_body_decides_escalations(charter: ExecutableCharter, body: str, above: str) -> None:
     assert next_body(charter, body).key == above
 
 
@@ -119,8 +119,8 @@ def test_the_last_rung_refuses_and_names_the_final_authority(charter: Executable
 def test_an_expired_clock_sends_an_item_up_only_to_a_rung_that_times_it(
     charter: ExecutableCharter, body: str, severity: Severity, above: str | None
 ) -> None:
-    found = body_after_expiry(charter, body, severity)
-    assert (found and found.key) == above
+    next_body = body_after_expiry(charter, body, severity)
+    assert (next_body and next_body.key) == above
 
 
 def test_a_late_timer_does_not_move_the_clock_of_the_next_rung(charter: ExecutableCharter) -> None:

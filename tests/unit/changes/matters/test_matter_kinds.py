@@ -72,8 +72,8 @@ def test_every_kind_asks_for_dimensions_that_the_model_charter_decides(
 def test_each_kind_goes_to_the_body_of_its_own_dimension(
     charter: ExecutableCharter, kind: str, impact: dict[str, str], body: str
 ) -> None:
-    found = route(charter, impact, required=required_dimensions(kind_of(kind), charter))
-    assert found.body == body
+    routed = route(charter, impact, required=required_dimensions(kind_of(kind), charter))
+    assert routed.body == body
 
 
 @pytest.mark.parametrize(

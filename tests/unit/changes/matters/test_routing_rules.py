@@ -103,15 +103,15 @@ def test_a_percentage_of_a_reference_amount_is_exact(charter: ExecutableCharter)
 
 
 def test_the_explanation_names_every_dimension_and_the_row_that_grants_it(charter: ExecutableCharter) -> None:
-    found = routed(charter, cost_one_time="180000", schedule_days=15)
-    assert found.rules == {
+    result = routed(charter, cost_one_time="180000", schedule_days=15)
+    assert result.rules == {
         "cost_one_time": "cost_one_time/t2",
         "cost_annual": "cost_annual/t2",
         "schedule_days": "schedule_days/t2",
         "sla_effect": "sla_effect/t2",
         "security_impact": "security_impact/t2",
     }
-    lowest = {line.dimension: line.lowest_body for line in found.explanation}
+    lowest = {line.dimension: line.lowest_body for line in result.explanation}
     assert lowest == {
         "cost_one_time": "smb",
         "schedule_days": "smb",
@@ -165,9 +165,9 @@ def test_an_unknown_required_dimension_asks_to_assess_first(charter: ExecutableC
 
 
 def test_a_provisional_route_tells_what_is_still_missing(charter: ExecutableCharter) -> None:
-    found = route(charter, {"cost_one_time": "180000"}, provisional=True)
-    assert found.body == "smb"
-    assert found.required_missing == ("cost_annual", "schedule_days", "sla_effect", "security_impact")
+    result = route(charter, {"cost_one_time": "180000"}, provisional=True)
+    assert result.body == "smb"
+    assert result.required_missing == ("cost_annual", "schedule_days", "sla_effect", "security_impact")
 
 
 @pytest.mark.parametrize(
@@ -192,9 +192,9 @@ def test_a_proposer_may_only_ask_for_a_higher_body_and_must_say_why(
 def test_a_higher_body_decides_when_asked_for_with_a_reason_code(
     charter: ExecutableCharter, reason: RequestReason
 ) -> None:
-    found = route(charter, NOTHING, requested_body="esc", reason_code=reason)
-    assert (found.body, found.tier, found.computed_body) == ("esc", 3, "jowg")
-    assert found.rules["cost_one_time"] == "cost_one_time/t3"
+    result = route(charter, NOTHING, requested_body="esc", reason_code=reason)
+    assert (result.body, result.tier, result.computed_body) == ("esc", 3, "jowg")
+    assert result.rules["cost_one_time"] == "cost_one_time/t3"
 
 
 def test_asking_for_the_computed_body_needs_no_reason(charter: ExecutableCharter) -> None:
@@ -204,8 +204,8 @@ def test_asking_for_the_computed_body_needs_no_reason(charter: ExecutableCharter
 def test_the_emergency_authority_decides_emergency_changes_even_before_they_are_assessed(
     charter: ExecutableCharter,
 ) -> None:
-    found = route(charter, {"cost_one_time": "900000"}, emergency=True)
-    assert (found.body, found.rules) == ("eca", {"cost_one_time": "emergency/eca"})
+    result = route(charter, {"cost_one_time": "900000"}, emergency=True)
+    assert (result.body, result.rules) == ("eca", {"cost_one_time": "emergency/eca"})
 
 
 def test_an_emergency_authority_with_limits_of_its_own_decides_only_within_them(
@@ -273,8 +273,8 @@ def test_every_level_the_charter_names_finds_a_body_and_the_last_is_for_the_top_
 
 
 def test_savings_are_recorded_and_explain_nothing(charter: ExecutableCharter) -> None:
-    found = routed(charter, savings_annual="12000000")
-    assert (found.body, set(found.rules)) == ("jowg", set(NOTHING))
+    result = routed(charter, savings_annual="12000000")
+    assert (result.body, set(result.rules)) == ("jowg", set(NOTHING))
 
 
 def test_an_impact_beyond_every_body_is_refused_by_name(charter: ExecutableCharter) -> None:

@@ -32,15 +32,15 @@ BOARD = Body(
 
 
 @dataclass(frozen=True)
-class Said:
+class Ballot:
     """The part of a position that counts."""
 
     party: Party
     vote: Vote
 
 
-def vote(party: Party, choice: Vote) -> Said:
-    return Said(party, choice)
+def vote(party: Party, choice: Vote) -> Ballot:
+    return Ballot(party, choice)
 
 
 def voter(member: str, party: Party, *roles: Role) -> Voter:
@@ -57,7 +57,7 @@ def test_two_equal_votes_decide_and_two_different_ones_deadlock(customer: Vote, 
 @pytest.mark.parametrize(
     "ballots", [[], [vote(Party.customer, Vote.approve)], [vote(Party.provider, Vote.reject)]]
 )
-def test_silence_is_never_consent(ballots: list[Said]) -> None:
+def test_silence_is_never_consent(ballots: list[Ballot]) -> None:
     assert outcome(ballots) is None
 
 

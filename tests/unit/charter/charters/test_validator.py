@@ -477,18 +477,18 @@ def test_a_rule_above_two_lower_bodies_is_compared_with_each() -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "found"),
+    ("members", "codes"),
     [
         ({"ann": Party.customer, "bob": Party.customer}, []),
         ({"ann": Party.customer}, ["/bodies/4/seats/0/alternate_id"]),
         ({"ann": Party.provider, "bob": Party.customer}, ["/bodies/4/seats/0/member_id"]),
     ],
 )
-def test_people_in_seats_are_members_of_the_party(members: dict[str, Party], found: list[str]) -> None:
+def test_people_in_seats_are_members_of_the_party(members: dict[str, Party], codes: list[str]) -> None:
     findings = validate(seats(ESF, (0, "ann", "bob")), members)
 
-    assert [finding.pointer for finding in findings if finding.code == "not_a_member"] == found
-    assert len(findings) == len(found)
+    assert [finding.pointer for finding in findings if finding.code == "not_a_member"] == codes
+    assert len(findings) == len(codes)
 
 
 def test_a_named_final_authority_is_a_member_of_its_party() -> None:
@@ -602,6 +602,6 @@ def test_a_clock_that_passes_can_be_set_for_half_a_century(
         bodies=(replace(MODEL.bodies[JOWG], calendar="own"), *MODEL.bodies[1:]),
         ladder=(replace(MODEL.ladder[0], body="jowg", limit=limit, unit=unit),),
     )
-    if not any(found.pointer == "/ladder/0/limit" for found in clock_findings(text)):
+    if not any(finding.pointer == "/ladder/0/limit" for finding in clock_findings(text)):
         start = datetime(2026 + years, 10, 1, 12, tzinfo=UTC)
         assert business_calendar(calendar).deadline(start, limit, unit) > start

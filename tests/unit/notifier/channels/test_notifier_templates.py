@@ -129,7 +129,7 @@ def test_owners_may_name_their_own_priorities():
         ("jira_issue", "resolved", False, False),
     ],
 )
-def test_a_system_hears_what_it_can_use(template, change, sent_before, passes):
+def test_a_system_is_sent_what_it_can_use(template, change, sent_before, passes):
     assert passes_on(Template(template), Change(change), sent_before=sent_before) is passes
 
 

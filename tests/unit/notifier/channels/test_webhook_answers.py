@@ -81,8 +81,8 @@ def test_every_fault_has_its_verdict(fault, verdict):
     ],
 )
 def test_a_status_says_what_happened_and_what_to_do(status, words):
-    said = explained_status(status)
-    assert [word for word in words if word not in said] == []
+    explained = explained_status(status)
+    assert [word for word in words if word not in explained] == []
 
 
 @pytest.mark.parametrize("status", [200, 202, 204])
@@ -99,9 +99,9 @@ def test_every_other_status_is_said_in_whole_sentences():
 
 @pytest.mark.parametrize("fault", Fault)
 def test_every_fault_says_what_happened_and_what_to_do(fault):
-    said = explained_fault(fault, "10.0.0.1 is not a public address")
-    assert re.fullmatch(r"[A-Z].*\. [A-Z].*\.", said)
-    assert fault is Fault.timeout or "10.0.0.1 is not a public address" in said
+    explained = explained_fault(fault, "10.0.0.1 is not a public address")
+    assert re.fullmatch(r"[A-Z].*\. [A-Z].*\.", explained)
+    assert fault is Fault.timeout or "10.0.0.1 is not a public address" in explained
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_an_answer_of_410_switches_off_at_once():
     assert disable_reason(failed(Health(), 1), Verdict.gone, NOW) is DisableReason.gone
 
 
-def test_the_owner_hears_after_two_days_of_failures():
+def test_the_owner_learns_of_it_after_two_days_of_failures():
     since = NOW - timedelta(days=2)
     assert owner_must_know(Health(failing_since=since), NOW)
     assert not owner_must_know(Health(failing_since=since + MINUTE), NOW)

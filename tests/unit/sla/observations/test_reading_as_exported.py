@@ -103,9 +103,9 @@ def ticket(number: str, opened_at: str, log: str) -> dict[str, str]:
 
 
 def mapped(row: dict[str, str], text: str = TICKETS) -> Observation:
-    found = map_row(load_mapping(text), row, 2)
-    assert isinstance(found, dict), found
-    return read_observation(found)
+    row_read = map_row(load_mapping(text), row, 2)
+    assert isinstance(row_read, dict), row_read
+    return read_observation(row_read)
 
 
 def utc(time: str) -> datetime:
@@ -248,7 +248,7 @@ def test_columns_values_and_skipped_words_are_found_in_either_unicode_form() -> 
         f"{COMPOSED} at": "2026-10-01T09:00Z",
         "e\u0301tat": DECOMPOSED,
     }
-    found = map_row(load_mapping(text), cells, 2)
-    assert isinstance(found, dict), found
-    assert (found["service"], found["source_id"], found["good"]) == (COMPOSED, "7", "true")
+    read = map_row(load_mapping(text), cells, 2)
+    assert isinstance(read, dict), read
+    assert (read["service"], read["source_id"], read["good"]) == (COMPOSED, "7", "true")
     assert map_row(load_mapping(text), cells | {DECOMPOSED: f"{COMPOSED} test"}, 2) is None

@@ -126,12 +126,12 @@ def test_a_header_may_name_attributes():
 
 
 def test_a_fingerprint_is_of_what_was_said_so_that_later_fields_leave_it_alone():
-    said = (
+    canonical = (
         '{"attributes":{"team":"a"},"good":false,"kind":"probe","occurred_at":"2026-10-01T12:00:00Z",'
         '"service":"payroll","source":"status-page","source_id":"1","value":"0"}'
     )
     row = PROBE | {"good": "false", "value": "0.0", "attributes": {"team": "a"}}
-    assert fingerprint(parse_row(row, 1)) == sha256(said.encode()).hexdigest()
+    assert fingerprint(parse_row(row, 1)) == sha256(canonical.encode()).hexdigest()
 
 
 @pytest.mark.parametrize(

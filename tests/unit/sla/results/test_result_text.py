@@ -16,12 +16,12 @@ def text_of(measured: Metric, good: int = 9, bad: int = 1) -> bytes:
 
 
 def test_the_text_tells_everything_that_decided_the_verdict():
-    [told] = json.loads(text_of(metric()))["results"]
-    assert (told["status"], told["n"]) == ("missed_expected", 10)
-    assert (told["value"], told["numerator"], told["denominator"]) == ("90", "9", "10")
-    assert told["metric"]["rule"]["basis"] == "checks"
-    assert told["metric"]["expected"] == "99.5"
-    assert told["window"] == {
+    [result] = json.loads(text_of(metric()))["results"]
+    assert (result["status"], result["n"]) == ("missed_expected", 10)
+    assert (result["value"], result["numerator"], result["denominator"]) == ("90", "9", "10")
+    assert result["metric"]["rule"]["basis"] == "checks"
+    assert result["metric"]["expected"] == "99.5"
+    assert result["window"] == {
         "label": "2026-06",
         "start": "2026-06-01T04:00:00Z",
         "end": "2026-07-01T04:00:00Z",
