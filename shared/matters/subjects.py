@@ -253,12 +253,12 @@ def answers(*subjects: Subject[Any]) -> Projection:
 
 async def _waiting(session: AsyncSession, row: Governed) -> AwaitedMatter | None:
     """The matter that the row waits for, locked; there is at most one."""
-    found = await session.scalars(
+    result = await session.scalars(
         select(AwaitedMatter)
         .where(AwaitedMatter.subject_id == row.id, AwaitedMatter.state.in_(WAITING))
         .with_for_update()
     )
-    return found.one_or_none()
+    return result.one_or_none()
 
 
 def _keep_text(matter: AwaitedMatter, described: Described) -> None:

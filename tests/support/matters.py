@@ -37,7 +37,7 @@ from tests.support.world import START, World
 MATTERS = "/changes/v1/matters"
 OWNER = "customer.business_owner"
 VOTERS = ("customer.om_team", "provider.om_team")
-Found = dict[str, Any]
+Row = dict[str, Any]
 
 
 @dataclass
@@ -58,11 +58,11 @@ class Crossing:
 
     # The service of matters
 
-    async def changes_up(self, *, hears: bool = True) -> None:
-        """Start the service of matters, anew if it runs. One that does not hear decides, but neither reads nor sends."""
+    async def changes_up(self, *, on_bus: bool = True) -> None:
+        """Start the service of matters, anew if it runs. One that is not on the bus decides, but neither reads nor sends."""
         await self.changes_away()
         settings = settings_for(self.server, self.database, "changes", self.issuer)
-        settings = settings.model_copy(update={"background": hears})
+        settings = settings.model_copy(update={"background": on_bus})
         app = create_app("changes", settings, self._bus(), self.clock)
         await self._running.enter_async_context(app.router.lifespan_context(app))
         self.changes = app
@@ -71,25 +71,25 @@ class Crossing:
         await self._running.aclose()
         self.changes = None
 
-    async def matter(self, proposal: Found) -> Found:
+    async def matter(self, proposal: Row) -> Row:
         return ok(await self._ask("GET", VOTERS[0], f"{MATTERS}/{proposal['matter_id']}"))
 
-    async def vote(self, proposal: Found, member: str, choice: str = "approve") -> Found:
+    async def vote(self, proposal: Row, member: str, choice: str = "approve") -> Row:
         matter = await self.matter(proposal)
         path = f"{MATTERS}/{matter['id']}/decide"
         ballot = {"vote": choice, "rationale": f"{choice}: discussed"}
         return ok(await self._ask("POST", member, path, ballot, version=matter["version"]))
 
-    async def decide(self, proposal: Found, choice: str = "approve") -> Found:
+    async def decide(self, proposal: Row, choice: str = "approve") -> Row:
         """Both parties vote; the matter as it is then."""
         await self.vote(proposal, VOTERS[0], choice)
         return await self.vote(proposal, VOTERS[1], choice)
 
-    async def opened(self, proposal: Found) -> Found:
+    async def opened(self, proposal: Row) -> Row:
         """The matter, once a body has it."""
         return await self.matter_in(proposal, "open")
 
-    async def matter_in(self, proposal: Found, state: str, **also: Any) -> Found:
+    async def matter_in(self, proposal: Row, state: str, **also: Any) -> Row:
         wanted = {"state": state} | also
 
         async def arrived() -> bool:
@@ -110,30 +110,30 @@ class Crossing:
 
     # The service of the subject
 
-    async def propose(self, **over: str) -> Found:
+    async def propose(self, **over: str) -> Row:
         form = {"charter_id": str(self.world.charter_id), "title": "A later cut-off"} | over
         return created(await self._toy("POST", PROPOSALS, form))
 
-    async def proposal(self, found: Found) -> Found:
-        return ok(await self._toy("GET", f"{PROPOSALS}/{found['id']}"))
+    async def proposal(self, row: Row) -> Row:
+        return ok(await self._toy("GET", f"{PROPOSALS}/{row['id']}"))
 
-    async def act(self, found: Found, verb: str, **form: str) -> Found:
-        return ok(await self._toy("POST", f"{PROPOSALS}/{found['id']}/{verb}", form))
+    async def act(self, row: Row, verb: str, **form: str) -> Row:
+        return ok(await self._toy("POST", f"{PROPOSALS}/{row['id']}/{verb}", form))
 
-    async def proposal_in(self, found: Found, state: str) -> Found:
+    async def proposal_in(self, row: Row, state: str) -> Row:
         """The proposal, once it is in that state."""
 
         async def arrived() -> bool:
-            return bool((await self.proposal(found))["state"] == state)
+            return bool((await self.proposal(row))["state"] == state)
 
         await until(arrived)
-        return await self.proposal(found)
+        return await self.proposal(row)
 
-    async def did(self, found: Found, action: str) -> None:
+    async def did(self, row: Row, action: str) -> None:
         """Wait until the history of the proposal and its matter has such a line."""
 
         async def arrived() -> bool:
-            return action in actions(await self.proposal(found))
+            return action in actions(await self.proposal(row))
 
         await until(arrived)
 
@@ -159,7 +159,7 @@ class Crossing:
         answer = await self.http.put(f"{self.toy.url}/clock", json={"to": self.clock().isoformat()})
         assert answer.status_code == 204, answer.text
 
-    async def said(self, service: str, kind: type[Event], proposal: Found) -> list[Found]:
+    async def published(self, service: str, kind: type[Event], proposal: Row) -> list[Row]:
         """What a service has published of that kind about the proposal's matter, as whole events in order."""
         rows = await self.fetch(
             f"SELECT payload FROM {service}.event WHERE event_type = $1 AND aggregate_id = $2 ORDER BY position",
@@ -202,7 +202,7 @@ class Crossing:
         return {"Authorization": f"Bearer {self.issuer.token(member, self.clock())}"}
 
 
-def actions(proposal: Found) -> list[str]:
+def actions(proposal: Row) -> list[str]:
     """What happened to a proposal and its matter, as the service of the proposal knows it."""
     return [line["action"] for line in proposal["timeline"]]
 

@@ -37,19 +37,19 @@ async def s(start_service: StartService) -> AsyncIterator[RunningService]:
 
 async def test_what_was_decided_upon_is_served_byte_for_byte(s: RunningService) -> None:
     """As it was written when it was put: what the row says later, or how texts are written then, is of no matter."""
-    found = await submitted(s)
+    change = await submitted(s)
     async with s.kernel.database.system() as session:
         await session.execute(
-            text("UPDATE change_request SET title = 'Retouched' WHERE id = :id"), {"id": UUID(found["id"])}
+            text("UPDATE change_request SET title = 'Retouched' WHERE id = :id"), {"id": UUID(change["id"])}
         )
-    decided = await vote(s, P, await vote(s, C, found, "approve"), "approve")
+    decided = await vote(s, P, await vote(s, C, change, "approve"), "approve")
     path = f"{DECISIONS}/{decided['decision_id']}"
     answer = await s.get("observer.observer", f"{path}/text")
     decision = ok(await s.get(C, path))
     assert (answer.status_code, answer.headers["Text-Format"]) == (200, "1")
     assert sha256_hex(answer.content) == answer.headers["Content-Hash"] == decision["subject_hash"]
     assert answer.json() == decision["subject_snapshot"]
-    assert decision["subject_snapshot"]["title"] == found["title"]
+    assert decision["subject_snapshot"]["title"] == change["title"]
     assert problem(await s.get("other.om_team", f"{path}/text"), 404) == "not_found"
 
 

@@ -1,4 +1,4 @@
-"""A subject in another process puts a matter by event and hears the decision, whatever crosses on the way, on both buses."""
+"""A subject in another process puts a matter by event and learns the decision, whatever crosses on the way, on both buses."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -59,7 +59,7 @@ async def test_the_decision_is_on_bytes_that_the_subjects_service_keeps(c: Cross
     await c.opened(proposal)
     await c.decide(proposal)
     await c.proposal_in(proposal, "approved")
-    [decision] = await c.said("changes", MatterDecided, proposal)
+    [decision] = await c.published("changes", MatterDecided, proposal)
     [kept] = await c.fetch(
         "SELECT text, content_hash FROM sla.awaited_matter WHERE id::text = $1", proposal["matter_id"]
     )
@@ -69,9 +69,9 @@ async def test_the_decision_is_on_bytes_that_the_subjects_service_keeps(c: Cross
 async def test_put_twice_is_put_once(c: Crossing) -> None:
     proposal = await c.propose()
     await c.opened(proposal)
-    [put] = await c.said("sla", MatterPut, proposal)
+    [put] = await c.published("sla", MatterPut, proposal)
     await c.say_again("changes", MatterPut, put)
-    assert len(await c.said("changes", MatterOpened, proposal)) == 1
+    assert len(await c.published("changes", MatterOpened, proposal)) == 1
     assert (await c.matter(proposal))["state"] == "open"
 
 
@@ -100,15 +100,15 @@ async def test_a_subject_that_changes_while_it_is_voted_on_is_decided_on_its_new
 async def test_a_decision_that_crosses_a_change_of_the_text_falls_and_is_taken_anew(c: Crossing) -> None:
     proposal = await c.propose()
     await c.opened(proposal)
-    await c.changes_up(hears=False)
+    await c.changes_up(on_bus=False)
     await c.act(proposal, "change", title="An earlier cut-off")
     first = await c.decide(proposal)
     await c.changes_up()
     await c.did(proposal, "matter.send_back")
     matter = await c.matter_in(proposal, "open", title="An earlier cut-off", decision_id=None)
-    [refusal] = await c.said("sla", MatterOutcomeNotApplied, proposal)
+    [refusal] = await c.published("sla", MatterOutcomeNotApplied, proposal)
     assert (refusal["data"]["reason"], refusal["data"]["waits"]) == ("subject_changed", True)
-    [stale] = await c.said("changes", MatterStale, proposal)
+    [stale] = await c.published("changes", MatterStale, proposal)
     assert stale["data"]["decision_id"] == first["decision_id"] == refusal["data"]["decision_id"]
     assert [v["status"] for v in matter["votes"]] == ["counted", "counted"]
     assert (await c.proposal(proposal))["state"] == "awaiting_decision"
@@ -131,14 +131,14 @@ async def test_withdrawn_in_time(c: Crossing) -> None:
 async def test_withdrawn_too_late_the_decision_counts(c: Crossing) -> None:
     proposal = await c.propose()
     await c.opened(proposal)
-    await c.changes_up(hears=False)
+    await c.changes_up(on_bus=False)
     await c.act(proposal, "withdraw", reason="Solved otherwise")
     decided = await c.decide(proposal)
     await c.changes_up()
     await c.did(proposal, "matter.withdraw_refused")
     after = await c.proposal(proposal)
     assert (after["state"], after["times_decided"]) == ("approved", 1)
-    [refused] = await c.said("changes", MatterWithdrawRefused, proposal)
+    [refused] = await c.published("changes", MatterWithdrawRefused, proposal)
     assert (refused["data"]["code"], refused["data"]["decision_id"]) == (
         "already_decided",
         decided["decision_id"],
@@ -149,7 +149,7 @@ async def test_withdrawn_too_late_the_decision_counts(c: Crossing) -> None:
 async def test_a_decision_on_a_former_text_ends_what_was_to_be_withdrawn(c: Crossing) -> None:
     proposal = await c.propose()
     await c.opened(proposal)
-    await c.changes_up(hears=False)
+    await c.changes_up(on_bus=False)
     await c.act(proposal, "change", title="An earlier cut-off")
     await c.act(proposal, "withdraw", reason="Solved otherwise")
     await c.decide(proposal)
@@ -164,11 +164,11 @@ async def test_a_decision_that_comes_twice_is_carried_out_once(c: Crossing) -> N
     await c.opened(proposal)
     await c.decide(proposal)
     await c.proposal_in(proposal, "approved")
-    [decision] = await c.said("changes", MatterDecided, proposal)
+    [decision] = await c.published("changes", MatterDecided, proposal)
     await c.say_again("sla", MatterDecided, decision)
     after = await c.proposal(proposal)
     assert (after["state"], after["times_decided"]) == ("approved", 1)
-    assert await c.said("sla", MatterOutcomeNotApplied, proposal) == []
+    assert await c.published("sla", MatterOutcomeNotApplied, proposal) == []
 
 
 async def test_a_decision_for_a_subject_that_waits_no_more_leaves_the_matter_stale(c: Crossing) -> None:
@@ -178,7 +178,7 @@ async def test_a_decision_for_a_subject_that_waits_no_more_leaves_the_matter_sta
     decided = await c.decide(proposal)
     matter = await c.matter_in(proposal, "stale")
     assert matter["decision_id"] == decided["decision_id"]
-    [refusal] = await c.said("sla", MatterOutcomeNotApplied, proposal)
+    [refusal] = await c.published("sla", MatterOutcomeNotApplied, proposal)
     assert (refusal["data"]["reason"], refusal["data"]["waits"]) == ("no_longer_waiting", False)
     after = await c.proposal(proposal)
     assert (after["state"], after["times_decided"]) == ("dropped", 0)
@@ -200,8 +200,8 @@ async def test_the_service_of_matters_is_away_for_a_day(c: Crossing) -> None:
     assert matter["clock"]["starts_at"] == put_at.isoformat().replace("+00:00", "Z")
     await c.matter_in(waiting, "open", title="Changed while you were away")
     await c.proposal_in(gone, "withdrawn")
-    assert len(await c.said("changes", MatterReassigned, waiting)) == 1
-    assert len(await c.said("sla", MatterSubjectChanged, new)) == 1
+    assert len(await c.published("changes", MatterReassigned, waiting)) == 1
+    assert len(await c.published("sla", MatterSubjectChanged, new)) == 1
     for each in (waiting, new):
         await c.decide(each)
         assert (await c.proposal_in(each, "approved"))["times_decided"] == 1
