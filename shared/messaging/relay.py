@@ -31,8 +31,10 @@ READY_SHARDS: Final = """
 """
 # What came before it in its aggregate lets a consumer see a gap; the archive alone knows.
 READY_ROWS: Final = """
-    WITH ready AS MATERIALIZED (SELECT position FROM outbox WHERE shard = $1 ORDER BY position LIMIT $2)
-    SELECT position, topic, event_id::text, source, event.event_type, aggregate_id::text, at, traceparent, payload,
+    WITH ready AS MATERIALIZED (
+      SELECT shard, position FROM unnest($1::smallint[]) AS locked, LATERAL (
+        SELECT shard, position FROM outbox WHERE shard = locked ORDER BY position LIMIT $2) AS oldest)
+    SELECT shard, position, topic, event_id::text, source, event.event_type, aggregate_id::text, at, traceparent, payload,
            previous.version AS previous_version, previous.event_type AS previous_type
       FROM ready JOIN event USING (position)
       LEFT JOIN LATERAL (
@@ -41,7 +43,11 @@ READY_ROWS: Final = """
          ORDER BY former.aggregate_version DESC LIMIT 1) previous ON true
      ORDER BY position
 """
-DONE: Final = "DELETE FROM outbox WHERE shard = $1 AND position = ANY($2)"
+LOCK: Final = "SELECT shard FROM unnest($2::int[]) AS shard WHERE pg_try_advisory_xact_lock($1, shard)"
+DONE: Final = """
+    DELETE FROM outbox USING unnest($1::smallint[], $2::bigint[]) AS done (shard, position)
+     WHERE outbox.shard = done.shard AND outbox.position = done.position
+"""
 RECORD_FAILURE: Final = """
     UPDATE outbox SET attempts = attempts + 1, last_error = $2
     WHERE shard = $1 AND position = (SELECT min(position) FROM outbox WHERE shard = $1)
@@ -97,6 +103,7 @@ class Relay:
         self._stop = asyncio.Event()
         self._failures = 0
         self._held: dict[int, tuple[int, float]] = {}
+        self._suspects: set[int] = set()
         self._published = PUBLISHED.labels(service)
         self._failed = PUBLISH_FAILURES.labels(service)
         self.healthy = False
@@ -151,8 +158,8 @@ class Relay:
     async def _sweep(self, workers: Sequence[_Worker]) -> int:
         """Publish a batch of every shard that has one; while one worker waits for the bus, the other reads."""
         ready = [row["shard"] for row in await workers[0].connection.fetch(READY_SHARDS, self._shards)]
-        waiting = iter([shard for shard in ready if not self._is_held(shard)])
-        sweeps = [self._publish_shards(worker, waiting) for worker in workers[: len(ready)]]
+        batches = iter(self._batches([shard for shard in ready if not self._is_held(shard)]))
+        sweeps = [self._publish_batches(worker, batches) for worker in workers[: len(ready)]]
         published = 0
         for count in await asyncio.gather(*sweeps, return_exceptions=True):
             if isinstance(count, BaseException):
@@ -160,21 +167,28 @@ class Relay:
             published += count
         return published
 
-    async def _publish_shards(self, worker: _Worker, waiting: Iterator[int]) -> int:
+    def _batches(self, shards: Sequence[int]) -> list[list[int]]:
+        """Shards that are published in one transaction: a batch for each worker, and the suspects one by one."""
+        trusted = [shard for shard in shards if shard not in self._suspects]
+        batches = [trusted[nth::WORKERS] for nth in range(WORKERS)]
+        return [batch for batch in batches if batch] + [
+            [shard] for shard in shards if shard in self._suspects
+        ]
+
+    async def _publish_batches(self, worker: _Worker, batches: Iterator[list[int]]) -> int:
         published = 0
-        for shard in waiting:
+        for shards in batches:
             if self._stop.is_set():
                 break
-            published += await self._publish_shard(worker.connection, worker.producer, shard)
+            published += await self._publish_shards(worker.connection, worker.producer, shards)
         return published
 
-    async def _publish_shard(self, connection: Connection, producer: Producer, shard: int) -> int:
+    async def _publish_shards(self, connection: Connection, producer: Producer, wanted: Sequence[int]) -> int:
         async with connection.transaction():
-            if not await connection.fetchval(
-                "SELECT pg_try_advisory_xact_lock($1, $2)", self._lock_class, shard
-            ):
+            shards = [row["shard"] for row in await connection.fetch(LOCK, self._lock_class, wanted)]
+            if not shards:
                 return 0
-            rows = await connection.fetch(READY_ROWS, shard, self._batch)
+            rows = await connection.fetch(READY_ROWS, shards, max(1, self._batch // len(shards)))
             failure: Exception | None = None
             try:
                 async with asyncio.timeout(self._timing.publish):
@@ -183,10 +197,13 @@ class Relay:
                 failure = error
             else:
                 failpoints.hit("relay_after_publish")
-                await connection.execute(DONE, shard, [row["position"] for row in rows])
+                places = [row["shard"] for row in rows], [row["position"] for row in rows]
+                await connection.execute(DONE, *places)
         if failure is not None:
-            await self._hold(connection, shard, failure)
-        self._held.pop(shard, None)
+            await self._set_back(connection, shards, failure)
+        for shard in shards:
+            self._held.pop(shard, None)
+        self._suspects.difference_update(shards)
         self._published.inc(len(rows))
         return len(rows)
 
@@ -199,11 +216,18 @@ class Relay:
         with linked_span(f"publish {self._service}", SpanKind.PRODUCER, causes, about):
             await producer.publish(batch)
 
-    async def _hold(self, connection: Connection, shard: int, error: Exception) -> None:
-        """Leave the shard alone for a while, so that one refused event does not slow the other shards down."""
+    async def _set_back(self, connection: Connection, shards: Sequence[int], error: Exception) -> None:
+        """Leave a refused shard alone for a while, so that one event does not slow the others down.
+
+        Which of several it was nobody knows, so each is tried by itself next.
+        """
+        reason = f"{type(error).__name__}: {error}"[:1000]
+        self._suspects.update(shards)
+        if len(shards) > 1:
+            raise ShardFailed(f"shards {shards} are tried one by one: {reason}") from error
+        [shard] = shards
         failures = self._held.get(shard, (0, 0.0))[0] + 1
         self._held[shard] = (failures, time.monotonic() + self._backoff(failures))
-        reason = f"{type(error).__name__}: {error}"[:1000]
         await connection.execute(RECORD_FAILURE, shard, reason)
         raise ShardFailed(f"shard {shard} was not published: {reason}") from error
 

@@ -58,6 +58,8 @@ PICK: Final = """
     WHERE g.grp = $1 AND topic = ANY($2) AND g.seq < l.last_seq AND topic || '/' || shard <> ALL($3)
     ORDER BY random() LIMIT 1 FOR UPDATE OF g SKIP LOCKED
 """
+# The end of what a consumer may read: what others publish meanwhile is no reason to look for work.
+NEWEST: Final = "SELECT max(last_seq) FROM bus.bus_partition WHERE topic = ANY($1)"
 NEXT: Final = """
     SELECT seq, topic, shard, key, value, headers FROM bus.bus_event
     WHERE topic = $1 AND shard = $2 AND seq > $3 ORDER BY seq LIMIT $4
@@ -96,7 +98,7 @@ class PgLogBus:
     def __init__(self, url: str, *, poll: float = 0.1, workers: int = 2) -> None:
         """`poll` in seconds; `workers` is how many partitions one consumer works on at a time."""
         self.url, self.poll, self.workers = url, poll, workers
-        self._sleepers: set[asyncio.Event] = set()
+        self._sleepers: dict[asyncio.Event, frozenset[str]] = {}
 
     async def install(self) -> None:
         """Create the log's schema where it is missing; harmless when repeated."""
@@ -156,18 +158,19 @@ class PgLogBus:
         )
 
     @contextlib.contextmanager
-    def sleeper(self) -> Iterator[asyncio.Event]:
-        """An event that is set whenever this process publishes."""
+    def sleeper(self, topics: Collection[str]) -> Iterator[asyncio.Event]:
+        """An event that is set whenever this process publishes to one of the topics."""
         event = asyncio.Event()
-        self._sleepers.add(event)
+        self._sleepers[event] = frozenset(topics)
         try:
             yield event
         finally:
-            self._sleepers.discard(event)
+            del self._sleepers[event]
 
-    def wake(self) -> None:
-        for event in self._sleepers:
-            event.set()
+    def wake(self, topics: Collection[str]) -> None:
+        for event, wanted in self._sleepers.items():
+            if not wanted.isdisjoint(topics):
+                event.set()
 
 
 class PgLogProducer:
@@ -181,7 +184,7 @@ class PgLogProducer:
         rows = [_row(event_id, message) for event_id, message in events.items()]
         if rows:
             await self._connection.execute(APPEND, *map(list, zip(*rows, strict=True)))
-            self._bus.wake()
+            self._bus.wake({message.topic for message in batch})
 
     async def close(self) -> None:
         await self._connection.close(timeout=5)
@@ -213,7 +216,7 @@ class PgLogConsumer:
 
     async def stop(self) -> None:
         self._stopping = True
-        self._bus.wake()
+        self._bus.wake(self._topics)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(20):
                 await self._finished.wait()
@@ -257,10 +260,10 @@ class PgLogConsumer:
 
     async def _serve(self, connection: Connection) -> None:
         seen, look_at = -1, 0.0
-        with self._bus.sleeper() as arrived:
+        with self._bus.sleeper(self._topics) as arrived:
             while not self._stopping:
                 arrived.clear()
-                head = await connection.fetchval("SELECT last_seq FROM bus.bus_head")
+                head = await connection.fetchval(NEWEST, self._topics)
                 if head != seen or time.monotonic() >= look_at:
                     if await self._turn(connection):
                         continue
