@@ -16,7 +16,7 @@ from concordat.embedded.passing import Happened, pass_time
 from concordat.embedded.server import Platform
 from services.registry import SERVICES
 from shared.calendars.business_days import FEDERAL_ET
-from shared.calendars.fiscal import zone_named
+from shared.calendars.zones import zone_named
 from shared.contracts.governance import CalendarRules
 from shared.data.directory import governance
 from shared.pure.refusal import Forbidden, Invalid, Refused

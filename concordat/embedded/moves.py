@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 
 from shared.calendars.business_time import business_calendar
-from shared.calendars.fiscal import zone_named
+from shared.calendars.zones import zone_named
 from shared.contracts.governance import CalendarRules
 from shared.pure.refusal import Invalid
 

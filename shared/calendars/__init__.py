@@ -1,1 +1,1 @@
-"""Business time, business days and fiscal periods. Standard library only; imports nothing of ours but `pure` and `contracts`."""
+"""Business time, business days, holidays, fiscal periods, recurrence rules, time zones. Pure: no clock, no I/O."""

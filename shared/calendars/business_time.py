@@ -14,8 +14,8 @@ from math import ceil
 from typing import TypeVar
 
 from shared.calendars.business_days import check_rules, closing_reason
-from shared.calendars.fiscal import ONE_DAY, zone_named
 from shared.calendars.open_hours import Interval, OpenYear, open_year
+from shared.calendars.zones import ONE_DAY, zone_named
 from shared.contracts.governance import CalendarRules, ClockUnit
 from shared.pure.refusal import Refused
 

@@ -1,20 +1,17 @@
-"""Federal fiscal periods and the date arithmetic that periods and calendars share.
+"""Federal fiscal periods: months, quarters, years, and their edges.
 
 The fiscal year runs from 1 October and is named by the year in which it ends (31 USC 1102).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from enum import StrEnum
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
-from shared.pure.refusal import Refused
+from shared.calendars.zones import ONE_DAY, local_midnight, zone_named
 
-ONE_DAY = timedelta(days=1)
 _FIRST_MONTH = 10
-_OF_THE_HOST = frozenset({"localtime", "posixrules"})
 
 
 class PeriodKind(StrEnum):
@@ -125,54 +122,6 @@ def bounds(period: Period, zone: str) -> tuple[datetime, datetime]:
     """
     place = zone_named(zone)
     return local_midnight(period.start_date, place), local_midnight(period.end_date_exclusive, place)
-
-
-def local_midnight(day: date, zone: ZoneInfo) -> datetime:
-    """The instant, in UTC, at which a local day begins.
-
-    Where clocks skip midnight the day begins at the jump; where midnight comes twice, at the first.
-    """
-    return datetime.combine(day, time.min, tzinfo=zone).astimezone(UTC)
-
-
-def day_in(zone: str, moment: datetime) -> date:
-    """The date a clock in that zone shows."""
-    return moment.astimezone(zone_named(zone)).date()
-
-
-def zone_named(name: str) -> ZoneInfo:
-    """The IANA time zone of that name; refuses `unknown_zone`, and what only this host calls a zone."""
-    try:
-        if name in _OF_THE_HOST:
-            raise KeyError(name)
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        message = f"{name!r} is not a known IANA time zone; give one such as America/New_York."
-        raise Refused("unknown_zone", message, "/zone") from None
-
-
-def nth_weekday(year: int, month: int, weekday: int, n: int) -> date:
-    """The n-th such weekday (0 = Monday) of a month; -1 is the last one.
-
-    `ValueError` when the month has no such day, as in the fifth Monday of most months.
-    """
-    first = date(year, month, 1)
-    if n < 0:
-        last = _add_months(first, 1) - ONE_DAY
-        day = last - timedelta(days=(last.weekday() - weekday) % 7 - 7 * (n + 1))
-    else:
-        day = first + timedelta(days=(weekday - first.weekday()) % 7 + 7 * (n - 1))
-    if day.month != month or n == 0:
-        raise ValueError(f"{year}-{month:02d} has no weekday {weekday} number {n}")
-    return day
-
-
-def add_years(day: date, years: int) -> date:
-    """The same day in another year; 29 February becomes 28 February where there is none."""
-    try:
-        return day.replace(year=day.year + years)
-    except ValueError:
-        return day.replace(year=day.year + years, day=28)
 
 
 def _add_months(first_of_month: date, months: int) -> date:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from shared.calendars.business_days import closes_at_midnight, is_business_day
-from shared.calendars.fiscal import ONE_DAY
+from shared.calendars.zones import ONE_DAY
 from shared.contracts.governance import CalendarRules, OpenHours
 
 _SECOND = timedelta(seconds=1)

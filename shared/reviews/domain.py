@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
-from shared.calendars.fiscal import ONE_DAY, local_midnight, zone_named
+from shared.calendars.zones import ONE_DAY, local_midnight, zone_named
 from shared.contracts.governance import Party, Role
 from shared.pure.transitions import Transitions
 

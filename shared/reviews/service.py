@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.calendars.fiscal import day_in
+from shared.calendars.zones import day_in
 from shared.contracts.base import Event
 from shared.data.history import Act, record
 from shared.data.session import inherited, load, load_for_update

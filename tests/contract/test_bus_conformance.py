@@ -15,7 +15,7 @@ from shared.messaging.bus import Bus, Delivered, Outgoing, RetryLater
 from shared.messaging.kafka import consumer as kafka_consumer
 from shared.messaging.kafka.bus import KafkaBus, ensure_topics
 from shared.messaging.pglog.bus import PgLogBus
-from tests.integration.messaging_support import kill, running
+from tests.support.messaging import kill, running
 from tests.support.patience import PATIENCE, until
 from tests.support.postgres import PostgresServer
 from tests.support.processes import kafka_bootstrap

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 from shared.data.session import Database
 from shared.messaging.relay import Relay, RelayTiming
-from tests.integration.messaging_support import running
 from tests.support.faults.kafka_double import Cluster
 from tests.support.faults.service import consumer
 from tests.support.faults.stage import Stage
+from tests.support.messaging import running
 from tests.support.patience import until
 
 ENOUGH = 5

@@ -7,7 +7,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from shared.calendars.fiscal import zone_named
+from shared.calendars.zones import zone_named
 from shared.pure.refusal import Refusal
 from tests.hostile.conftest import StageOf
 from tests.hostile.objects import ready

@@ -6,7 +6,8 @@ from enum import StrEnum
 
 from services.sla.results.domain.verdict import ResultStatus
 from shared.calendars.business_time import BusinessCalendar
-from shared.calendars.fiscal import Period, day_in
+from shared.calendars.fiscal import Period
+from shared.calendars.zones import day_in
 from shared.pure.refusal import Refused
 from shared.pure.transitions import Transitions
 

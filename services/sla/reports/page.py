@@ -12,7 +12,7 @@ from services.sla.metrics.domain.measured import level
 from services.sla.metrics.domain.terms import Comparator
 from services.sla.reports.schemas import Report
 from services.sla.results.domain.verdict import ResultStatus
-from shared.calendars.fiscal import zone_named
+from shared.calendars.zones import zone_named
 
 _FOLDER = Path(__file__).resolve().parents[1] / "templates"
 _STYLE = (_FOLDER / "report.css").read_text()

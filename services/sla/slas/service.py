@@ -17,7 +17,8 @@ from services.sla.slas.domain import (
 )
 from services.sla.slas.models import Sla
 from services.sla.slas.schemas import SlaCreate
-from shared.calendars.fiscal import Period, bounds, day_in
+from shared.calendars.fiscal import Period, bounds
+from shared.calendars.zones import day_in
 from shared.contracts.governance import ExecutableCharter
 from shared.contracts.sla import SlaRegistered
 from shared.data.directory import governance

@@ -10,7 +10,7 @@ from shared.messaging.bus import Outgoing
 from shared.messaging.pglog.bus import PgLogBus
 from shared.web import idempotency
 from tests.conftest import StartService
-from tests.integration.messaging_support import TOPIC, Service, new_service
+from tests.support.messaging import TOPIC, Service, new_service
 from tests.support.postgres import PostgresServer
 
 

@@ -29,7 +29,7 @@ from shared.messaging.projections import Projection
 from shared.messaging.replay import NotReplayable, Plan, ReplayFailed, Report, plan_replay, replay, survey
 from shared.pure.refusal import Missing, NotYet
 from shared.runtime.clock import MovableClock
-from tests.integration.messaging_support import NOW, TOPIC, Deposited, OneByOne, Service, new_service
+from tests.support.messaging import NOW, TOPIC, Deposited, OneByOne, Service, new_service
 from tests.support.patience import until
 from tests.support.postgres import PostgresServer
 

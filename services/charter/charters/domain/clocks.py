@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from services.charter.charters.domain.findings import Finding, pointer
 from shared.calendars.business_days import closes_at_midnight
-from shared.calendars.fiscal import ONE_DAY
+from shared.calendars.zones import ONE_DAY
 from shared.contracts.governance import CalendarRules, ClockUnit, ExecutableCharter, OpenHours
 
 MOST_WEEKS = 20 * 52

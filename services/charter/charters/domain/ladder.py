@@ -7,7 +7,7 @@ from itertools import pairwise
 from services.charter.charters.domain.bodies import chain_above
 from services.charter.charters.domain.findings import Finding, pointer, repeated
 from shared.calendars.business_days import closes_at_midnight
-from shared.calendars.fiscal import zone_named
+from shared.calendars.zones import zone_named
 from shared.contracts.governance import (
     Body,
     BodyKind,

@@ -16,7 +16,7 @@ from services.charter.charters.models import Charter, CharterService, CharterVer
 from services.charter.charters.schemas import CharterSign
 from services.charter.charters.service.drafting import with_signatures
 from services.charter.reviews.service import REVIEWS
-from shared.calendars.fiscal import local_midnight, zone_named
+from shared.calendars.zones import local_midnight, zone_named
 from shared.contracts.charter import CharterActivated, CharterDeclined, CharterSigned
 from shared.contracts.governance import ExecutableCharter, Party
 from shared.data.directory import join_charter, keep_charter

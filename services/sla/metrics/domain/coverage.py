@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 from services.sla.metrics.domain.agreed_time import AgreedTime, Part
 from services.sla.metrics.domain.windows import Setting
-from shared.calendars.fiscal import ONE_DAY, day_in, local_midnight, zone_named
+from shared.calendars.zones import ONE_DAY, day_in, local_midnight, zone_named
 
 NEITHER_OR_BOTH = "give either interval_minutes or per_day."
 

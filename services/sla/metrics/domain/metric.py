@@ -8,7 +8,8 @@ from services.sla.metrics.domain.availability import AvailabilityRule
 from services.sla.metrics.domain.durations import DurationRule
 from services.sla.metrics.domain.percentiles import PercentileRule
 from services.sla.metrics.domain.terms import Comparator, ZeroVolume
-from shared.calendars.fiscal import PeriodKind, zone_named
+from shared.calendars.fiscal import PeriodKind
+from shared.calendars.zones import zone_named
 from shared.pure.refusal import Refusal, Refused
 
 Rule = AvailabilityRule | PercentileRule | DurationRule

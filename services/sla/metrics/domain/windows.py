@@ -6,17 +6,15 @@ from datetime import date, datetime, timedelta
 
 from shared.calendars.business_time import BusinessCalendar
 from shared.calendars.fiscal import (
-    ONE_DAY,
     Period,
     PeriodKind,
     bounds,
     fiscal_year_of,
-    local_midnight,
     month_of,
     period_of,
     quarter_of,
-    zone_named,
 )
+from shared.calendars.zones import ONE_DAY, local_midnight, zone_named
 from shared.pure.refusal import Refused
 
 _LABEL = re.compile(

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from services.sla.observations.domain.observation import Observation, Pause
 from services.sla.observations.domain.parsing import RowError, read_observation
-from shared.calendars.fiscal import zone_named
+from shared.calendars.zones import zone_named
 from shared.pure.refusal import Refusal, Refused
 
 _TIMES = ("occurred_at", "ended_at")

@@ -5,8 +5,9 @@ from datetime import date, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.calendars.business_days import FEDERAL_ET, federal_holidays, is_business_day
-from shared.calendars.fiscal import PeriodKind, bounds, fiscal_period, next_period, nth_weekday, period_of
+from shared.calendars.business_days import FEDERAL_ET, is_business_day
+from shared.calendars.fiscal import PeriodKind, bounds, fiscal_period, next_period, period_of
+from shared.calendars.holidays import federal_holidays, nth_weekday
 
 unhurried = settings(max_examples=100, deadline=None)
 

@@ -8,21 +8,20 @@ import pytest
 from shared.calendars.fiscal import (
     FiscalPeriod,
     PeriodKind,
-    add_years,
     bounds,
     fiscal_period,
     fiscal_quarter,
     fiscal_year,
     fiscal_year_of,
     fy_label,
-    local_midnight,
     month_of,
     next_period,
-    nth_weekday,
     period_of,
     previous_period,
     quarter_of,
 )
+from shared.calendars.holidays import nth_weekday
+from shared.calendars.zones import local_midnight
 from shared.pure.refusal import Refusal
 
 NEW_YORK = "America/New_York"
@@ -154,15 +153,3 @@ def test_the_nth_weekday_of_a_month(year, month, weekday, n, expected):
 def test_a_weekday_the_month_does_not_have_is_an_error(n):
     with pytest.raises(ValueError, match="no weekday"):
         nth_weekday(2026, 2, 0, n)
-
-
-@pytest.mark.parametrize(
-    ("day", "years", "expected"),
-    [
-        (date(2028, 2, 29), 1, date(2029, 2, 28)),
-        (date(2028, 2, 29), 4, date(2032, 2, 29)),
-        (date(2026, 10, 1), -1, date(2025, 10, 1)),
-    ],
-)
-def test_a_year_later_is_the_same_day_or_the_end_of_february(day, years, expected):
-    assert add_years(day, years) == expected

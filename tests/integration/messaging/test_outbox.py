@@ -22,7 +22,7 @@ from shared.messaging.connection import connect
 from shared.messaging.outbox import publish
 from shared.messaging.relay import Relay, RelayTiming, lock_class
 from shared.pure.refusal import Refusal
-from tests.integration.messaging_support import (
+from tests.support.messaging import (
     Deposited,
     Recording,
     RolledBack,

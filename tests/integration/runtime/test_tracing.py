@@ -20,7 +20,6 @@ from shared.runtime import telemetry
 from shared.runtime.settings import KernelSettings
 from shared.runtime.telemetry import current_traceparent, linked_span, server_span
 from tests.conftest import StartService
-from tests.integration.messaging_support import running
 from tests.support.alerting import (
     LOCAL,
     NOTIFIER,
@@ -32,6 +31,7 @@ from tests.support.alerting import (
     registered,
 )
 from tests.support.harness import RunningService
+from tests.support.messaging import running
 from tests.support.patience import until
 from tests.support.receiver import Receiver, Reply
 

@@ -6,14 +6,8 @@ from datetime import date, time
 import holidays
 import pytest
 
-from shared.calendars.business_days import (
-    FEDERAL_ET,
-    check_rules,
-    closing_reason,
-    federal_holidays,
-    holiday_name,
-    is_business_day,
-)
+from shared.calendars.business_days import FEDERAL_ET, check_rules, closing_reason, is_business_day
+from shared.calendars.holidays import federal_holidays, holiday_name
 from shared.contracts.governance import Closure, OpenHours
 from shared.pure.refusal import Refusal
 

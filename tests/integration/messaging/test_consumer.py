@@ -33,7 +33,7 @@ from shared.messaging.relay import Relay
 from shared.pure.refusal import Missing, NotYet, Refusal
 from shared.runtime.clock import MovableClock
 from tests.conftest import StartService
-from tests.integration.messaging_support import (
+from tests.support.messaging import (
     NOW,
     TOPIC,
     Closed,

@@ -9,7 +9,8 @@ import pytest
 
 from shared.calendars.business_days import FEDERAL_ET
 from shared.calendars.business_time import Span, business_calendar
-from shared.calendars.fiscal import month_of, nth_weekday, quarter_of
+from shared.calendars.fiscal import month_of, quarter_of
+from shared.calendars.holidays import nth_weekday
 from shared.contracts.governance import CalendarRules, ClockUnit, Closure, OpenHours
 from shared.pure.refusal import Refusal
 
