@@ -21,7 +21,7 @@ from bench.load import client
 
 Measure = Callable[[Options, Step], Sequence[Result]]
 MEASURES: dict[Measure, tuple[str, ...]] = {
-    api.writes: ("write_vs_orm", "write_vs_asyncpg"),
+    api.writes: ("write_vs_orm", "write_vs_asyncpg", "write_vs_django", "write_cpu_vs_asyncpg"),
     api.reads: ("read_vs_asyncpg",),
     kafka.relays: ("relay_vs_perf_test",),
     debezium.relays: ("relay_vs_debezium",),

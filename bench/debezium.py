@@ -75,7 +75,7 @@ def _measure(options: Options, step: Step, on: Stage, bootstrap: str) -> Figure:
     candidates["relay"]()
     runs = interleave(candidates, options, step)
     return Figure(
-        "relay_vs_debezium", TITLE, *_sides(size, runs["relay"], runs["debezium"]), aim=3.0, note=NOTE
+        "relay_vs_debezium", TITLE, *_sides(size, runs["relay"], runs["debezium"]), aim=1.0, note=NOTE
     )
 
 

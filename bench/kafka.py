@@ -80,7 +80,7 @@ def _measure(options: Options, step: Step, on: Stage, bootstrap: str) -> Figure:
         "records/s",
         runs["perf-test"],
     )
-    return Figure("relay_vs_perf_test", TITLE, ours_did, peer_did, aim=0.25, note=NOTE)
+    return Figure("relay_vs_perf_test", TITLE, ours_did, peer_did, aim=0.4, note=NOTE)
 
 
 def one_event(on: Stage, bootstrap: str) -> tuple[int, str]:

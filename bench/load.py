@@ -56,8 +56,10 @@ def apply(load: Load, seconds: float) -> Sample:
 
 
 def _cpu_seconds(pid: int) -> float:
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
+    """Of the server's process and of those it started, as gunicorn does."""
+    server = psutil.Process(pid)
+    times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
+    return float(sum(each.user + each.system for each in times))
 
 
 def warm_up(load: Load, seconds: float = 2) -> None:

@@ -37,6 +37,10 @@ TABLES = {
 }
 """The tables of one submission, and how its rows are found by the ids of the request and of its matter."""
 GENERATED = {"audit": {"id"}, "event": {"position"}}
+TYPES = """
+    SELECT column_name, udt_name FROM information_schema.columns
+     WHERE table_schema = 'changes' AND table_name = $1 AND column_name = ANY($2)
+"""
 Rows = list[tuple[str, dict[str, Any]]]
 
 
@@ -82,6 +86,24 @@ async def latest_rows(connection: Any) -> Rows:
         for record in await connection.fetch(f"SELECT * FROM changes.{table} {where.format(ids)}"):
             rows.append((table, {k: v for k, v in record.items() if k not in GENERATED.get(table, ())}))
     return rows
+
+
+async def described(connection: Any) -> str:
+    """The same rows as JSON for a peer of another environment: per table its columns' types, and its rows.
+
+    Bytes are written in hexadecimal, UUIDs and instants as text.
+    """
+    rows = await latest_rows(connection)
+    tables = {}
+    for table in TABLES:
+        of_table = [row for name, row in rows if name == table]
+        types = dict(await connection.fetch(TYPES, table, list(of_table[0])))
+        tables[table] = {"table": table, "columns": types, "rows": of_table}
+    return orjson.dumps(list(tables.values()), default=_text).decode()
+
+
+def _text(value: Any) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def fresh(rows: Rows, form: Form) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -21,6 +21,7 @@ from uuid import UUID
 import asyncpg
 import httpx
 
+from bench import peers
 from bench.load import CONNECTIONS
 from concordat.embedded import server as embedded
 from shared.data import directory, migrations
@@ -80,6 +81,34 @@ class Stage:
         command = ["-m", "uvicorn", f"bench.peers:{factory}", "--factory", *options, "--port"]
         with serving(command, {"PEER_DATABASE_URL": self.admin_url}, "/readyz") as server:
             yield server
+
+    @contextmanager
+    def django_peer(self, python: Path) -> Iterator["Server"]:
+        """The Django peer under gunicorn: one process, a thread and a kept database connection for each of ours."""
+        options = [
+            "--workers",
+            "1",
+            "--threads",
+            str(CONNECTIONS),
+            "--keep-alive",
+            "60",
+            "--log-level",
+            "warning",
+        ]
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as rows:
+            rows.write(asyncio.run(self._described()))
+            rows.flush()
+            settings = {"PEER_DATABASE_URL": self.admin_url, "PEER_ROWS": rows.name}
+            command = ["-m", "gunicorn", *options, "bench.django_peer:application", "--bind"]
+            with serving(command, settings, "/readyz", python=python, place="127.0.0.1:{}") as server:
+                yield server
+
+    async def _described(self) -> str:
+        connection = await asyncpg.connect(self.admin_url)
+        await peers.with_json(connection)
+        described = await peers.described(connection)
+        await connection.close()
+        return described
 
     def execute(self, *statements: str) -> None:
         """Run statements as the administrator."""
@@ -152,11 +181,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(command: Sequence[str], settings: Mapping[str, str], ready_path: str) -> Iterator[Server]:
-    """A Python server in a process of its own, on a free port, from ready to stopped."""
+def serving(
+    command: Sequence[str],
+    settings: Mapping[str, str],
+    ready_path: str,
+    *,
+    python: str | Path = sys.executable,
+    place: str = "{}",
+) -> Iterator[Server]:
+    """A Python server in a process of its own, from ready to stopped. Its command ends with a free port, as in `place`."""
     port = free_port()
     process = subprocess.Popen(  # noqa: S603 - our own programs
-        [sys.executable, *command, str(port)], env=os.environ | dict(settings), cwd=ROOT
+        [python, *command, place.format(port)], env=os.environ | dict(settings), cwd=ROOT
     )
     try:
         until_ready(process, f"http://127.0.0.1:{port}{ready_path}")
