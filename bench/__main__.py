@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import api, debezium, deliveries, ingest, kafka, results, start, webhooks
+from bench import api, consumer, debezium, deliveries, ingest, kafka, results, start, webhooks
 from bench.figures import Options, Result, Skipped, Step
 from bench.load import client
 
@@ -28,6 +28,7 @@ MEASURES: dict[Measure, tuple[str, ...]] = {
     ingest.ingests: ("ingest_vs_copy",),
     results.gaps: ("loop_gap_ms",),
     webhooks.deliveries: ("event_to_webhook_p99_ms", "event_to_webhook_kafka_p99_ms"),
+    consumer.consumes: ("consumer_per_event_cpu_us",),
     deliveries.drains: ("deliveries_vs_bare_loop",),
     deliveries.costs: ("event_to_webhook_cpu_ms",),
     start.starts: ("cold_start_s", "rss_mb"),

@@ -151,7 +151,7 @@ def new_kernel(
     bus = bus or open_bus(settings)
     kept = Timer("idempotency_expiry", timedelta(hours=1), idempotency.expire)
     sealer = Sealer(info.name, settings.audit_keys(info.name))
-    consumer = _consumer(info.name, bus, database, projections, clock)
+    consumer = consumer_of(info.name, bus, database, projections, clock)
     measured = Timer("backlog", EVERY, Backlog(info.name, consumer).measure)
     runner = DueRunner(info.name, database, due, clock)
     overdue = Timer("due_backlog", EVERY, runner.measure)
@@ -184,7 +184,7 @@ def _bus_timers(service: str, bus: Bus) -> tuple[Timer, ...]:
     return (Timer("bus_retention", timedelta(hours=1), prune),)
 
 
-def _consumer(
+def consumer_of(
     service: str, bus: Bus, database: Database, projections: Sequence[Projection], clock: Clock
 ) -> ConsumerRunner | None:
     """The service's one consumer group, or None for a service that listens to nobody."""
