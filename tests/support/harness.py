@@ -205,11 +205,15 @@ async def running(
     folder: Path,
     *,
     with_charter: bool = True,
+    world: World | None = None,
     create_app: Callable[..., FastAPI] | None = None,
     prepare: Callable[[str], Awaitable[None]] | None = None,
     **settings: Any,
 ) -> AsyncIterator[RunningService]:
-    """A service on a fresh copy of the template database, its world seeded, nothing in the background."""
+    """A service on a fresh copy of the template database, its world seeded, nothing in the background.
+
+    Several services share a `world` if it is given.
+    """
     template = await template_database(server)
     name = f"{service}_{uuid4().hex[:12]}"
     await server.create_database(name, template)
@@ -221,7 +225,7 @@ async def running(
     create_app = create_app or partial(registry.create_app, service)
     assert chosen.bus_database_url is not None
     app = create_app(chosen, PgLogBus(chosen.bus_database_url.get_secret_value()), clock)
-    world = World()
+    world = world or World()
     async with app.router.lifespan_context(app):
         async with app.state.kernel.database.system() as session:
             await world.seed(session, with_charter=with_charter)

@@ -94,9 +94,8 @@ async def _open(
         raise Refused("not_by_event", f"A {form.subject_kind} is put through the API of this service.")
     if envelope.visibility != "shared":
         raise Refused("not_shared", "Both parties decide, so share the subject with both before it is put.")
-    await putting.put(
-        session, form, charter, roles=_roles(envelope), by=SYSTEM, starts_at=envelope.time, now=now
-    )
+    put_at = min(envelope.time, now)  # the publisher's clock may be ahead of ours
+    await putting.put(session, form, charter, roles=_roles(envelope), by=SYSTEM, starts_at=put_at, now=now)
 
 
 async def _charter(session: AsyncSession, received: Received[MatterPut]) -> Governance:

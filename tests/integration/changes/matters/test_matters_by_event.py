@@ -159,12 +159,22 @@ async def test_what_is_put_is_opened_at_the_body_that_decides_it(elsewhere: Else
     assert (opened.subject_hash, opened.body, bool(opened.asks)) == ("a" * 64, matter["body"], True)
 
 
-async def test_its_clock_runs_since_it_was_put(elsewhere: Elsewhere) -> None:
-    s = elsewhere.s
-    put_at = s.clock()
-    await elsewhere.put(attributes={"at": put_at - timedelta(hours=1)})
+@pytest.mark.parametrize(
+    ("put", "starts"),
+    [
+        (timedelta(hours=-1), timedelta(hours=-1)),
+        (timedelta(hours=1), timedelta()),
+        (timedelta(days=-90), timedelta()),
+    ],
+    ids=["an hour ago", "by a clock ahead of ours", "so long ago that its time would be over"],
+)
+async def test_its_clock_runs_since_it_was_put(
+    elsewhere: Elsewhere, put: timedelta, starts: timedelta
+) -> None:
+    now = elsewhere.s.clock()
+    await elsewhere.put(attributes={"at": now + put})
     clock = (await elsewhere.matter())["clock"]
-    assert clock["starts_at"] == (put_at - timedelta(hours=1)).isoformat().replace("+00:00", "Z")
+    assert clock["starts_at"] == (now + starts).isoformat().replace("+00:00", "Z")
 
 
 async def test_a_matter_put_twice_is_put_once(elsewhere: Elsewhere) -> None:
