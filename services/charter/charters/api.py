@@ -8,7 +8,6 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from services.charter.charters import models, policy, queries
-from services.charter.charters.domain.findings import Finding
 from services.charter.charters.domain.states import CharterState
 from services.charter.charters.schemas import (
     Charter,
@@ -24,6 +23,7 @@ from services.charter.charters.service import drafting, ratification
 from shared.contracts.governance import ExecutableCharter
 from shared.data.listing import Listing
 from shared.data.session import Session, load
+from shared.pure.refusal import Finding
 from shared.runtime.clock import Now
 from shared.web.auth import allow
 from shared.web.authz import Principal

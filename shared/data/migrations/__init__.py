@@ -5,6 +5,7 @@ row-level security off. The kernel's tables have migrations of their own (`versi
 service's first one depends.
 """
 
+from shared.data.migrations.governed import governed_columns, index_parties
 from shared.data.migrations.provisioning import (
     ARCHIVE_ROLE,
     BUS_ROLE,
@@ -23,6 +24,8 @@ __all__ = [
     "OldSchema",
     "UnknownSchema",
     "govern",
+    "governed_columns",
+    "index_parties",
     "org_scoped",
     "owner_role",
     "provision",

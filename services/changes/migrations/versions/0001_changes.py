@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from shared.data.migrations import govern, write_once
+from shared.data.migrations import govern, governed_columns, index_parties, write_once
 
 revision = "changes_0001"
 down_revision = None
@@ -23,8 +23,7 @@ def upgrade() -> None:
     _create_decision()
     _create_escalation()
     for table in GOVERNED:
-        for column in ("charter_id", "customer_org_id", "provider_org_id"):
-            op.create_index(f"ix_{table}_{column}", table, [column])
+        index_parties(op, table)
         govern(op, table)
     write_once(op, "decision")
 
@@ -32,7 +31,7 @@ def upgrade() -> None:
 def _create_change_request() -> None:
     op.create_table(
         "change_request",
-        *_governed(),
+        *governed_columns(),
         _text("number"),
         _text("title"),
         _text("type"),
@@ -63,7 +62,7 @@ def _create_change_request() -> None:
 def _create_matter() -> None:
     op.create_table(
         "matter",
-        *_governed(),
+        *governed_columns(),
         _text("subject_kind"),
         sa.Column("subject_id", sa.Uuid, nullable=False),
         _text("subject_number"),
@@ -112,7 +111,7 @@ def _create_matter() -> None:
 def _create_position() -> None:
     op.create_table(
         "position",
-        *_governed(),
+        *governed_columns(),
         sa.Column("matter_id", sa.Uuid, nullable=False),
         sa.Column("entry", sa.Integer, nullable=False),
         _text("body"),
@@ -143,7 +142,7 @@ def _create_position() -> None:
 def _create_concurrence() -> None:
     op.create_table(
         "concurrence",
-        *_governed(),
+        *governed_columns(),
         sa.Column("matter_id", sa.Uuid, nullable=False),
         sa.Column("entry", sa.Integer, nullable=False),
         _text("party"),
@@ -169,7 +168,7 @@ def _create_concurrence() -> None:
 def _create_decision() -> None:
     op.create_table(
         "decision",
-        *_governed(),
+        *governed_columns(),
         _text("number"),
         sa.Column("matter_id", sa.Uuid, nullable=False),
         _text("decision_class"),
@@ -202,7 +201,7 @@ def _create_decision() -> None:
 def _create_escalation() -> None:
     op.create_table(
         "escalation",
-        *_governed(),
+        *governed_columns(),
         _text("number"),
         sa.Column("matter_id", sa.Uuid, nullable=False),
         _text("subject_kind"),
@@ -230,20 +229,6 @@ def _create_escalation() -> None:
         unique=True,
         postgresql_where=sa.text("state = 'open'"),
     )
-
-
-def _governed() -> list[sa.Column[object]]:
-    """Identity, version and scope, as every governed table has them."""
-    return [
-        sa.Column("id", sa.Uuid, nullable=False),
-        sa.Column("version", sa.Integer, nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("charter_id", sa.Uuid, nullable=False),
-        sa.Column("customer_org_id", sa.Uuid, nullable=False),
-        sa.Column("provider_org_id", sa.Uuid, nullable=False),
-        sa.Column("visibility", sa.Text, nullable=False),
-    ]
 
 
 def _subject_text(table: str) -> list[sa.schema.SchemaItem]:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from itertools import chain
 
-from services.charter.charters.domain.findings import Finding, pointer, repeated
+from services.charter.charters.domain.keys import repeated
 from shared.calendars.recurrence import MEETING_FREQUENCIES, check_recurrence
 from shared.contracts.governance import Body, BodyKind, ExecutableCharter, Party, Seat
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Finding, Refusal, pointer
 
 _CADENCES = ("cadence_stabilization", "cadence_steady")
 

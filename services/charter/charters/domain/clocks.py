@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 
-from services.charter.charters.domain.findings import Finding, pointer
 from shared.calendars.business_days import closes_at_midnight
 from shared.calendars.zones import ONE_DAY
 from shared.contracts.governance import CalendarRules, ClockUnit, ExecutableCharter, OpenHours
+from shared.pure.refusal import Finding, pointer
 
 MOST_WEEKS = 20 * 52
 """The longest a clock may run by the calendar's weekly hours. With every holiday and a thousand closures on top, a

@@ -5,7 +5,7 @@ from datetime import time
 from itertools import pairwise
 
 from services.charter.charters.domain.bodies import chain_above
-from services.charter.charters.domain.findings import Finding, pointer, repeated
+from services.charter.charters.domain.keys import repeated
 from shared.calendars.business_days import closes_at_midnight
 from shared.calendars.zones import zone_named
 from shared.contracts.governance import (
@@ -18,7 +18,7 @@ from shared.contracts.governance import (
     Rung,
     Severity,
 )
-from shared.pure.refusal import Refusal
+from shared.pure.refusal import Finding, Refusal, pointer
 
 
 def ladder_findings(content: ExecutableCharter) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 from services.charter.charters.domain.bodies import chain_above
-from services.charter.charters.domain.findings import Finding, pointer, repeated
+from services.charter.charters.domain.keys import repeated
 from shared.contracts.governance import (
     AMOUNT_KINDS,
     SAVINGS,
@@ -13,6 +13,7 @@ from shared.contracts.governance import (
     ExecutableCharter,
     LimitKind,
 )
+from shared.pure.refusal import Finding, pointer
 
 _HUNDRED = Decimal(100)
 

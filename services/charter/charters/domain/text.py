@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 from unicodedata import normalize
 
-from services.charter.charters.domain.findings import Finding, pointer
 from shared.contracts.governance import ExecutableCharter
 from shared.pure.canonical import canonical_bytes
+from shared.pure.refusal import Finding, pointer
 
 LARGEST_TEXT: Final = 240 * 1024
 """In bytes. The text travels whole in an event, which has at most 256 KiB and needs some of them for itself."""

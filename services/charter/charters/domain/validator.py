@@ -5,11 +5,12 @@ from datetime import timedelta
 
 from services.charter.charters.domain.bodies import body_findings, seat_findings
 from services.charter.charters.domain.clocks import clock_findings
-from services.charter.charters.domain.findings import Finding, pointer, repeated
+from services.charter.charters.domain.keys import repeated
 from services.charter.charters.domain.ladder import calendar_findings, ladder_findings
 from services.charter.charters.domain.rights import right_findings
 from services.charter.charters.domain.text import comparable
 from shared.contracts.governance import ExecutableCharter, Party
+from shared.pure.refusal import Finding, pointer
 from shared.pure.texts import is_readable
 from shared.reviews.domain import REVIEW_INTERVAL
 

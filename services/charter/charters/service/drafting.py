@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import set_committed_value
 
 from services.charter.charters import policy, queries
-from services.charter.charters.domain import findings
 from services.charter.charters.domain.model_charter import model_charter
 from services.charter.charters.domain.states import CHARTER, CharterAction, CharterState
 from services.charter.charters.domain.text import scope_findings, size_findings, written
@@ -133,7 +132,7 @@ def _write(row: Charter, content: ExecutableCharter) -> None:
     row.next_review_due = content.next_review_due
 
 
-async def check(session: AsyncSession, row: Charter) -> list[findings.Finding]:
+async def check(session: AsyncSession, row: Charter) -> list[Finding]:
     """Every finding in the charter's text, against the people it names and the other charters of its parties too."""
     members = await queries.parties_of_members(session, row)
     governed = await queries.governed_elsewhere(session, row)
@@ -172,8 +171,7 @@ async def freeze(
     broken = await check(session, row)
     if broken:
         message = f"The text breaks {len(broken)} rules; see errors."
-        listed = [Finding(f.code, f.message, f.pointer) for f in broken]
-        raise Invalid("charter_invalid", message, findings=listed)
+        raise Invalid("charter_invalid", message, findings=broken)
     event = CharterRatificationOpened(charter_id=row.id, content_hash=row.content_hash)
     await record(session, row, Act(policy.FREEZE_CHARTER.name, event), by=caller, now=now)
     return await with_signatures(session, row)

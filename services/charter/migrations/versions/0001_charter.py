@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from shared.data.migrations import govern
+from shared.data.migrations import govern, governed_columns, index_parties
 from shared.data.tables.kernel import HASH_OF_TEXT
 from shared.reviews.tables import create_reviews
 
@@ -30,8 +30,7 @@ def upgrade() -> None:
     _charter_service()
     _signature()
     for table in GOVERNED:
-        for column in ("charter_id", "customer_org_id", "provider_org_id"):
-            op.create_index(f"ix_{table}_{column}", table, [column])
+        index_parties(op, table)
         govern(op, table)
     create_reviews(op)
     _let_parties_be_named()
@@ -46,19 +45,6 @@ def _let_parties_be_named() -> None:
     )
 
 
-def _governed() -> list[sa.Column[object]]:
-    return [
-        sa.Column("id", sa.Uuid, nullable=False),
-        sa.Column("version", sa.Integer, nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("charter_id", sa.Uuid, nullable=False),
-        sa.Column("customer_org_id", sa.Uuid, nullable=False),
-        sa.Column("provider_org_id", sa.Uuid, nullable=False),
-        sa.Column("visibility", sa.Text, nullable=False),
-    ]
-
-
 def _hashed(table: str) -> sa.CheckConstraint:
     """A text is its bytes: no hash but theirs is stored beside them."""
     return sa.CheckConstraint(HASH_OF_TEXT, name=op.f(f"ck_{table}_content_hash"))
@@ -67,7 +53,7 @@ def _hashed(table: str) -> sa.CheckConstraint:
 def _charter() -> None:
     op.create_table(
         "charter",
-        *_governed(),
+        *governed_columns(),
         sa.Column("number", sa.Text, nullable=False),
         sa.Column("title", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
@@ -90,7 +76,7 @@ def _charter() -> None:
 def _charter_version() -> None:
     op.create_table(
         "charter_version",
-        *_governed(),
+        *governed_columns(),
         sa.Column("charter_version", sa.Integer, nullable=False),
         sa.Column("text", sa.LargeBinary, nullable=False),
         sa.Column("text_format", sa.Integer, nullable=False),
@@ -106,7 +92,7 @@ def _charter_version() -> None:
 def _charter_service() -> None:
     op.create_table(
         "charter_service",
-        *_governed(),
+        *governed_columns(),
         sa.Column("service", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_charter_service"),
         sa.UniqueConstraint(
@@ -121,7 +107,7 @@ def _charter_service() -> None:
 def _signature() -> None:
     op.create_table(
         "signature",
-        *_governed(),
+        *governed_columns(),
         sa.Column("charter_version", sa.Integer, nullable=False),
         sa.Column("party", sa.Text, nullable=False),
         sa.Column("role", sa.Text, nullable=False),

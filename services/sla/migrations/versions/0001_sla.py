@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from shared.data.migrations import govern
+from shared.data.migrations import govern, governed_columns, index_parties
 from shared.reviews.tables import create_reviews
 
 revision = "sla_0001"
@@ -22,30 +22,16 @@ def upgrade() -> None:
     _report()
     _report_result()
     for table in GOVERNED:
-        for column in ("charter_id", "customer_org_id", "provider_org_id"):
-            op.create_index(f"ix_{table}_{column}", table, [column])
+        index_parties(op, table)
         govern(op, table)
     govern(op, "observation")
     create_reviews(op)
 
 
-def _governed() -> list[sa.Column[object]]:
-    return [
-        sa.Column("id", sa.Uuid, nullable=False),
-        sa.Column("version", sa.Integer, nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("charter_id", sa.Uuid, nullable=False),
-        sa.Column("customer_org_id", sa.Uuid, nullable=False),
-        sa.Column("provider_org_id", sa.Uuid, nullable=False),
-        sa.Column("visibility", sa.Text, nullable=False),
-    ]
-
-
 def _agreement() -> None:
     op.create_table(
         "agreement",
-        *_governed(),
+        *governed_columns(),
         sa.Column("number", sa.Text, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("gtc_number", sa.Text),
@@ -65,7 +51,7 @@ def _agreement() -> None:
 def _sla() -> None:
     op.create_table(
         "sla",
-        *_governed(),
+        *governed_columns(),
         sa.Column("number", sa.Text, nullable=False),
         sa.Column("agreement_id", sa.Uuid, nullable=False),
         sa.Column("title", sa.Text, nullable=False),
@@ -126,7 +112,7 @@ def _observation() -> None:
 def _report() -> None:
     op.create_table(
         "report",
-        *_governed(),
+        *governed_columns(),
         sa.Column("number", sa.Text, nullable=False),
         sa.Column("sla_id", sa.Uuid, nullable=False),
         sa.Column("sla_number", sa.Text, nullable=False),
@@ -172,7 +158,7 @@ def _report() -> None:
 def _report_result() -> None:
     op.create_table(
         "report_result",
-        *_governed(),
+        *governed_columns(),
         sa.Column("report_id", sa.Uuid, nullable=False),
         sa.Column("position", sa.Integer, nullable=False),
         sa.Column("metric_key", sa.Text, nullable=False),

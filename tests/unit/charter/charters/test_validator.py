@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.charter.charters.domain.clocks import clock_findings
-from services.charter.charters.domain.findings import Finding, pointer
 from services.charter.charters.domain.model_charter import model_charter
 from services.charter.charters.domain.validator import validate
 from shared.calendars.business_time import business_calendar
@@ -31,6 +30,7 @@ from shared.contracts.governance import (
     Severity,
 )
 from shared.pure.canonical import canonical_json
+from shared.pure.refusal import Finding, pointer
 from tests.unit.charter.charters.texts import MODEL, changed
 
 JOWG, ECA, SMB, ESC, ESF = range(5)
