@@ -37,27 +37,27 @@ Step = Callable[[], Awaitable[object]]
 
 @dataclass
 class Wire:
-    """What one service has said about a matter, on its way to the other, in order."""
+    """What one service has published about a matter, on its way to the other, in order."""
 
     sender: RunningService
     receiver: RunningService
     delivered: int = 0
 
-    async def said(self, matter_id: str) -> list[bytes]:
+    async def published(self, matter_id: str) -> list[bytes]:
         wanted = "SELECT payload FROM event WHERE aggregate_id = :id ORDER BY position"
         async with self.sender.kernel.database.system() as session:
             return list(await session.scalars(text(wanted), {"id": UUID(matter_id)}))
 
     async def deliver(self, matter_id: str, *, again: int | None = None) -> bool:
         """The next message, or one that came before; False when there is none."""
-        said = await self.said(matter_id)
+        published = await self.published(matter_id)
         place = self.delivered if again is None else again
-        if place >= len(said):
+        if place >= len(published):
             return False
         self.delivered = max(self.delivered, place + 1)
         assert self.receiver.kernel.consumer is not None
         await self.receiver.kernel.consumer.handle(
-            Delivered("t", 0, place, matter_id.encode(), said[place], {})
+            Delivered("t", 0, place, matter_id.encode(), published[place], {})
         )
         return True
 
@@ -104,14 +104,14 @@ class Run:
 
     async def vote(self, member: str) -> None:
         """Whether it may or not."""
-        found = await self.changes.get(member, f"{MATTERS}/{self.matter_id}")
-        if found.status_code == 200:
+        read = await self.changes.get(member, f"{MATTERS}/{self.matter_id}")
+        if read.status_code == 200:
             ballot = {
                 "vote": self.chance.choice(["approve", "approve", "approve", "reject"]),
                 "rationale": "discussed",
             }
             path = f"{MATTERS}/{self.matter_id}/decide"
-            await self.changes.post(member, path, ballot, version=found.json()["version"])
+            await self.changes.post(member, path, ballot, version=read.json()["version"])
 
     async def act(self, verb: str, **form: str) -> None:
         """Whether it may or not; a proposal that has ended is not dropped."""
@@ -144,11 +144,11 @@ class Services:
     changes: RunningService
 
     async def set_aside(self) -> int:
-        found = 0
+        letters = 0
         for service in (self.toy, self.changes):
             async with service.kernel.database.system() as session:
-                found += int(await session.scalar(text("SELECT count(*) FROM dead_letter")) or 0)
-        return found
+                letters += int(await session.scalar(text("SELECT count(*) FROM dead_letter")) or 0)
+        return letters
 
 
 @pytest.fixture(scope="module")
