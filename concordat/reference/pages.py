@@ -19,11 +19,16 @@ from concordat.reference.sources import (
 )
 from services.registry import SERVICES, modules
 from shared.contracts.base import TYPE_PREFIX, Event
+from shared.matters import states as awaited
 from shared.pure.transitions import Transitions
+from shared.reviews import domain as reviews
 from shared.runtime.kernel import Kernel
 from shared.web.authz import EVERYONE, Action
 
 GENERATED = "<!-- Generated from the code by `make documents`; edits are overwritten. -->"
+EVERY_SERVICE = "every service"
+KERNEL = (reviews, awaited)
+"""The modules of the kernel that have such tables."""
 EVENT_COLUMNS = ("event", "means", "followed by")
 
 
@@ -108,16 +113,16 @@ def state_machines_page() -> str:
         "What may happen to each thing, drawn from the tables that the code obeys. "
         "An act that has no arrow is refused as `not_allowed`.",
     ]
-    for service in SERVICES:
-        for name, about, machine in machines(service):
+    for owner in (*SERVICES, EVERY_SERVICE):
+        for name, about, machine in machines(owner):
             title = _words(name)
-            parts += [f"## {service}: {title}", about, _mermaid(machine.as_mermaid(title).rstrip())]
+            parts += [f"## {owner}: {title}", about, _mermaid(machine.as_mermaid(title).rstrip())]
     return "\n\n".join(parts) + "\n"
 
 
-def machines(service: str) -> Iterator[tuple[str, str, Transitions[Any, Any]]]:
-    """Each table in the service's domain: the name and docstring of its states, and the table."""
-    for module in modules(service, "domain"):
+def machines(owner: str) -> Iterator[tuple[str, str, Transitions[Any, Any]]]:
+    """Each table in the domain of a service, or of the kernel: the name and docstring of its states, and the table."""
+    for module in KERNEL if owner == EVERY_SERVICE else modules(owner, "domain"):
         for value in vars(module).values():
             states = _states(value) if isinstance(value, Transitions) else None
             if states is not None and states.__module__ == module.__name__:

@@ -6,7 +6,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped
 
 from shared.data.session import TYPE_MAP, Governed
 from shared.data.tables import new_metadata
-from shared.matters.states import AwaitedState
+from shared.matters.states import AwaitedMatterState
 
 
 class Base(DeclarativeBase):
@@ -28,6 +28,6 @@ class AwaitedMatter(Governed, Base):
     text: Mapped[bytes]
     text_format: Mapped[int]
     content_hash: Mapped[str]
-    state: Mapped[AwaitedState]
+    state: Mapped[AwaitedMatterState]
     decision_id: Mapped[UUID | None]
     outcome: Mapped[str | None]

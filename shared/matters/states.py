@@ -5,7 +5,7 @@ from enum import StrEnum
 from shared.pure.transitions import Transitions
 
 
-class AwaitedState(StrEnum):
+class AwaitedMatterState(StrEnum):
     """Where a matter stands that this service has put. `lapsed`: it was decided when its subject waited no more."""
 
     waiting = "waiting"
@@ -16,12 +16,12 @@ class AwaitedState(StrEnum):
     withdrawn = "withdrawn"
 
 
-WAITING = (AwaitedState.waiting, AwaitedState.withdrawing)
+WAITING = (AwaitedMatterState.waiting, AwaitedMatterState.withdrawing)
 """The states in which an answer is still to come."""
 
 
 class AwaitedAction(StrEnum):
-    """What may happen to it: the first three are ours, the others are answers."""
+    """What may happen to it: the first two are ours, the others are answers."""
 
     change = "change"
     withdraw = "withdraw"
@@ -35,18 +35,18 @@ class AwaitedAction(StrEnum):
 
 AWAITED = Transitions(
     {
-        (AwaitedState.waiting, AwaitedAction.change): AwaitedState.waiting,
-        (AwaitedState.waiting, AwaitedAction.withdraw): AwaitedState.withdrawing,
-        (AwaitedState.waiting, AwaitedAction.send_back): AwaitedState.waiting,
-        (AwaitedState.waiting, AwaitedAction.apply): AwaitedState.decided,
-        (AwaitedState.waiting, AwaitedAction.lapse): AwaitedState.lapsed,
-        (AwaitedState.waiting, AwaitedAction.refuse): AwaitedState.refused,
-        (AwaitedState.waiting, AwaitedAction.confirm_withdrawal): AwaitedState.withdrawn,
+        (AwaitedMatterState.waiting, AwaitedAction.change): AwaitedMatterState.waiting,
+        (AwaitedMatterState.waiting, AwaitedAction.withdraw): AwaitedMatterState.withdrawing,
+        (AwaitedMatterState.waiting, AwaitedAction.send_back): AwaitedMatterState.waiting,
+        (AwaitedMatterState.waiting, AwaitedAction.apply): AwaitedMatterState.decided,
+        (AwaitedMatterState.waiting, AwaitedAction.lapse): AwaitedMatterState.lapsed,
+        (AwaitedMatterState.waiting, AwaitedAction.refuse): AwaitedMatterState.refused,
+        (AwaitedMatterState.waiting, AwaitedAction.confirm_withdrawal): AwaitedMatterState.withdrawn,
         # Until it is confirmed, a withdrawal may come too late: the decision is applied then.
-        (AwaitedState.withdrawing, AwaitedAction.apply): AwaitedState.decided,
-        (AwaitedState.withdrawing, AwaitedAction.lapse): AwaitedState.withdrawn,
-        (AwaitedState.withdrawing, AwaitedAction.refuse): AwaitedState.refused,
-        (AwaitedState.withdrawing, AwaitedAction.confirm_withdrawal): AwaitedState.withdrawn,
-        (AwaitedState.withdrawing, AwaitedAction.refuse_withdrawal): AwaitedState.waiting,
+        (AwaitedMatterState.withdrawing, AwaitedAction.apply): AwaitedMatterState.decided,
+        (AwaitedMatterState.withdrawing, AwaitedAction.lapse): AwaitedMatterState.withdrawn,
+        (AwaitedMatterState.withdrawing, AwaitedAction.refuse): AwaitedMatterState.refused,
+        (AwaitedMatterState.withdrawing, AwaitedAction.confirm_withdrawal): AwaitedMatterState.withdrawn,
+        (AwaitedMatterState.withdrawing, AwaitedAction.refuse_withdrawal): AwaitedMatterState.waiting,
     }
 )

@@ -31,7 +31,7 @@ from shared.contracts.matters import (
 from shared.data.history import Act, record
 from shared.data.session import Governed, inherited, load_for_update
 from shared.matters.models import AwaitedMatter
-from shared.matters.states import AWAITED, WAITING, AwaitedAction, AwaitedState
+from shared.matters.states import AWAITED, WAITING, AwaitedAction, AwaitedMatterState
 from shared.messaging.projections import Projection
 from shared.pure.hashing import sha256_hex
 from shared.pure.refusal import Refused
@@ -88,22 +88,10 @@ class Subject(Generic[S]):
         self, session: AsyncSession, row: S, question: Question, *, by: Actor, now: datetime
     ) -> UUID:
         """Put the row to a body; the id of its matter. Refuses `already_waiting`, and `not_shared` for a row that one
-        party may not see. Whether a body takes it is answered later: `refused` hears if none does."""
-        if row.visibility != "shared":
-            raise Refused(
-                "not_shared", "Both parties decide, so share it with both before it is put to a body."
-            )
-        if await _waiting(session, row):
-            raise Refused("already_waiting", "It waits for a decision already; withdraw it first.")
+        party may not see. Whether a body takes it is answered later: `refused` is called if none does."""
+        await _check_free(session, row)
         described = self.describe(row)
-        matter = AwaitedMatter(
-            **inherited(row, now),
-            subject_kind=self.kind,
-            subject_id=row.id,
-            decision_class=question.decision_class,
-            state=AwaitedState.waiting,
-        )
-        _keep_text(matter, described)
+        matter = self._new(row, question, described, now)
         session.add(matter)
         event = MatterPut(
             **_fact(matter, described),
@@ -115,7 +103,7 @@ class Subject(Generic[S]):
         return matter.id
 
     async def withdraw(self, session: AsyncSession, row: S, reason: str, *, by: Actor, now: datetime) -> None:
-        """Ask for the matter back. Until `withdrawn` hears of it, a decision may still come, and counts."""
+        """Ask for the matter back. Until `withdrawn` is called, a decision may still come, and counts."""
         matter = await _waiting(session, row)
         if matter is None:
             raise Refused("nothing_to_withdraw", "It waits for no decision, so there is nothing to withdraw.")
@@ -130,7 +118,7 @@ class Subject(Generic[S]):
     ) -> None:
         """The row's text, impact or severity changed: the votes start anew. Does nothing while no body has it."""
         matter = await _waiting(session, row)
-        if matter is None or matter.state is not AwaitedState.waiting:
+        if matter is None or AwaitedAction.change not in AWAITED.allowed(matter.state):
             return
         described = self.describe(row)
         _keep_text(matter, described)
@@ -174,10 +162,21 @@ class Subject(Generic[S]):
     ) -> None:
         """The withdrawal came too late. Mostly its cause came before: the decision, or the refusal."""
         _, matter = await self._locked(session, event)
-        if matter.state is AwaitedState.withdrawing:
+        if matter.state is AwaitedMatterState.withdrawing:
             matter.state = AWAITED.next(matter.state, AwaitedAction.refuse_withdrawal)
         act = _step(matter, None, "matter.withdraw_refused", event.code)
         await record(session, matter, act, by=SYSTEM, now=now)
+
+    def _new(self, row: S, question: Question, described: Described, now: datetime) -> AwaitedMatter:
+        matter = AwaitedMatter(
+            **inherited(row, now),
+            subject_kind=self.kind,
+            subject_id=row.id,
+            decision_class=question.decision_class,
+            state=AwaitedMatterState.waiting,
+        )
+        _keep_text(matter, described)
+        return matter
 
     async def _locked(self, session: AsyncSession, event: MatterFact) -> tuple[S, AwaitedMatter]:
         """The subject and its matter, locked in the order in which a person's act locks them."""
@@ -199,7 +198,7 @@ class Subject(Generic[S]):
         now: datetime,
     ) -> None:
         """The decision is not carried out. Who wanted to withdraw need not wait for another one."""
-        waits = matter.state is AwaitedState.waiting and self.waits(row)
+        waits = AwaitedAction.send_back in AWAITED.allowed(matter.state) and self.waits(row)
         described = self.describe(row)
         if waits:
             _keep_text(matter, described)
@@ -249,6 +248,13 @@ def answers(*subjects: Subject[Any]) -> Projection:
             MatterWithdrawRefused: handler(Subject.on_withdraw_refused),
         },
     )
+
+
+async def _check_free(session: AsyncSession, row: Governed) -> None:
+    if row.visibility != "shared":
+        raise Refused("not_shared", "Both parties decide, so share it with both before it is put to a body.")
+    if await _waiting(session, row):
+        raise Refused("already_waiting", "It waits for a decision already; withdraw it first.")
 
 
 async def _waiting(session: AsyncSession, row: Governed) -> AwaitedMatter | None:

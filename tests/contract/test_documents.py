@@ -11,7 +11,7 @@ import pytest
 
 from concordat.reference import check, documents, write
 from concordat.reference.golden import ROOT
-from concordat.reference.pages import machines, short
+from concordat.reference.pages import EVERY_SERVICE, machines, short
 from concordat.reference.sources import app_of, channel_of, handled_by, installed, routes_of
 from shared.contracts import registry
 
@@ -101,9 +101,9 @@ def test_the_map_explains_every_event() -> None:
         assert f"\n| `{short(cls)}` | " in MAP
 
 
-@pytest.mark.parametrize("service", installed())
-def test_every_transition_is_drawn(service: str) -> None:
-    drawn = list(machines(service))
+@pytest.mark.parametrize("owner", [*installed(), EVERY_SERVICE])
+def test_every_transition_is_drawn(owner: str) -> None:
+    drawn = list(machines(owner))
     assert drawn
     for _, _, machine in drawn:
         for (state, action), after in machine.table.items():

@@ -16,7 +16,7 @@ from sqlalchemy import (
 
 from shared.data.session import EnumText
 from shared.data.tables.kernel import HASH_OF_TEXT
-from shared.matters.states import WAITING, AwaitedState
+from shared.matters.states import WAITING, AwaitedMatterState
 
 INSTANT = DateTime(timezone=True)
 
@@ -42,7 +42,7 @@ def awaited_matter_table(metadata: MetaData) -> None:
         Column("text", LargeBinary, nullable=False),
         Column("text_format", Integer, nullable=False),
         Column("content_hash", Text, nullable=False),
-        Column("state", EnumText(AwaitedState), nullable=False),
+        Column("state", EnumText(AwaitedMatterState), nullable=False),
         Column("decision_id", Uuid),
         Column("outcome", Text),
         CheckConstraint(HASH_OF_TEXT, name="content_hash"),
