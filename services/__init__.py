@@ -1,1 +1,1 @@
-"""The four services and the programs that run them."""
+"""The four services, a folder per feature; `registry` is the only list of them."""

@@ -1,1 +1,1 @@
-"""The change-request log: routing, ballots, decisions and escalations (M3 Playbook 5.3, best practice BP1)."""
+"""The changes service: whatever a body decides, and the change-request log (M3 Playbook 5.3, best practice BP1)."""

@@ -1,1 +1,1 @@
-"""The database side of the kernel: sessions, tables, history, the directory, numbers, migrations."""
+"""The database side of the kernel: sessions, tables, history, lists, the directory, numbers, migrations."""

@@ -1,1 +1,1 @@
-"""Having a subject decided by a body, for services other than the one that keeps the matters: put, hear, apply once."""
+"""Subjects that a body of another service decides: put by event, and the decision applied once."""

@@ -1,1 +1,1 @@
-"""Events in and out: outbox, relay, bus, consumers."""
+"""Events in and out: outbox, relay, bus, consumers, inbox, dead letters, archives and replay."""

@@ -1,1 +1,1 @@
-"""What two services compute alike: refusals, state tables, canonical text. Standard library only."""
+"""What two services compute alike: refusals, state tables, canonical text, hashes, signatures. No I/O, no clock."""

@@ -1,1 +1,1 @@
-"""A running process: settings, kernel, timers, clock, log, telemetry, fail points."""
+"""A running process: settings, kernel, timers, what is due, clock, log, telemetry, fail points."""

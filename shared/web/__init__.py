@@ -1,1 +1,1 @@
-"""The HTTP edge every service has: routes, callers, problem documents, pages, idempotency."""
+"""The HTTP edge every service has: routes, callers, problem documents, pages, exports, idempotency."""

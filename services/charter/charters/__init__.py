@@ -1,1 +1,1 @@
-"""The governance charter: draft, ratification, the text in force."""
+"""The governance charter: draft, ratification, the text in force, its end."""

@@ -1,1 +1,1 @@
-"""Channels: the ways a delivery leaves the house."""
+"""Channels: the ways a delivery leaves the house, behind one `send(delivery) -> Answer`."""

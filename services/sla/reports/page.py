@@ -14,7 +14,7 @@ from services.sla.reports.schemas import Report
 from services.sla.results.domain.verdict import ResultStatus
 from shared.calendars.zones import zone_named
 
-_FOLDER = Path(__file__).resolve().parents[1] / "templates"
+_FOLDER = Path(__file__).resolve().parent / "templates"
 _STYLE = (_FOLDER / "report.css").read_text()
 _HASH = b64encode(sha256(_STYLE.encode()).digest()).decode()
 _POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; frame-ancestors 'none'"
