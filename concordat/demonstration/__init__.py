@@ -1,1 +1,1 @@
-"""The demonstration of the embedded mode, told through the public API."""
+"""The demonstration of the embedded mode, played through the public API."""

@@ -289,7 +289,7 @@ class Story:
         return [alert for alert in page["items"] if rule in (None, alert["rule"])]
 
     async def _once_known(self, who: str, path: str, form: Mapping[str, Any]) -> dict[str, Any]:
-        """POST until the service has heard of the caller and the charter."""
+        """POST until the service knows the caller and the charter."""
 
         last = ""
 

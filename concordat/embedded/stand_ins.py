@@ -72,7 +72,7 @@ def named(stand_in: str, environment: Mapping[str, str]) -> Starlette:
 
 
 def identity_provider(issuer: str = ISSUER) -> Starlette:
-    """An OpenID provider without users or passwords; services are told to believe `issuer`."""
+    """An OpenID provider without users or passwords; services are set to believe `issuer`."""
     signer = Signer(issuer)
 
     async def warn(request: Request) -> Response:

@@ -108,7 +108,7 @@ class Quorum:
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """A governance body: `tier` 1 is the lowest; `parent` is the body that hears its escalations."""
+    """A governance body: `tier` 1 is the lowest; `parent` is the body its escalations go to."""
 
     key: str
     name: str

@@ -165,7 +165,7 @@ _UPSERT_ORGANIZATION = text(
     WHERE organization.version < excluded.version
     """
 )
-# A person's memberships are aggregates of their own, so the end of the old one may be heard after the new one began.
+# A person's memberships are aggregates of their own, so the end of the old one may arrive after the new one began.
 # The newest one counts (ids are UUIDv7), in whichever order their events arrive.
 _END_EARLIER = text(
     """

@@ -42,7 +42,7 @@ FIRST_ANSWER_SECONDS = 5.0
 COMMAND_SECONDS = 15
 """How long the driver waits for an answer before it takes the server for dead."""
 TIME_LIMITS: Mapping[str, str] = {
-    # Before the driver's own limit, so that a slow statement is told from a server that is silent.
+    # Before the driver's own limit, so that a slow statement differs from a server that is silent.
     "statement_timeout": "14s",
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "60s",

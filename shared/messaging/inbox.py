@@ -214,7 +214,7 @@ class Inbox:
     def _count_gap(self, message: Delivered, taken: Row[Any]) -> None:
         """Count an event that follows one of a type we handle, and that we never saw.
 
-        An act without an event leaves a version nobody is told of, and types nobody handles leave no mark here: neither
+        An act without an event leaves a version that is never published, and types nobody handles leave no mark here: neither
         is a gap, so the version before proves nothing. The event says itself which one came before.
         """
         previous, type_ = message.headers.get("event_previous", ""), message.headers.get("event_previoustype")

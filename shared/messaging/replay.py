@@ -34,7 +34,7 @@ TIME_LIMITS: Final[Mapping[str, str]] = {
 """Of the connection a replay works on."""
 
 Progress = Callable[[int, int], None]
-"""Is told how many events have been read, of how many."""
+"""Called with how many events have been read, of how many."""
 
 _CHUNK: Final = 1000
 _LOCK_NOT_AVAILABLE: Final = "55P03"

@@ -188,7 +188,7 @@ async def _on_validation(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _on_database(request: Request, error: Exception) -> JSONResponse:
-    """What the data of the request caused is told; what the program got wrong is a failure of ours."""
+    """What the data of the request caused is explained; what the program got wrong is a failure of ours."""
     match kind_of(error):
         case DatabaseError.CLASH:
             log.info("clash", error=type(error).__name__)

@@ -81,7 +81,7 @@ class StrictRequest(Request):
 
 
 def _declared(length: str) -> int:
-    """The bytes a client announces; 0 for what is no length, since they are counted anyway."""
+    """The bytes a client declares; 0 for what is no length, since they are counted anyway."""
     is_length = length.isascii() and length.isdigit() and len(length) <= _LENGTH_DIGITS
     return int(length) if is_length else 0
 

@@ -29,7 +29,7 @@ class ChangeDecide(In):
 
 
 class ChangeEscalate(In):
-    """Why the next body should hear it, and what was tried here."""
+    """Why the next body should have it, and what was tried here."""
 
     reason_code: EscalationReason
     what_was_tried: Needed

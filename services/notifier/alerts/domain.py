@@ -47,7 +47,7 @@ class AlertAction(StrEnum):
 
 
 class Change(StrEnum):
-    """What an entry of an alert's history records, and what a ticketing system is told."""
+    """What an entry of an alert's history records, and what a ticketing system is sent."""
 
     opened = "opened"
     updated = "updated"

@@ -1,4 +1,4 @@
-"""What members do with alerts is passed on to the systems that were told of them.
+"""What members do with alerts is passed on to the systems that were sent them.
 
 The notifier receives its own events for that, so that whoever acknowledges an alert neither waits for deliveries to be
 written nor fails with them.

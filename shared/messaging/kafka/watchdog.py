@@ -26,7 +26,7 @@ class Watchdog:
     def verdict(self, now: float, places: Mapping[Partition, tuple[int, int]] | None) -> str | None:
         """Why the consumer is stuck, or None.
 
-        `places` maps a partition that should move to its next and its end offset; None when no broker told us.
+        `places` maps a partition that should move to its next and its end offset; None when no broker answered.
         """
         self.reachable = places is not None
         if places is not None:

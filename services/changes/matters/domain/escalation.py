@@ -1,4 +1,4 @@
-"""Escalation: which body hears an item next, and how long a body may hold it.
+"""Escalation: which body has an item next, and how long a body may hold it.
 
 M3 Playbook 5.3: decided as low as possible, and taken higher when it is important, contentious or stuck.
 """
@@ -58,7 +58,7 @@ class RungClock:
 
 
 def next_body(content: ExecutableCharter, body_key: str) -> Body:
-    """The body that hears escalations of this one; refuses `no_higher_body` at the last rung."""
+    """The body that escalations of this one go to; refuses `no_higher_body` at the last rung."""
     body = content.body(body_key)
     if body.parent is None:
         raise Refused(

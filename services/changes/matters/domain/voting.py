@@ -22,7 +22,7 @@ class Vote(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What the ballot of both parties amounts to. A deadlock is normal: the next body hears it."""
+    """What the ballot of both parties amounts to. A deadlock is normal: the next body decides."""
 
     approved = "approved"
     rejected = "rejected"

@@ -23,7 +23,7 @@ def comparable(service: str) -> str:
 
 
 def size_findings(text: bytes) -> Iterator[Finding]:
-    """Whether the text can be told to the other services when it comes into force."""
+    """Whether the text fits into an event for the other services when it comes into force."""
     if len(text) > LARGEST_TEXT:
         message = f"The text has {len(text)} bytes; at most {LARGEST_TEXT} can be put into force. Shorten it."
         yield Finding("text_too_large", message, "")

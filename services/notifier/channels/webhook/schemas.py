@@ -52,7 +52,7 @@ class TemplateOptionsOut(Out):
 
 
 class TemplateInfo(Out):
-    """A body a ticketing system can be sent, and which changes of an alert it is told."""
+    """A body a ticketing system can be sent, and which changes of an alert it is sent."""
 
     name: Template
     content_type: str

@@ -1,4 +1,4 @@
-"""What the attempts of an endpoint mean for it: well again, failing, switched off, and its owner told."""
+"""What the attempts of an endpoint mean for it: well again, failing, switched off, and its owner alerted."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime

@@ -38,7 +38,7 @@ class Expectation:
 
 
 class Watch(Protocol):
-    """Is told of every check in order of time; its share, 0 to 1, is None while nothing was due."""
+    """Takes every check in order of time; its share, 0 to 1, is None while nothing was due."""
 
     def saw(self, moment: datetime) -> None: ...
 

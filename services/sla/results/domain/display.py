@@ -59,7 +59,7 @@ def rounds_to_met(metric: Metric, value: Fraction) -> bool:
 
 
 def rounded(value: Fraction, places: int, rounding: Callable[[Fraction], int] = round) -> Decimal:
-    """The value to that many decimals, exactly; half to even unless told otherwise."""
+    """The value to that many decimals, exactly; half to even unless `rounding` says otherwise."""
     return Decimal(f"{rounding(value * 10**places)}E-{places}")
 
 

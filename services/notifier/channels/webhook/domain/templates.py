@@ -76,8 +76,8 @@ class Updates(StrEnum):
     once = "once"
 
 
-# Jira's create call would open a second issue for every further message, so it is told once; a
-# ServiceNow incident is updated by its correlation id, but nothing is told to resolve what never was.
+# Jira's create call would open a second issue for every further message, so it is sent once; a
+# ServiceNow incident is updated by its correlation id, but nothing is sent to resolve what never was.
 UPDATES: Mapping[Template, Updates] = {
     Template.cloudevents: Updates.everything,
     Template.servicenow_incident: Updates.follow_ups,
