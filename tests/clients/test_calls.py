@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.clients, pytest.mark.parametrize("service", SERVICES)]
 
 
 async def answers(*command: str | Path) -> dict[str, dict[str, Any]]:
-    """What a program calls_made about each operation, a line of JSON for each."""
+    """What a program reported about each operation, a line of JSON for each."""
     code, output, errors = await ran(*command)
     assert code == 0, errors[-3000:]
     calls_made = [json.loads(line) for line in output.splitlines()]
