@@ -55,7 +55,9 @@ def asyncapi_document() -> dict[str, Any]:
             "version": "1.0.0",
             "description": (
                 "What the services tell each other and anybody who listens: CloudEvents 1.0, structured JSON. "
-                "Within a major version fields are only added; readers ignore what they do not know."
+                "Within a major version fields are only added; readers ignore what they do not know. "
+                "A field that is described as an extensible enum may take other words later: the examples are those "
+                "known so far, and readers keep what they do not know as text."
             ),
         },
         "defaultContentType": MEDIA_TYPE,

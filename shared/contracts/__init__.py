@@ -1,4 +1,4 @@
-"""The published language: every event of every service. Additive only; `.v1` is part of the type."""
+"""The published language: every event of every service. Additive only, lists of words included; `.v1` is part of the type."""
 
 from shared.contracts import audit, changes, charter, matters, notifier, sla
 from shared.contracts.base import Registry

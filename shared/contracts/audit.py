@@ -1,9 +1,9 @@
 """What every service publishes about its own audit trail: signed checkpoints, each for the parties of one charter."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 from uuid import UUID
 
-from shared.contracts.base import TYPE_PREFIX, Event
+from shared.contracts.base import TYPE_PREFIX, Event, Open, Visibility
 
 TOPIC = "concordat.audit"
 
@@ -23,7 +23,7 @@ class AuditCheckpointed(Event):
     checkpoint_id: UUID
     service: str
     chain: UUID
-    visibility: Literal["shared", "customer", "provider"]
+    visibility: Open[Visibility]
     seq: int
     hash: str
     root: str

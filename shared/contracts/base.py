@@ -7,15 +7,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from shared.contracts.governance import Party, Role
 
@@ -23,23 +17,33 @@ TYPE_PREFIX = "org.concordat."
 SCHEMA_BASE = "https://concordat.invalid/schemas/events/"
 SHARDS = 16
 
+EXTENSIBLE = "Extensible enum: the words known so far. Keep what you do not know."
 Visibility = Literal["shared", "customer", "provider"]
+"""Closed, unlike the words in an event's data: nobody guesses who may see something."""
+ReviewOutcome = Literal["no_change", "amend", "renew", "rebid", "terminate"]
 E = TypeVar("E", bound="Event")
 V = TypeVar("V")
 
 
-def _keep_unknown(value: object, read: ValidatorFunctionWrapHandler) -> object:
-    try:
-        return read(value)
-    except ValidationError:
-        if isinstance(value, str):
-            return value
-        raise
+class _Extensible:
+    """Documents known words as examples: what a schema lists under `enum` can never be added to."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        known, _ = handler(schema)["anyOf"]
+        return {
+            "type": "string",
+            "examples": handler.resolve_ref_schema(known)["enum"],
+            "description": EXTENSIBLE,
+        }
 
 
-Open = Annotated[V, WrapValidator(_keep_unknown)]
-"""An enumeration that a later publisher may add to. A reader keeps a word it does not know as plain text, so whoever
-acts on the field asks first whether it is known; the schema we publish by stays closed.
+Open = Annotated[V | str, Field(union_mode="left_to_right"), _Extensible()]
+"""One of a list of words that a later publisher may add to: `Open[Severity]`, `Open[Literal["met", "missed"]]`.
+
+A reader keeps a word it does not know as the text it is. Whoever acts on the field has an answer for that, and whoever
+only shows it shows the text.
 """
 
 

@@ -1,14 +1,14 @@
 """What the charter service publishes: who exists, what was ratified, which reviews are due."""
 
 from datetime import date, datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from pydantic import GetJsonSchemaHandler, TypeAdapter
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from shared.contracts.base import TYPE_PREFIX, Event
+from shared.contracts.base import TYPE_PREFIX, Event, Open, ReviewOutcome
 from shared.contracts.governance import TEXT_FORMAT, ExecutableCharter, Party, Role
 
 TOPIC = "concordat.charter"
@@ -53,7 +53,7 @@ class MemberChanged(Event):
     issuer: str
     subject: str
     display_name: str
-    roles: tuple[Role, ...]
+    roles: tuple[Open[Role], ...]
     active: bool
 
 
@@ -103,8 +103,8 @@ class CharterSigned(Event):
 
     charter_id: UUID
     content_hash: str
-    party: Party
-    role: Role
+    party: Open[Party]
+    role: Open[Role]
     member_id: UUID
 
 
@@ -116,7 +116,7 @@ class CharterDeclined(Event):
     AGGREGATE: ClassVar[str] = CHARTER
 
     charter_id: UUID
-    party: Party
+    party: Open[Party]
     reason: str
 
 
@@ -176,7 +176,7 @@ class CharterReviewDetermined(Event):
     AGGREGATE: ClassVar[str] = CHARTER
 
     charter_id: UUID
-    outcome: Literal["no_change", "amend", "renew", "rebid", "terminate"]
+    outcome: Open[ReviewOutcome]
     determined_at: datetime
     next_review_due: date
 

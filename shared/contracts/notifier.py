@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
-from shared.contracts.base import TYPE_PREFIX, Event
+from shared.contracts.base import TYPE_PREFIX, Event, Open
 
 TOPIC = "concordat.notifier"
 
@@ -21,7 +21,7 @@ class AlertOpened(Event):
     rule: str
     dedup_key: str
     title: str
-    priority: Literal["urgent", "high", "normal"]
+    priority: Open[Literal["urgent", "high", "normal"]]
 
 
 class AlertAcknowledged(Event):
@@ -72,7 +72,7 @@ class AlertResolved(Event):
 
     alert_id: UUID
     org_id: UUID
-    resolution: Literal["cause_cleared", "member"]
+    resolution: Open[Literal["cause_cleared", "member"]]
 
 
 class DeliveryExhausted(Event):

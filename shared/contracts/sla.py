@@ -5,11 +5,9 @@ from decimal import Decimal
 from typing import ClassVar, Literal
 from uuid import UUID
 
-from shared.contracts.base import TYPE_PREFIX, Event
+from shared.contracts.base import TYPE_PREFIX, Event, Open, ReviewOutcome
 
 TOPIC = "concordat.sla"
-
-Outcome = Literal["no_change", "amend", "renew", "rebid", "terminate"]
 
 
 class AgreementRegistered(Event):
@@ -60,7 +58,7 @@ class AgreementReviewDetermined(Event):
     AGGREGATE: ClassVar[str] = "agreement"
 
     agreement_id: UUID
-    outcome: Outcome
+    outcome: Open[ReviewOutcome]
     determined_at: datetime
     next_review_due: date
 
@@ -125,7 +123,7 @@ class SlaReviewDetermined(Event):
     AGGREGATE: ClassVar[str] = "sla"
 
     sla_id: UUID
-    outcome: Outcome
+    outcome: Open[ReviewOutcome]
     determined_at: datetime
     next_review_due: date
 
@@ -234,7 +232,7 @@ class MetricMissed(Event):
     metric_name: str
     service: str
     period: str
-    level: Literal["expected", "minimum", "no_data"]
+    level: Open[Literal["expected", "minimum", "no_data"]]
     value: Decimal | None
     expected: Decimal
     minimum: Decimal | None

@@ -295,7 +295,8 @@ def principal_of(row: Any, identity: Identity) -> Principal:
     return Principal(
         member_id=member_id,
         org_id=org_id,
-        roles=frozenset(map(Role, roles)),
+        # A role that a later program gives out is none here: it grants nothing that this program knows of.
+        roles=frozenset(role for role in Role if role in roles),
         issuer=identity.issuer,
         subject=identity.subject,
         display_name=name,

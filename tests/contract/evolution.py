@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from shared.contracts.base import EXTENSIBLE
+
 Schema = Mapping[str, Any]
 ANNOTATIONS = {"$schema", "$id", "$comment", "title", "description", "default", "examples", "deprecated"}
 STRUCTURE = {"properties", "required", "enum", "items", "anyOf"}
@@ -12,7 +14,8 @@ NULL = {"type": "null"}
 def breaking_changes(old_schema: Schema, new_schema: Schema) -> list[str]:
     """One sentence per break: everything but a new optional field, a new description or a new example.
 
-    A new enum value counts as well: a reader with a closed enum refuses the event that carries it.
+    A new enum value counts as well: a reader with a closed enum refuses the event that carries it. The words of an open
+    list may grow, but none is taken away: events that carry it have been written.
     """
     return list(_breaks(old_schema, new_schema, ""))
 
@@ -63,6 +66,13 @@ def _values(old: Schema, new: Schema, at: str) -> Iterator[str]:
     if ("enum" in old) != ("enum" in new):
         yield f"{at}: {'the enum was opened' if 'enum' in old else 'narrowed to an enum'}"
         return
-    was, became = old.get("enum", []), new.get("enum", [])
+    was, became = _words(old), _words(new)
     yield from (f"{at}: value {value!r} is gone" for value in was if value not in became)
-    yield from (f"{at}: value {value!r} is new to closed readers" for value in became if value not in was)
+    closed = new.get("enum", ())
+    yield from (f"{at}: value {value!r} is new to closed readers" for value in closed if value not in was)
+
+
+def _words(schema: Schema) -> list[Any]:
+    """The values a schema names: all there are of a closed list, the known ones of an open one."""
+    is_open = schema.get("description") == EXTENSIBLE
+    return list(schema.get("enum", schema.get("examples", ()) if is_open else ()))

@@ -13,7 +13,7 @@ from concordat.reference import SCHEMAS
 from concordat.reference.events import event_schema
 from concordat.reference.golden import GOLDEN, ROOT
 from shared.contracts import registry
-from shared.contracts.base import schema_name
+from shared.contracts.base import EXTENSIBLE, schema_name
 from tests.contract import history
 from tests.contract.evolution import breaking_changes
 
@@ -92,6 +92,7 @@ BEFORE: dict[str, Any] = {
         "severity": {"type": "string", "enum": ["high", "low"]},
         "due": {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]},
         "note": {"type": "string"},
+        "cause": {"type": "string", "description": EXTENSIBLE, "examples": ["clock", "member"]},
         "bodies": {"type": "array", "items": {"type": "object", "properties": {"key": {"type": "string"}}}},
     },
     "required": ["number", "tier", "severity", "due"],
@@ -115,6 +116,7 @@ def changed(change: Changed) -> dict[str, Any]:
         lambda s: s["properties"]["bodies"]["items"]["properties"].update(name={"type": "string"}),
         lambda s: s.update(title="After", description="said better"),
         lambda s: s["properties"]["severity"].update(enum=["low", "high"]),
+        lambda s: s["properties"]["cause"]["examples"].append("deadlock"),
     ],
     ids=[
         "nothing",
@@ -124,6 +126,7 @@ def changed(change: Changed) -> dict[str, Any]:
         "nested field",
         "title",
         "order of values",
+        "another word of an open list",
     ],
 )
 def test_additions_break_nobody(change: Changed) -> None:
@@ -159,6 +162,7 @@ def test_additions_break_nobody(change: Changed) -> None:
             [".severity: value 'dire' is new to closed readers"],
         ),
         (lambda s: s["properties"]["severity"].pop("enum"), [".severity: the enum was opened"]),
+        (lambda s: s["properties"]["cause"]["examples"].remove("clock"), [".cause: value 'clock' is gone"]),
         (lambda s: s["properties"]["note"].update(enum=["a"]), [".note: narrowed to an enum"]),
         (
             lambda s: s["properties"].update(note={"anyOf": [{"type": "string"}, {"type": "null"}]}),

@@ -4,9 +4,8 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -16,13 +15,11 @@ from cloudevents.core.v1.event import CloudEvent
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
-from pydantic import BaseModel
 
 from concordat.reference import SCHEMAS
 from concordat.reference.golden import GOLDEN, ROOT, SCOPE, TRACE, golden_files, message
-from shared.contracts import changes, matters, registry
+from shared.contracts import registry
 from shared.contracts.base import Event, Received, Scope, schema_name, schema_uri
-from shared.contracts.governance import Role
 from shared.messaging.decoding import decode_envelope, decode_event
 
 pytestmark = pytest.mark.guard
@@ -88,36 +85,6 @@ def _with_unknown_fields(node: Any) -> Any:
         return node
     known = {key: value if key in FREE_MAPS else _with_unknown_fields(value) for key, value in node.items()}
     return {**known, "added_in_a_later_version": {"nested": [1]}}
-
-
-def words_of(cls: type[BaseModel]) -> list[str]:
-    """The fields that take a word of a list."""
-    kinds = {name: field.annotation for name, field in cls.model_fields.items()}
-    members = {name: {kind, *get_args(kind)} for name, kind in kinds.items()}
-    return [
-        name
-        for name, among in members.items()
-        if get_origin(kinds[name]) is Literal
-        or any(isinstance(each, type) and issubclass(each, StrEnum) for each in among)
-    ]
-
-
-OPEN = [(cls, name) for cls in (*changes.EVENTS, *matters.EVENTS) for name in words_of(cls)]
-
-
-@pytest.mark.parametrize(("cls", "name"), OPEN, ids=[f"{cls.TYPE}-{name}" for cls, name in OPEN])
-def test_a_word_that_a_later_publisher_adds_is_kept(cls: type[Event], name: str) -> None:
-    newer = json.loads((GOLDEN / cls.TYPE / "0001.json").read_bytes())
-    newer["data"][name] = "a_later_word"
-    assert getattr(read(json.dumps(newer).encode()).event, name) == "a_later_word"
-
-
-def test_an_ask_keeps_words_that_a_later_publisher_adds() -> None:
-    newer = json.loads((GOLDEN / changes.MatterOpened.TYPE / "0001.json").read_bytes())
-    newer["data"]["asks"][0] |= {"party": "auditor", "roles": ["archivist", "isso"]}
-    event = read(json.dumps(newer).encode()).event
-    assert isinstance(event, changes.MatterOpened)
-    assert (event.asks[0].party, event.asks[0].roles) == ("auditor", ("archivist", Role.isso))
 
 
 @pytest.mark.parametrize("path", SAMPLES)
@@ -205,7 +172,7 @@ def _values(annotation: Any) -> st.SearchStrategy[Any]:
         (lambda event: event["data"].update(surprise=1), "'surprise' was unexpected"),
         (lambda event: event["data"].pop("body"), "'body' is a required property"),
         (lambda event: event["data"].update(tier="2"), "$.data.tier"),
-        (lambda event: event["data"].update(severity="dire"), "$.data.severity"),
+        (lambda event: event["data"].update(severity=1), "$.data.severity"),
         (lambda event: event.update(type="org.concordat.change.routed.v2"), "$.type"),
         (lambda event: event.update(charterid=None), "$.charterid"),
         (lambda event: event.update(time="yesterday"), "$.time"),

@@ -107,7 +107,7 @@ async def _record(session: AsyncSession, caller: Principal, row: Member, now: da
         issuer=row.issuer,
         subject=row.subject,
         display_name=row.display_name,
-        roles=tuple(Role(name) for name in row.roles),
+        roles=tuple(row.roles),
         active=row.active,
     )
     await record(session, row, Act(policy.CHANGE_MEMBER.name, event), by=caller, now=now)

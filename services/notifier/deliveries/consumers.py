@@ -26,8 +26,8 @@ async def pass_on(session: AsyncSession, received: Received[Any], now: datetime,
 
 
 async def pass_on_resolution(session: AsyncSession, received: Received[AlertResolved], now: datetime) -> None:
-    """Only what a member resolved: a cause that went away was passed on with its own event."""
-    if received.event.resolution == Resolution.member:
+    """Unless the cause went away, which was passed on with its own event."""
+    if received.event.resolution != Resolution.cause_cleared:
         await pass_on(session, received, now, Change.resolved)
 
 

@@ -20,8 +20,7 @@ Facts = Mapping[str, object]
 async def apply_rule(session: AsyncSession, received: Received[Event], now: datetime) -> None:
     """Resolve and open what the event's rule says, and deliver every change of an alert."""
     rule = RULES[received.event.TYPE]
-    # A word that only a later publisher knows is no reason to warn about: rules have a default for it.
-    facts = received.event.model_dump(mode="json", warnings=False)
+    facts = received.event.model_dump(mode="json")
     cleared = await _cleared(session, rule, received, facts, now)
     raised = await _raised(session, rule, received, facts, now)
     about = message(received.envelope)

@@ -31,7 +31,7 @@ from shared.contracts.changes import (
     MatterWithdrawn,
     MatterWithdrawRefused,
 )
-from shared.contracts.governance import Body, ExecutableCharter, Role
+from shared.contracts.governance import Body, ExecutableCharter, Party, Role
 from shared.contracts.matters import MatterOutcomeNotApplied, MatterPut, MatterSubjectChanged, SubjectFact
 from shared.data.direct import Direct
 from shared.data.directory import Governance, governance
@@ -120,7 +120,7 @@ def check_form(form: MatterPut, roles: Collection[Role] | None) -> None:
     check_words(vars(form))
     kind = kind_of(form.subject_kind)
     check_class(kind, form.decision_class)
-    check_putter(kind, form.origin, roles)
+    check_putter(kind, Party(form.origin), roles)
 
 
 async def refuse_put(

@@ -482,6 +482,17 @@ async def test_a_member_who_resolves_an_alert_resolves_the_incident_too(s: Runni
     assert {json.loads(r.body).get("state") for r in receiver.requests} == {None, "6"}
 
 
+async def test_a_way_to_resolve_that_nobody_here_knows_is_passed_on_too(s: RunningService) -> None:
+    async with Receiver() as receiver:
+        await registered(s, receiver.url(), template="servicenow_incident")
+        await missed(s)
+        (alert,) = await alerts_of(s, TEAM)
+        expired = AlertResolved(alert_id=alert["id"], org_id=s.world.orgs["customer"], resolution="expired")
+        await s.publish(expired, aggregate_id=expired.alert_id, version=2)
+        await s.drain()
+    assert {json.loads(r.body).get("state") for r in receiver.requests} == {None, "6"}
+
+
 async def test_each_party_is_told_only_through_its_own_endpoint(s: RunningService) -> None:
     async with Receiver() as customers, Receiver() as providers, Receiver() as strangers:
         await registered(s, customers.url())
