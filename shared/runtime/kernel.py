@@ -149,13 +149,15 @@ def new_kernel(
     url = settings.database_url.get_secret_value()
     database = Database(url, info.name, pool_size=settings.pool_size)
     bus = bus or open_bus(settings)
-    kept = Timer("idempotency_expiry", timedelta(hours=1), idempotency.expire)
-    sealer = Sealer(info.name, settings.audit_keys(info.name))
     consumer = consumer_of(info.name, bus, database, projections, clock)
-    measured = Timer("backlog", EVERY, Backlog(info.name, consumer).measure)
     runner = DueRunner(info.name, database, due, clock)
-    overdue = Timer("due_backlog", EVERY, runner.measure)
-    own = (kept, measured, overdue, *sealer.timers, *_bus_timers(info.name, bus))
+    own = (
+        Timer("idempotency_expiry", timedelta(hours=1), idempotency.expire),
+        Timer("backlog", EVERY, Backlog(info.name, consumer).measure),
+        Timer("due_backlog", EVERY, runner.measure),
+        *Sealer(info.name, settings.audit_keys(info.name)).timers,
+        *_bus_timers(info.name, bus),
+    )
     telemetry.POOL_SIZE.labels(info.name).set(settings.pool_size)
     telemetry.POOL_IN_USE.labels(info.name).set_function(lambda: database.connections_in_use)
     return Kernel(

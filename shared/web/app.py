@@ -1,6 +1,6 @@
 """How every service is put together: routes, error handlers, health, and the work in the background."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -51,20 +51,7 @@ def new_app(
         telemetry.export_traces(process)
     kernel = new_kernel(info, settings, projections, due, timers, bus, clock)
     kernel.workers.extend(workers(kernel))
-    app = FastAPI(
-        title=info.title,
-        description=info.description,
-        version="1.0.0",
-        openapi_url=f"/{info.name}/openapi.json",
-        docs_url=None,
-        redoc_url=None,
-        openapi_tags=[
-            {"name": name, "description": about} for name, about in (*info.tags, AUDIT, OPERATIONS)
-        ],
-        generate_unique_id_function=lambda route: route.name,
-        lifespan=_lifespan,
-        redirect_slashes=False,
-    )
+    app = _bare(info)
     app.state.kernel = kernel
     app.add_middleware(edge.Edge, service=info.name)
     if settings.trusted_proxies:
@@ -72,14 +59,35 @@ def new_app(
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=trusted)
     errors.install(app)
     openapi.install(app)
-    app.include_router(health_router(info.name))
-    app.include_router(documents_router(info.name, info.title))
-    app.include_router(operations_router(info.name, new_router("operations", f"/{info.name}/v1")))
-    app.include_router(audit_api.trail(new_router("audit", f"/{info.name}/v1/audit")))
-    app.include_router(audit_api.keys(info.name, settings.audit_keys(info.name)))
-    for router in routers:
+    for router in (*_common(info, settings), *routers):
         app.include_router(router)
     return app
+
+
+def _bare(info: ServiceInfo) -> FastAPI:
+    """An application without routes; the name of a route's function is its operation id."""
+    tags = [{"name": name, "description": about} for name, about in (*info.tags, AUDIT, OPERATIONS)]
+    return FastAPI(
+        title=info.title,
+        description=info.description,
+        version="1.0.0",
+        openapi_url=f"/{info.name}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        openapi_tags=tags,
+        generate_unique_id_function=lambda route: route.name,
+        lifespan=_lifespan,
+        redirect_slashes=False,
+    )
+
+
+def _common(info: ServiceInfo, settings: KernelSettings) -> Iterator[APIRouter]:
+    """The routes every service has."""
+    yield health_router(info.name)
+    yield documents_router(info.name, info.title)
+    yield operations_router(new_router("operations", f"/{info.name}/v1"))
+    yield audit_api.trail(new_router("audit", f"/{info.name}/v1/audit"))
+    yield audit_api.keys(info.name, settings.audit_keys(info.name))
 
 
 @asynccontextmanager

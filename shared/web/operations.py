@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field, StrictBool, model_validator
 from pydantic.json_schema import SkipJsonSchema
 from sqlalchemy import text
@@ -151,99 +151,106 @@ class RetryResult(Out):
     ids: list[UUID]
 
 
-def operations_router(service: str, router: APIRouter) -> APIRouter:
+def _consumer(request: Request) -> str:
+    """The name under which the service reads the bus, and sets messages aside."""
+    return f"concordat-{request.app.state.kernel.info.name}"
+
+
+Consumer = Annotated[str, Depends(_consumer)]
+
+
+async def list_dead_letters_of_service(
+    session: Session,
+    caller: Reader,
+    consumer: Consumer,
+    state: Literal["new", "replayed", "discarded"] = "new",
+    aggregate_id: Annotated[UUID | SkipJsonSchema[None], Query()] = None,
+    cursor: AfterId = None,
+    limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
+) -> DeadLetterPage:
+    await _as_operator(session)
+    letters = await list_dead_letters(
+        session, consumer=consumer, state=state, aggregate_id=aggregate_id, after=cursor, limit=limit + 1
+    )
+    shown = [_shown(letter) for letter in letters[:limit]]
+    return DeadLetterPage(items=shown, next_cursor=shown[-1].id if len(letters) > limit else None)
+
+
+async def get_dead_letter(
+    dead_letter_id: UUID, session: Session, caller: Reader, consumer: Consumer
+) -> DeadLetterOut:
+    await _as_operator(session)
+    before = UUID(int=dead_letter_id.int - 1) if dead_letter_id.int else None
+    letters = await list_dead_letters(session, consumer=consumer, state=None, after=before, limit=1)
+    if not letters or letters[0].id != dead_letter_id:
+        raise Missing("dead letter")
+    return _shown(letters[0])
+
+
+async def replay_dead_letters_of_service(
+    form: ReplayRequest, request: Request, session: Session, now: Now, caller: Operator
+) -> ReplayResult:
+    await _as_operator(session)
+    decision = Decision(by=f"{caller.issuer}|{caller.subject}", at=now)
+    results = await replay_dead_letters(
+        session,
+        _inbox(request),
+        decision,
+        ids=form.ids,
+        aggregate_id=form.aggregate_id,
+        dry_run=form.dry_run,
+    )
+    if not form.dry_run:
+        await _audit(session, caller, "dead_letter.replay", "dead_letter", form, now)
+    return ReplayResult(items=[ReplayedOut.model_validate(result) for result in results])
+
+
+async def discard_dead_letters_of_service(
+    form: DiscardRequest, session: Session, now: Now, caller: Operator, consumer: Consumer
+) -> DiscardResult:
+    await _as_operator(session)
+    decision = Decision(by=f"{caller.issuer}|{caller.subject}", at=now, reason=form.reason)
+    ids = await discard_dead_letters(
+        session, consumer, decision, ids=form.ids, aggregate_id=form.aggregate_id
+    )
+    await _audit(session, caller, "dead_letter.discard", "dead_letter", form, now)
+    return DiscardResult(ids=ids)
+
+
+async def list_due_of_service(
+    session: Session,
+    caller: Reader,
+    state: Literal["postponed", "waiting"] = "postponed",
+    kind: Annotated[Text | SkipJsonSchema[None], Query()] = None,
+    cursor: AfterId = None,
+    limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
+) -> DuePage:
+    """What failed when it was due and waits to be tried again; or what waits for its moment."""
+    await _as_operator(session)
+    rows = await list_due(session, postponed=state == "postponed", kind=kind, after=cursor, limit=limit + 1)
+    shown = [DueOut.model_validate(row) for row in rows[:limit]]
+    return DuePage(items=shown, next_cursor=shown[-1].id if len(rows) > limit else None)
+
+
+async def retry_due_of_service(
+    form: RetryRequest, session: Session, now: Now, caller: Operator
+) -> RetryResult:
+    """Try postponed ones at once, after their cause was corrected."""
+    await _as_operator(session)
+    ids = await retry_due(session, now, ids=form.ids, kind=form.kind)
+    await _audit(session, caller, "due.retry", "due", form, now)
+    return RetryResult(ids=ids)
+
+
+def operations_router(router: APIRouter) -> APIRouter:
     """Add the operator's routes of one service to its router."""
-    _add_dead_letters(service, router)
-    _add_due(router)
+    router.get("/dead_letters")(list_dead_letters_of_service)
+    router.get("/dead_letters/{dead_letter_id}")(get_dead_letter)
+    router.post("/dead_letters/replay")(replay_dead_letters_of_service)
+    router.post("/dead_letters/discard")(discard_dead_letters_of_service)
+    router.get("/due")(list_due_of_service)
+    router.post("/due/retry")(retry_due_of_service)
     return router
-
-
-def _add_dead_letters(service: str, router: APIRouter) -> None:
-    consumer = f"concordat-{service}"
-
-    @router.get("/dead_letters")
-    async def list_dead_letters_of_service(
-        session: Session,
-        caller: Reader,
-        state: Literal["new", "replayed", "discarded"] = "new",
-        aggregate_id: Annotated[UUID | SkipJsonSchema[None], Query()] = None,
-        cursor: AfterId = None,
-        limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
-    ) -> DeadLetterPage:
-        await _as_operator(session)
-        letters = await list_dead_letters(
-            session, consumer=consumer, state=state, aggregate_id=aggregate_id, after=cursor, limit=limit + 1
-        )
-        shown = [_shown(letter) for letter in letters[:limit]]
-        return DeadLetterPage(items=shown, next_cursor=shown[-1].id if len(letters) > limit else None)
-
-    @router.get("/dead_letters/{dead_letter_id}")
-    async def get_dead_letter(dead_letter_id: UUID, session: Session, caller: Reader) -> DeadLetterOut:
-        await _as_operator(session)
-        before = UUID(int=dead_letter_id.int - 1) if dead_letter_id.int else None
-        letters = await list_dead_letters(session, consumer=consumer, state=None, after=before, limit=1)
-        if not letters or letters[0].id != dead_letter_id:
-            raise Missing("dead letter")
-        return _shown(letters[0])
-
-    @router.post("/dead_letters/replay")
-    async def replay_dead_letters_of_service(
-        form: ReplayRequest, request: Request, session: Session, now: Now, caller: Operator
-    ) -> ReplayResult:
-        await _as_operator(session)
-        decision = Decision(by=f"{caller.issuer}|{caller.subject}", at=now)
-        results = await replay_dead_letters(
-            session,
-            _inbox(request),
-            decision,
-            ids=form.ids,
-            aggregate_id=form.aggregate_id,
-            dry_run=form.dry_run,
-        )
-        if not form.dry_run:
-            await _audit(session, caller, "dead_letter.replay", "dead_letter", form, now)
-        return ReplayResult(items=[ReplayedOut.model_validate(result) for result in results])
-
-    @router.post("/dead_letters/discard")
-    async def discard_dead_letters_of_service(
-        form: DiscardRequest, session: Session, now: Now, caller: Operator
-    ) -> DiscardResult:
-        await _as_operator(session)
-        decision = Decision(by=f"{caller.issuer}|{caller.subject}", at=now, reason=form.reason)
-        ids = await discard_dead_letters(
-            session, consumer, decision, ids=form.ids, aggregate_id=form.aggregate_id
-        )
-        await _audit(session, caller, "dead_letter.discard", "dead_letter", form, now)
-        return DiscardResult(ids=ids)
-
-
-def _add_due(router: APIRouter) -> None:
-    @router.get("/due")
-    async def list_due_of_service(
-        session: Session,
-        caller: Reader,
-        state: Literal["postponed", "waiting"] = "postponed",
-        kind: Annotated[Text | SkipJsonSchema[None], Query()] = None,
-        cursor: AfterId = None,
-        limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
-    ) -> DuePage:
-        """What failed when it was due and waits to be tried again; or what waits for its moment."""
-        await _as_operator(session)
-        rows = await list_due(
-            session, postponed=state == "postponed", kind=kind, after=cursor, limit=limit + 1
-        )
-        shown = [DueOut.model_validate(row) for row in rows[:limit]]
-        return DuePage(items=shown, next_cursor=shown[-1].id if len(rows) > limit else None)
-
-    @router.post("/due/retry")
-    async def retry_due_of_service(
-        form: RetryRequest, session: Session, now: Now, caller: Operator
-    ) -> RetryResult:
-        """Try postponed ones at once, after their cause was corrected."""
-        await _as_operator(session)
-        ids = await retry_due(session, now, ids=form.ids, kind=form.kind)
-        await _audit(session, caller, "due.retry", "due", form, now)
-        return RetryResult(ids=ids)
 
 
 async def _as_operator(session: AsyncSession) -> None:

@@ -36,6 +36,13 @@ def _text(name: str, *, nullable: bool = False) -> Column[object]:
 
 def kernel_tables(metadata: MetaData) -> None:
     """Declare the kernel's tables in a service's metadata (messaging declares its own beside them)."""
+    _directory(metadata)
+    _requests(metadata)
+    _audit(metadata)
+
+
+def _directory(metadata: MetaData) -> None:
+    """Who there is and what they have agreed on, as every service keeps it from events."""
     Table(
         "organization",
         metadata,
@@ -88,6 +95,10 @@ def kernel_tables(metadata: MetaData) -> None:
         PrimaryKeyConstraint("charter_id", "charter_version"),
         CheckConstraint(HASH_OF_TEXT, name="content_hash"),
     )
+
+
+def _requests(metadata: MetaData) -> None:
+    """What requests leave for later ones: first answers by idempotency key, and numbers given out."""
     Table(
         "idempotency",
         metadata,
@@ -103,6 +114,19 @@ def kernel_tables(metadata: MetaData) -> None:
         PrimaryKeyConstraint("org_id", "subject", "route", "key"),
         Index("ix_idempotency_created_at", "created_at"),
     )
+    Table(
+        "number_series",
+        metadata,
+        Column("charter_id", Uuid, nullable=False),
+        _text("prefix"),
+        Column("fiscal_year", Integer, nullable=False),
+        Column("last", Integer, nullable=False),
+        PrimaryKeyConstraint("charter_id", "prefix", "fiscal_year"),
+    )
+
+
+def _audit(metadata: MetaData) -> None:
+    """Every act, in chains; and the signed checkpoints of those."""
     Table(
         "audit",
         metadata,
@@ -137,13 +161,4 @@ def kernel_tables(metadata: MetaData) -> None:
         Column("signature", LargeBinary, nullable=False),
         _text("key_id"),
         UniqueConstraint("chain", "visibility", "seq"),
-    )
-    Table(
-        "number_series",
-        metadata,
-        Column("charter_id", Uuid, nullable=False),
-        _text("prefix"),
-        Column("fiscal_year", Integer, nullable=False),
-        Column("last", Integer, nullable=False),
-        PrimaryKeyConstraint("charter_id", "prefix", "fiscal_year"),
     )
