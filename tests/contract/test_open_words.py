@@ -28,8 +28,8 @@ LATER = "a_later_word"
 
 
 def closed_places(schema: dict[str, object]) -> list[str]:
-    found = (".".join(at) for at, words in lists_of_words(schema) if "enum" in words)
-    return [place for place in found if not any(f"{place}.".startswith(f"{each}.") for each in CLOSED)]
+    places = (".".join(at) for at, words in lists_of_words(schema) if "enum" in words)
+    return [place for place in places if not any(f"{place}.".startswith(f"{each}.") for each in CLOSED)]
 
 
 @pytest.mark.parametrize("cls", EVENTS, ids=lambda cls: cls.TYPE)

@@ -55,15 +55,17 @@ class Mailbox:
         for name in ("matter_id", "subject_id"):
             if name in event["data"] and event["type"] in {cls.TYPE for cls in matters.EVENTS}:
                 about = about.replace(event["data"][name], str(uuid7()))
-        found: dict[str, Any] = json.loads(about)
-        if found["type"] in {cls.TYPE for cls in matters.EVENTS if cls is not matters.MatterPut}:
+        attributes: dict[str, Any] = json.loads(about)
+        if attributes["type"] in {cls.TYPE for cls in matters.EVENTS if cls is not matters.MatterPut}:
             put = sample(matters.MatterPut)
-            put["subject"] = found["subject"]
-            put["data"] |= {name: found["data"][name] for name in ("matter_id", "subject_kind", "subject_id")}
+            put["subject"] = attributes["subject"]
+            put["data"] |= {
+                name: attributes["data"][name] for name in ("matter_id", "subject_kind", "subject_id")
+            }
             assert await self.deliver(put) == "done"
-        if "alert_id" in found["data"]:
-            found["data"]["alert_id"] = str(await self.ask("SELECT id FROM alert LIMIT 1"))
-        return found
+        if "alert_id" in attributes["data"]:
+            attributes["data"]["alert_id"] = str(await self.ask("SELECT id FROM alert LIMIT 1"))
+        return attributes
 
 
 @pytest.mark.parametrize("name", FOLLOWERS)
