@@ -11,9 +11,11 @@ from starlette.datastructures import FormData
 from starlette.types import Receive, Scope
 
 from shared.data.session import Versioned
+from shared.pure.strict_json import Ambiguous, strict_decoder
 from shared.web.problems import BadRequest, PreconditionRequired, TooLarge, UnsupportedMedia
 
 MAX_DEPTH = 32
+_JSON = strict_decoder()
 _LENGTH_DIGITS = 18
 # Possessive, and content with a missing end: otherwise an unclosed string costs quadratic time.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
@@ -92,9 +94,11 @@ def parse_json(body: bytes) -> object:
         raise BadRequest("json_too_deep", f"The body nests deeper than {MAX_DEPTH} levels.")
     try:
         text = body.decode("utf-8")
-        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique_names)
+        return _JSON.decode(text)
     except UnicodeDecodeError:
         raise BadRequest("not_utf8", "Send the body as UTF-8.") from None
+    except Ambiguous as error:
+        raise BadRequest(error.code, f"The body is not JSON for every reader: {error}.") from None
     except (json.JSONDecodeError, RecursionError):
         raise BadRequest("malformed_json", "The body is not valid JSON.") from None
     except ValueError:  # an integer of thousands of digits
@@ -110,17 +114,6 @@ def _depth(body: bytes) -> int:
         depth += 1 if bracket in b"[{" else -1
         deepest = max(deepest, depth)
     return deepest
-
-
-def _no_constant(name: str) -> object:
-    raise BadRequest("not_a_number", f"{name} is not JSON.")
-
-
-def _unique_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    unique = dict(pairs)
-    if len(unique) != len(pairs):
-        raise BadRequest("duplicate_name", "A JSON object names a field twice.")
-    return unique
 
 
 def tagged(response: Response, row: R) -> R:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from services.sla.observations.domain.parsing import RowError, check_header
 from shared.pure.refusal import Refusal, Refused
+from shared.pure.strict_json import strict_decoder
 
 LONGEST_LINE = 65_536
 MOST_COLUMNS = 64
@@ -199,21 +200,8 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _unique_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    unique = dict(pairs)
-    if len(unique) != len(pairs):
-        raise ValueError("a name is repeated")
-    return unique
-
-
 def _too_long(number: int) -> Refusal:
     return Refused("line_too_long", f"Line {number} has more than {LONGEST_LINE} characters.")
 
 
-_DECODER = json.JSONDecoder(
-    parse_int=_integer, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_unique_names
-)
+_DECODER = strict_decoder(parse_int=_integer, parse_float=Decimal)
