@@ -6,7 +6,9 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from typer.main import get_command
 
+from concordat.__main__ import app
 from services.registry import SERVICES
 from tests.support.compose import ROOT
 from tests.support.harness import template_database
@@ -18,6 +20,7 @@ PAGES = (
     ROOT / "docs" / "observability.md",
 )
 STATEMENT = re.compile(r"`((?:SELECT|UPDATE|DELETE|INSERT|WITH) [^`]+)`")
+COMMAND = re.compile(r"(?<![\w/.@-])concordat ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?(?![\w:])")
 NAME = re.compile(r"(?<![\w/.-])([a-z]+(?:_[a-z]+)+)(?![\w(])")
 OTHERS = {
     "application_name": "a column of PostgreSQL's pg_stat_activity",
@@ -71,3 +74,20 @@ def test_a_name_an_operator_looks_for_exists(page: Path) -> None:
         if not re.search(rf"(?<![a-z]){name.removesuffix('_total')}(?![a-z])", program())
     }
     assert gone == set()
+
+
+def written() -> set[tuple[str, str]]:
+    """The commands that the pages name, with the word behind them."""
+    code = r"`(concordat [^`]+)`|^ *(?:\.venv/bin/)?(concordat [a-z].*)$"
+    lines = [
+        "".join(either)
+        for page in (*PAGES, ROOT / "README.md")
+        for either in re.findall(code, page.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    return {match.groups("") for line in lines for match in COMMAND.finditer(line)}  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("command", "word"), sorted(written()))
+def test_a_command_for_operators_exists(command: str, word: str) -> None:
+    inner = get_command(app).commands[command]
+    assert not word or word in getattr(inner, "commands", {word: None})
