@@ -31,7 +31,11 @@ def canonical_json(value: object) -> str:
 
 def canonical_bytes(value: object) -> bytes:
     """The same text in UTF-8, which is what gets hashed and signed."""
-    return orjson.dumps(_plain(value))
+    plain = _plain(value)
+    try:
+        return orjson.dumps(plain)
+    except orjson.JSONEncodeError as error:  # a lone surrogate, which has no UTF-8 form
+        raise ValueError(str(error)) from None
 
 
 def content_hash(value: object) -> str:
@@ -73,16 +77,11 @@ def _in_order(keys: list[str]) -> list[str]:
 def _key(key: object) -> str:
     if not isinstance(key, str):
         raise TypeError(f"object keys are strings, not {type(key).__name__}")
-    return _text(key.value if isinstance(key, Enum) else key)
+    return str(key.value if isinstance(key, Enum) else key)
 
 
 def _utf16(text: str) -> bytes:
     return text.encode("utf-16-be")
-
-
-def _text(text: str) -> str:
-    text.encode()  # a lone surrogate has no UTF-8 form: UnicodeEncodeError is a ValueError
-    return str(text)
 
 
 def _integer(number: int) -> int:
@@ -113,7 +112,7 @@ _FORMS: tuple[tuple[type | tuple[type, ...], Callable[[Any], object]], ...] = (
     # The first match counts: an enum may also be a str or an int, a bool is an int, a datetime a date.
     (Enum, lambda enum: _plain(enum.value)),
     ((bool, NoneType), lambda constant: constant),
-    (str, _text),
+    (str, str),
     (int, _integer),
     (Decimal, _decimal),
     (datetime, _instant),

@@ -59,7 +59,8 @@ def new_app(
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=trusted)
     errors.install(app)
     openapi.install(app)
-    for router in (*_common(info, settings), *routers):
+    # Routes are compared in their order, and those of the service are asked for most.
+    for router in (*routers, *_common(info, settings)):
         app.include_router(router)
     return app
 

@@ -362,7 +362,7 @@ def _new_row(
     action = ChangeAction.request_analysis if route.required_missing else None
     state = CHANGE.next(ChangeState.submitted, action) if action else ChangeState.submitted
     return ChangeRequest(
-        **form.model_dump(exclude={"priority"}),
+        **{name: value for name, value in form if name != "priority"},
         customer_org_id=charter.customer_org_id,
         provider_org_id=charter.provider_org_id,
         priority_impact=form.priority.impact,
