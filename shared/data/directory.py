@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,7 +19,7 @@ from shared.data.direct import Direct
 from shared.data.numbering import number_of, year_of
 from shared.messaging.projections import Projection
 from shared.pure.canonical import canonical_bytes
-from shared.pure.refusal import Missing
+from shared.pure.refusal import Missing, NotYet
 
 CONTENT: TypeAdapter[ExecutableCharter] = TypeAdapter(ExecutableCharter)
 _READERS: Mapping[int, Callable[[bytes], ExecutableCharter]] = {1: CONTENT.validate_json}
@@ -29,11 +29,20 @@ def read_text(text: bytes, text_format: int) -> ExecutableCharter:
     """What a charter's text says, for execution. Fields it has not, because it is older than they are, have defaults.
 
     What was signed is `text` itself: nothing is ever written back from what is read here.
-    `LookupError` for a format of a later program than this one.
+    `NotYet` for a format, or a word, of a later program than this one: an event waits for the upgrade in its place.
     """
     if text_format not in _READERS:
-        raise LookupError(f"a charter is written in format {text_format}; upgrade this service to read it")
-    return _READERS[text_format](text)
+        raise _written_later(f"The charter is written in format {text_format}")
+    try:
+        return _READERS[text_format](text)
+    except ValidationError as error:
+        # The bytes are those that were signed, so it is not they that are wrong.
+        places = ", ".join(".".join(map(str, each["loc"])) for each in error.errors()[:3])
+        raise _written_later(f"The charter says what this program does not know, at {places}") from error
+
+
+def _written_later(what: str) -> NotYet:
+    return NotYet("charter_of_a_later_program", f"{what}. Upgrade this service to read it.")
 
 
 @dataclass(frozen=True)

@@ -246,6 +246,13 @@ async def test_without_the_archives_nothing_is_begun(desk: Desk) -> None:
     assert "archive of sla cannot be read" in wrong.output
 
 
+async def test_no_broker_is_needed(desk: Desk) -> None:
+    await some_life(desk)
+    done = await desk.command("sla", SLA_BUS="kafka", SLA_KAFKA_BOOTSTRAP="127.0.0.1:1")
+    assert done.exit_code == 0, done.output
+    assert "5 events applied" in done.output
+
+
 async def test_what_the_notifier_alerts_about_is_not_repeated(desk: Desk) -> None:
     environment = {name.replace("SLA_", "NOTIFIER_"): value for name, value in desk.environment.items()}
     environment["NOTIFIER_DATABASE_URL"] = environment["NOTIFIER_DATABASE_URL"].replace(

@@ -20,10 +20,12 @@ from sqlalchemy.exc import IntegrityError
 from shared.contracts.charter import CharterActivated
 from shared.contracts.governance import ExecutableCharter
 from shared.data.directory import governance, read_text
-from shared.pure.canonical import content_hash
+from shared.pure.canonical import canonical_bytes, canonical_json, content_hash
+from shared.pure.refusal import NotYet
 from tests.api.charter.charter_flow import CHARTERS, SIGNATORIES, drafted, frozen, sign
 from tests.conftest import StartService
 from tests.support.harness import RunningService
+from tests.support.world import World
 
 SIGNED = (Path(__file__).parents[3] / "samples" / "charter_signed_in_format_1.json").read_bytes()
 HASH = "df3d34f5a8dfa5963819d99367d16f117fd6951a2c1255b534d7781633546c65"
@@ -145,8 +147,27 @@ async def test_the_database_itself_refuses_a_hash_of_other_bytes(
 
 
 async def test_a_text_of_a_later_format_is_kept_and_the_reader_told_to_upgrade() -> None:
-    with pytest.raises(LookupError, match="format 2; upgrade this service"):
+    with pytest.raises(NotYet, match=r"format 2\. Upgrade this service"):
         read_text(b"%PDF", 2)
+
+
+async def test_a_charter_with_a_word_of_a_later_program_is_kept_and_waits_for_the_upgrade(
+    start_service: StartService,
+) -> None:
+    """Its signed bytes are kept, whatever they say; who has to follow them is told why that cannot be yet."""
+    world = World()
+    content = json.loads(canonical_json(world.charter))
+    content["bodies"][0]["seats"][0]["role"] = "archivist"
+    signed = canonical_bytes(content)
+    later = world.activation().model_copy(
+        update={"content": content, "content_hash": sha256(signed).hexdigest()}
+    )
+    async with start_service("changes", with_charter=False) as changes:
+        await changes.publish(later, aggregate_id=later.charter_id, scope=world.scope)
+        assert await kept(changes, later.charter_id) == (signed, later.content_hash)
+        async with changes.kernel.database.system() as session:
+            with pytest.raises(NotYet, match=r"bodies\.0\.seats\.0\.role\. Upgrade"):
+                await governance(session, later.charter_id)
 
 
 @dataclass(frozen=True, kw_only=True)
