@@ -36,13 +36,14 @@ def _text(name: str, *, nullable: bool = False) -> Column[object]:
 
 def kernel_tables(metadata: MetaData) -> None:
     """Declare the kernel's tables in a service's metadata (messaging declares its own beside them)."""
-    _directory(metadata)
+    _people(metadata)
+    _charters(metadata)
     _requests(metadata)
     _audit(metadata)
 
 
-def _directory(metadata: MetaData) -> None:
-    """Who there is and what they have agreed on, as every service keeps it from events."""
+def _people(metadata: MetaData) -> None:
+    """Organizations and their members, as every service keeps them from events."""
     Table(
         "organization",
         metadata,
@@ -70,6 +71,10 @@ def _directory(metadata: MetaData) -> None:
         Index("uq_member_identity", "issuer", "subject", unique=True, postgresql_where=text("active")),
         Index("ix_member_org_id", "org_id"),
     )
+
+
+def _charters(metadata: MetaData) -> None:
+    """Who takes part in which charter, and the charters in force, as every service keeps them from events."""
     Table(
         "charter_party",
         metadata,
