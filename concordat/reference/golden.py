@@ -241,8 +241,12 @@ FIRST = {
 
 
 def golden_sample(cls: type[Event]) -> dict[str, Any]:
-    """A realistic event of the class, as it would stand on the topic. A `KeyError` names a field without a value."""
+    """A realistic event of the class, as it would stand on the topic. A `LookupError` names the fields without a value."""
     values = VALUES | BY_AGGREGATE.get(cls.AGGREGATE, {}) | BY_EVENT.get(cls.__name__, {})
+    if missing := cls.model_fields.keys() - values.keys():
+        raise LookupError(
+            f"{cls.__name__}: give {', '.join(sorted(missing))} a value in {Path(__file__).name}"
+        )
     event = cls.model_validate({name: values[name] for name in cls.model_fields})
     scope = Scope() if cls.AGGREGATE in UNSCOPED else SCOPE
     version = 1 if cls.__name__ in FIRST else 3
