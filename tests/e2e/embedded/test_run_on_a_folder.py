@@ -1,7 +1,10 @@
 """`concordat run embedded` on a folder, as a newcomer runs it: where the clock begins, how it moves, who may run."""
 
 import os
+import re
+import subprocess
 import sys
+from asyncio import to_thread
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +14,10 @@ import httpx
 from tests.support.faults.processes import free_port
 from tests.support.patience import until
 from tests.support.processes import Process
+
+ROOT = Path(__file__).resolve().parents[3]
+README = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+REFUSALS_END_IT = "set -euo pipefail\ncurl() { command curl --fail-with-body --noproxy '*' \"$@\"; }\n"
 
 
 class Installation:
@@ -87,3 +94,19 @@ async def test_a_single_service_has_no_clock_to_move(tmp_path: Path) -> None:
     assert (code, "embedded mode only" in refused) == (2, True), refused
     code, unreadable = await Installation(tmp_path).run("--clock", "yesterday")
     assert (code, "such as 2026-11-16T09:00" in unreadable) == (1, True), unreadable
+
+
+async def test_every_line_of_the_readme_is_answered(tmp_path: Path) -> None:
+    here = Installation(tmp_path)
+    lines = "".join(block for block in README if "make run" not in block)
+    assert lines.count("as $") == 7
+    places = {".data": here.data, ".venv": Path(sys.prefix), "services": ROOT / "services"}
+    for name, place in places.items():
+        (tmp_path / name).symlink_to(place)
+    async with here.running():
+        script = ("bash", "-c", REFUSALS_END_IT + lines)
+        done = await to_thread(subprocess.run, script, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    assert "45 accepted" in done.stdout
+    assert "integrity: holds\ncompleteness: holds" in done.stdout
+    assert "Platform, 2026-10" in (tmp_path / "report.html").read_text()
