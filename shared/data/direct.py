@@ -16,14 +16,20 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-from sqlalchemy import inspect
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from shared.data.claims import Claim
 from shared.data.database_errors import DatabaseError, kind_of
-from shared.data.session import FIRST_ANSWER_SECONDS, Database, Identity, Versioned, principal_of
+from shared.data.session import (
+    FIRST_ANSWER_SECONDS,
+    Database,
+    Identity,
+    Versioned,
+    columns_of,
+    principal_of,
+)
 from shared.web.authz import NOBODY, Principal
 
 _BEGIN_AS: Final = "SELECT member_id, org_id, roles, display_name, 1 AS claimed FROM begin_as($1, $2, $3)"
@@ -80,7 +86,7 @@ class Direct:
     def add_new(self, row: Versioned) -> None:
         """Gather a row that was just made; what was not set has its default."""
         values = vars(row)
-        columns = _columns(type(row))
+        columns = columns_of(type(row)).items()  # type: ignore[arg-type] # a class is hashable
         self.add(row.aggregate, {name: values[key] for key, name in columns if key in values})
 
     async def write(self, last: Statement = NOTHING_MORE) -> None:
@@ -113,16 +119,6 @@ def _statement(shape: tuple[tuple[str, tuple[str, ...]], ...], last: str) -> str
     """
     parts = [part for table, columns in shape for part in _PARTS.get(table, _filled)(table, columns)]
     return f"WITH {', '.join(parts)} {last}" if parts else last
-
-
-_columns_of: dict[type[Versioned], tuple[tuple[str, str], ...]] = {}
-
-
-def _columns(model: type[Versioned]) -> tuple[tuple[str, str], ...]:
-    """The attributes of a mapped class, each with its column's name."""
-    if model not in _columns_of:
-        _columns_of[model] = tuple((key, column.name) for key, column in inspect(model).columns.items())
-    return _columns_of[model]
 
 
 def _filled(table: str, columns: Sequence[str]) -> Iterator[str]:

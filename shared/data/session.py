@@ -87,8 +87,9 @@ def _table_name(model: type[Any]) -> str:
 
 
 @cache
-def _column_attributes(model: type[Any]) -> frozenset[str]:
-    return frozenset(inspect(model).columns.keys())
+def columns_of(model: type[Any]) -> Mapping[str, str]:
+    """The attributes of a mapped class that are columns, each with its column's name."""
+    return {attribute: column.name for attribute, column in inspect(model).columns.items()}
 
 
 class Versioned:
@@ -107,7 +108,7 @@ class Versioned:
 
     def __init__(self, **values: Any) -> None:
         # A new row has no former values to remember, so its columns are set without asking the mapper one by one.
-        columns = values.keys() & _column_attributes(type(self))  # type: ignore[arg-type] # a class is hashable
+        columns = values.keys() & columns_of(type(self)).keys()  # type: ignore[arg-type] # a class is hashable
         super().__init__(**{name: value for name, value in values.items() if name not in columns})
         given = {name: values[name] for name in columns}
         if "id" not in given:
