@@ -29,6 +29,7 @@ READY_SHARDS: Final = """
     SELECT shards.shard FROM generate_series(0, $1 - 1) AS shards (shard)
     WHERE EXISTS (SELECT FROM outbox WHERE outbox.shard = shards.shard)
 """
+# The oldest of every shard by itself: sorted over all of them, a long queue would be read whole for each batch.
 # What came before it in its aggregate lets a consumer see a gap; the archive alone knows.
 READY_ROWS: Final = """
     WITH ready AS MATERIALIZED (
@@ -67,7 +68,9 @@ class RelayTiming:
 
 
 WORKERS: Final = 2
-"""Shards in flight at a time: while the bus answers for one, the next is read."""
+"""Batches in flight at a time: while the bus answers for one, the next is read."""
+SUSPECT: Final = (0, 0.0)
+"""How often a shard was refused by itself, and until when (monotonic) it is left alone: not yet, and not at all."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,7 @@ class Relay:
         self._lock_class = lock_class(service)
         self._stop = asyncio.Event()
         self._failures = 0
-        self._held: dict[int, tuple[int, float]] = {}
-        self._suspects: set[int] = set()
+        self._refused: dict[int, tuple[int, float]] = {}
         self._published = PUBLISHED.labels(service)
         self._failed = PUBLISH_FAILURES.labels(service)
         self.healthy = False
@@ -168,12 +170,10 @@ class Relay:
         return published
 
     def _batches(self, shards: Sequence[int]) -> list[list[int]]:
-        """Shards that are published in one transaction: a batch for each worker, and the suspects one by one."""
-        trusted = [shard for shard in shards if shard not in self._suspects]
+        """Shards that are published in one transaction: a batch for each worker, and those the bus may have refused one by one."""
+        trusted = [shard for shard in shards if shard not in self._refused]
         batches = [trusted[nth::WORKERS] for nth in range(WORKERS)]
-        return [batch for batch in batches if batch] + [
-            [shard] for shard in shards if shard in self._suspects
-        ]
+        return [batch for batch in batches if batch] + [[shard] for shard in shards if shard in self._refused]
 
     async def _publish_batches(self, worker: _Worker, batches: Iterator[list[int]]) -> int:
         published = 0
@@ -202,8 +202,7 @@ class Relay:
         if failure is not None:
             await self._set_back(connection, shards, failure)
         for shard in shards:
-            self._held.pop(shard, None)
-        self._suspects.difference_update(shards)
+            self._refused.pop(shard, None)
         self._published.inc(len(rows))
         return len(rows)
 
@@ -222,17 +221,17 @@ class Relay:
         Which of several it was nobody knows, so each is tried by itself next.
         """
         reason = f"{type(error).__name__}: {error}"[:1000]
-        self._suspects.update(shards)
         if len(shards) > 1:
+            self._refused |= dict.fromkeys(shards, SUSPECT)
             raise ShardFailed(f"shards {shards} are tried one by one: {reason}") from error
         [shard] = shards
-        failures = self._held.get(shard, (0, 0.0))[0] + 1
-        self._held[shard] = (failures, time.monotonic() + self._backoff(failures))
+        failures = self._refused.get(shard, SUSPECT)[0] + 1
+        self._refused[shard] = (failures, time.monotonic() + self._backoff(failures))
         await connection.execute(RECORD_FAILURE, shard, reason)
         raise ShardFailed(f"shard {shard} was not published: {reason}") from error
 
     def _is_held(self, shard: int) -> bool:
-        return time.monotonic() < self._held.get(shard, (0, 0.0))[1]
+        return time.monotonic() < self._refused.get(shard, SUSPECT)[1]
 
     def _backoff(self, failures: int) -> float:
         return backoff(failures, self._timing.first_backoff, self._timing.longest_backoff)
