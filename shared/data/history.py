@@ -55,7 +55,6 @@ _RECORD: Final = text(
     {outbox.WRITE}
     """
 )
-_EVENT_COLUMNS: Final = ("event_id", "topic", "source", "event_type", "aggregate_type", "payload")
 # A row's acts are audited under its lock, so the order of the ids is that of its versions.
 _TIMELINE: Final = text(
     "SELECT object_id, object_version, at, action, canonical FROM audit WHERE object_id = ANY(:ids) ORDER BY id"
@@ -103,10 +102,10 @@ def _service(transaction: AsyncSession | Direct) -> str:
 
 async def _write(session: AsyncSession, left: Sequence["_Left"], now: datetime) -> None:
     await session.flush()
-    lines = [line for each in left for line in each.lines()]
+    lines = [act | event for each in left for act, event in each.lines()]
     moment = {"at": now, "traceparent": current_traceparent()}
     await session.execute(_RECORD, outbox.arrays(lines, _COLUMNS) | moment)
-    if any(line.get("event_id") for line in lines):
+    if any("event_id" in line for line in lines):
         wake_after_commit(session, outbox.WAKE_UP)
 
 
@@ -115,7 +114,8 @@ class _Left:
 
     def __init__(self, service: str, row: Versioned, acts: Sequence[Act], by: Actor, now: datetime) -> None:
         self._row, self._now, self._scope = row, now, row.scope
-        self._actor, self._origin = audit.actor(by), _origin(service, by)
+        self._actor = audit.actor(by)
+        self._origin = _origin(service, by) | {"traceparent": current_traceparent()}
         self._chain = self._scope.charter_id or row.owner
         self._numbered = [(row.version + nth, act) for nth, act in enumerate(acts, 1)]
         if row.version == 0:
@@ -125,39 +125,38 @@ class _Left:
 
     def gather(self, transaction: Direct) -> None:
         """The row, its audit rows and its events, for the one statement of a direct transaction."""
-        row, trace = self._row, current_traceparent()
+        row = self._row
         transaction.add_new(row)
-        concerns = {"at": self._now, **self._scope.columns()}
-        charter_id = concerns.pop("charter_id")
-        of_audit = {"chain": self._chain, "object_type": row.aggregate, "object_id": row.id, **concerns}
-        of_event = {"aggregate_id": row.id, "charter_id": charter_id, "traceparent": trace, **concerns}
-        for line in self.lines():
-            written = {"action": line["action"], "canonical": line["canonical"]}
-            transaction.add("audit", of_audit | written | {"object_version": line["version"]})
-            if "event_id" in line:
-                event = {name: line[name] for name in _EVENT_COLUMNS}
-                transaction.add("event", of_event | event | {"aggregate_version": line["version"]})
-                transaction.add("outbox", {"event_id": line["event_id"], "shard": line["shard"]})
+        concerns = self._scope.columns() | {"at": self._now}
+        of_event = concerns | {"aggregate_id": row.id, "traceparent": self._origin["traceparent"]}
+        of_audit = concerns | {"chain": self._chain, "object_type": row.aggregate, "object_id": row.id}
+        del of_audit["charter_id"]  # an audit row has its chain instead
+        for act, event in self.lines():
+            written = {"action": act["action"], "canonical": act["canonical"]}
+            transaction.add("audit", of_audit | written | {"object_version": act["version"]})
+            if event:
+                transaction.add("event", of_event | event | {"aggregate_version": act["version"]})
+                transaction.add("outbox", {"event_id": event["event_id"], "shard": act["shard"]})
                 transaction.wake_ups.add(outbox.WAKE_UP)
 
-    def lines(self) -> Iterator[dict[str, object]]:
+    def lines(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """What each act writes: its audit row, and its event if it has one."""
-        row, origin = self._row, self._origin | {"traceparent": current_traceparent()}
+        row = self._row
         for version, act in self._numbered:
             about = {"type": row.aggregate, "id": row.id, "version": version}
             text = audit.canonical(self._actor, act.action, about, self._chain, self._now, act.detail)
-            line = {
-                "aggregate_id": row.id,
-                "version": version,
-                **self._scope.columns(),
+            written = {
                 "chain": self._chain,
                 "object_type": row.aggregate,
                 "action": act.action,
                 "canonical": text,
             }
-            if act.event is not None:
-                line |= outbox.event_row(act.event, row.id, version, self._scope, self._now, origin)
-            yield line
+            yield outbox.place_of(row.id, version, self._scope) | written, self._event(act, version)
+
+    def _event(self, act: Act, version: int) -> dict[str, Any]:
+        if act.event is None:
+            return {}
+        return outbox.event_row(act.event, self._row.id, version, self._scope, self._now, self._origin)
 
     def entries(self) -> Iterator[Entry]:
         """The lines of the row's timeline."""

@@ -97,7 +97,8 @@ async def publish(
         "causationid": causation_id,
         "traceparent": traceparent,
     }
-    row = event_row(event, aggregate_id, version, scope, now, origin)
+    row = place_of(aggregate_id, version, scope)
+    row |= event_row(event, aggregate_id, version, scope, now, origin)
     await session.flush()
     await session.execute(_PUBLISH, arrays([row], COLUMNS) | {"at": now, "traceparent": traceparent})
     wake_after_commit(session, WAKE_UP)
@@ -110,6 +111,12 @@ def arrays(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str]) -> 
     return {name: [row.get(name) for row in rows] for name in columns}
 
 
+def place_of(aggregate_id: UUID, version: int, scope: Scope) -> dict[str, Any]:
+    """Those of `COLUMNS` that every act on an aggregate has, whether it is an event or not."""
+    about = {"aggregate_id": aggregate_id, "version": version, "shard": shard_of(aggregate_id)}
+    return about | scope.columns()
+
+
 def event_row(
     event: Event,
     aggregate_id: UUID,
@@ -118,14 +125,10 @@ def event_row(
     now: datetime,
     origin: Mapping[str, str | None],
 ) -> dict[str, Any]:
-    """One element of each of `COLUMNS`; `origin` holds the CloudEvents attributes that say where it comes from."""
+    """The others of `COLUMNS`; `origin` holds the CloudEvents attributes that say where the event comes from."""
     context = _context(event, aggregate_id, version, scope) | {"time": rfc3339(now)}
     context |= {name: value for name, value in origin.items() if value is not None}
     return {
-        "aggregate_id": aggregate_id,
-        "version": version,
-        **scope.columns(),
-        "shard": shard_of(aggregate_id),
         "event_id": context["id"],
         "topic": event.TOPIC,
         "source": context["source"],
@@ -155,6 +158,7 @@ def _context(event: Event, aggregate_id: UUID, version: int, scope: Scope) -> di
 
 
 def _serialise(context: dict[str, Any], event: Event) -> bytes:
+    # As text from the class itself: Python objects in between would be made only to be written again.
     data = orjson.Fragment(event.__pydantic_serializer__.to_json(event))
     payload = orjson.dumps(context | {"data": data}, default=str)
     if len(payload) > LARGEST_EVENT:
