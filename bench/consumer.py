@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import uvloop
 
-from bench.figures import Figure, Options, Result, Sample, Side, Step
+from bench.figures import Figure, Options, Result, Sample, Side, Step, interleave
 from bench.stage import Stage, stage
 from shared.contracts.base import Scope, rfc3339
 from shared.contracts.charter import MemberChanged
@@ -31,15 +31,12 @@ def consumes(options: Options, step: Step) -> list[Result]:
     with stage(SERVICE) as on:
         step("warming up")
         uvloop.run(_consumed(on))
-        runs = []
-        for number in range(1, options.runs + 1):
-            step(f"run {number} of {options.runs}")
-            runs.append(uvloop.run(_consumed(on)))
+        runs = interleave({"consumer": lambda: uvloop.run(_consumed(on))}, options, step)
     ours = Side(
         f"{EVENTS} events of {EVENTS} new members waiting in the PostgreSQL log; CPU time of the consuming process for "
         "each: read, decode, inbox, guards, one row of the directory, commit",
         "us",
-        runs,
+        runs["consumer"],
     )
     return [Figure("consumer_per_event_cpu_us", "CPU time to apply an event", ours, smaller_is_better=True)]
 

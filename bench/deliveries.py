@@ -175,15 +175,12 @@ def costs(options: Options, step: Step) -> list[Result]:
         _listen(target, url)
         step("warming up")
         asyncio.run(_cost(target))
-        runs = []
-        for number in range(1, options.runs + 1):
-            step(f"run {number} of {options.runs}")
-            runs.append(asyncio.run(_cost(target)))
+        runs = interleave({"webhooks": lambda: asyncio.run(_cost(target))}, options, step)
     ours = Side(
         f"{EVENTS} escalations written to the outbox at once; CPU time of the embedded mode, one process, for each: relay, "
         "PostgreSQL log, two alerts (one per party), one signed webhook and its log; what it uses when idle is taken off",
         "ms",
-        runs,
+        runs["webhooks"],
     )
     title = "CPU time from an event to its webhook"
     return [Figure("event_to_webhook_cpu_ms", title, ours, aim=4.5, smaller_is_better=True)]

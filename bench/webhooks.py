@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bench.api import PATH, form
-from bench.figures import Figure, Options, Result, Sample, Side, Skipped, Step
+from bench.figures import Figure, Options, Result, Sample, Side, Skipped, Step, interleave
 from bench.kafka import NoKafka, broker
 from bench.stage import ROOT, free_port, new_charters, seed, stage, until_ready
 from concordat.embedded import server as embedded
@@ -82,15 +82,12 @@ def _figure(
     with target as on:
         step(f"{name}: warming up")
         asyncio.run(_run(on, options.seconds, first=True))
-        runs = []
-        for number in range(1, options.runs + 1):
-            step(f"{name}: run {number} of {options.runs}")
-            runs.append(asyncio.run(_run(on, options.seconds)))
+        runs = interleave({name: lambda: asyncio.run(_run(on, options.seconds))}, options, step)
     ours = Side(
         f"{ESCALATIONS_A_SECOND} escalations/s through the API, two events each; p99 from the outbox row of "
         f"escalation.raised to its signed webhook at the receiver; {how}",
         "ms",
-        runs,
+        runs[name],
     )
     return Figure(name, TITLE, ours, aim=100, smaller_is_better=True, note=note)
 
