@@ -26,7 +26,7 @@ from shared.matters.subjects import Described, Question, Subject, answers
 from shared.messaging.bus import Bus
 from shared.messaging.kafka.bus import KafkaBus
 from shared.messaging.pglog.bus import PgLogBus
-from shared.pure.canonical import canonical_json
+from shared.pure.canonical import canonical_bytes
 from shared.runtime.clock import MovableClock, Now
 from shared.runtime.kernel import ServiceInfo
 from shared.runtime.settings import Issuer, KernelSettings, settings_config
@@ -235,7 +235,7 @@ async def drop_proposal(
 
 
 def _text(title: str) -> bytes:
-    return canonical_json({"title": title}).encode()
+    return canonical_bytes({"title": title})
 
 
 async def _shown(session: AsyncSession, row: Proposal, response: Response) -> Proposal:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -41,26 +41,12 @@ from tests.support.messaging import (
     OneByOne,
     Service,
     apply_deposit,
-    new_service,
     running,
 )
 from tests.support.patience import until
-from tests.support.postgres import PostgresServer
 
 IMPATIENT = RetryPolicy(first=0.001, longest=0.002, transient_limit=timedelta(minutes=15), handler_timeout=60)
 OPERATOR = Decision("operator", NOW, "the fix is deployed")
-
-
-@pytest.fixture(scope="module")
-async def whole_module(postgres: PostgresServer) -> AsyncIterator[Service]:
-    async with new_service(postgres) as made:
-        yield made
-
-
-@pytest.fixture
-async def service(whole_module: Service) -> Service:
-    await whole_module.empty()
-    return whole_module
 
 
 Behaviour = Callable[[AsyncSession, Received[Deposited]], Awaitable[None]]

@@ -4,7 +4,6 @@ import asyncio
 import json
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import NoReturn
 from uuid import UUID, uuid4
@@ -30,27 +29,13 @@ from tests.support.messaging import (
     Service,
     context,
     kill,
-    new_service,
     running,
 )
 from tests.support.patience import until
-from tests.support.postgres import PostgresServer
 
 QUICK = RelayTiming(poll=0.02, first_backoff=0.02, longest_backoff=0.1)
 IMPATIENT = replace(QUICK, publish=0.3)
 """For a bus that hangs. A healthy one on a busy machine may take longer."""
-
-
-@pytest.fixture(scope="module")
-async def whole_module(postgres: PostgresServer) -> AsyncIterator[Service]:
-    async with new_service(postgres) as made:
-        yield made
-
-
-@pytest.fixture
-async def service(whole_module: Service) -> Service:
-    await whole_module.empty()
-    return whole_module
 
 
 def relay(service: Service, bus: Recording, timing: RelayTiming = QUICK) -> Relay:
