@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from tests.support.faults.processes import free_port
-from tests.support.patience import until
+from tests.support.patience import PATIENCE, until
 from tests.support.processes import Process
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -98,14 +98,19 @@ async def test_a_single_service_has_no_clock_to_move(tmp_path: Path) -> None:
 
 async def test_every_line_of_the_readme_is_answered(tmp_path: Path) -> None:
     here = Installation(tmp_path)
-    lines = "".join(block for block in README if "make run" not in block)
-    assert lines.count("as $") == 7
+    *story, check = (block for block in README if "make run" not in block)
+    assert "".join([*story, check]).count("as $") == 7
+    # Whatever was signed when the story began: rows of the last five minutes may still wait for their checkpoint.
+    later = ".venv/bin/concordat clock advance 1h --data .data\n"
+    signed = f"until {{\n{check}}}\ndo sleep 1\ndone\n"
     places = {".data": here.data, ".venv": Path(sys.prefix), "services": ROOT / "services"}
     for name, place in places.items():
         (tmp_path / name).symlink_to(place)
     async with here.running():
-        script = ("bash", "-c", REFUSALS_END_IT + lines)
-        done = await to_thread(subprocess.run, script, cwd=tmp_path, capture_output=True, text=True)
+        script = ("bash", "-c", "".join([REFUSALS_END_IT, *story, later, signed]))
+        done = await to_thread(
+            subprocess.run, script, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE
+        )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     assert "45 accepted" in done.stdout
     assert "integrity: holds\ncompleteness: holds" in done.stdout
